@@ -1,0 +1,190 @@
+"""What the manager keeps of Pods and Nodes: a few integers each, so that 300,000 pods fit in memory."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from colocation.model import names
+from colocation.model.demand import all_say, combine
+from colocation.model.quantity import millicores, parse
+from colocation.model.report import BePod
+from colocation.model.wire import Container, Node, Pod, Quantities
+
+
+class Qos(StrEnum):
+    """Class of a pod. HLS and LS are online; only what says BE is offline."""
+
+    HLS = "HLS"
+    LS = "LS"
+    BE = "BE"
+
+
+class PodFacts(Struct, frozen=True, gc=False):
+    """One bound, unfinished pod. CPU in millicores, memory in bytes."""
+
+    uid: str
+    cgroup_uid: str
+    name: str
+    """namespace/name."""
+    node: str
+    qos: Qos
+    running: bool
+    cpu: int
+    """Plain cpu request."""
+    memory: int
+    """Plain memory request."""
+    be_cpu: int = 0
+    be_memory: int = 0
+    booked: bool = False
+    """Asked for be-cpu or be-memory at all."""
+    be_cpu_limit: int | None = None
+    be_memory_limit: int | None = None
+    priority: int = 0
+
+    def as_be_pod(self) -> BePod:
+        """The row that this pod's node agent is told."""
+        return BePod(
+            uid=self.cgroup_uid,
+            cpu_request=self.be_cpu,
+            cpu_limit=self.be_cpu_limit,
+            memory_limit=self.be_memory_limit,
+            priority=self.priority,
+        )
+
+
+class Published(Struct, frozen=True, gc=False):
+    """Our keys as they stand in a Node's status; None: the key is not there."""
+
+    cpu: int | None = None
+    memory: int | None = None
+    gate: int | None = None
+    consistent: bool = True
+    """Capacity and allocatable say the same."""
+
+    @property
+    def absent(self) -> bool:
+        """None of our keys is there, in neither capacity nor allocatable."""
+        return self.cpu is None and self.memory is None and self.gate is None and self.consistent
+
+
+class NodeFacts(Struct, frozen=True):
+    """One Node: its size, what Kubernetes reserves of it, and what we published."""
+
+    name: str
+    uid: str
+    resource_version: str
+    labels: dict[str, str]
+    cpu_capacity: int
+    cpu_allocatable: int
+    memory_capacity: int
+    memory_allocatable: int
+    published: Published = Published()
+    withdrawn: str | None = None
+    """The reason remembered in the annotation, if we withdrew this node."""
+
+    @property
+    def takes_part(self) -> bool:
+        """Labelled for colocation."""
+        return self.labels.get(names.NODE_LABEL) == "true"
+
+
+def qos_of(pod: Pod) -> Qos:
+    """The class a pod really has: mirror, DaemonSet and system-critical pods say BE in vain, unknown words are LS."""
+    said = pod.metadata.annotations.get(names.QOS_ANNOTATION)
+    if said == Qos.HLS:
+        return Qos.HLS
+    if said != Qos.BE or names.MIRROR_ANNOTATION in pod.metadata.annotations:
+        return Qos.LS
+    if any(owner.controller and owner.kind == "DaemonSet" for owner in pod.metadata.owner_references):
+        return Qos.LS
+    if (pod.spec.priority or 0) >= names.SYSTEM_CRITICAL_PRIORITY:
+        return Qos.LS
+    return Qos.BE
+
+
+def pod_facts(pod: Pod) -> PodFacts | None:
+    """The facts of a bound, unfinished pod; None for one that is unbound or finished.
+
+    Raises ValueError if a quantity cannot be read (the API server does not let such a pod in).
+    """
+    if not pod.spec.node_name or pod.status.phase in ("Succeeded", "Failed"):
+        return None
+    allocated = {s.name: s for s in (*pod.status.container_statuses, *pod.status.init_container_statuses)}
+
+    def request(key: str, scale: int) -> int:
+        def read(container: Container) -> int | None:
+            wished = _amount(container.resources.requests, key, scale)
+            status = allocated.get(container.name)
+            if status is None:
+                return wished
+            # In-place resize: until a shrink has been carried out, what is allocated is what may be used.
+            granted = _amount(status.allocated_resources, key, scale)
+            actual = _amount(status.resources.requests, key, scale) if status.resources else None
+            said = [amount for amount in (wished, granted, actual) if amount is not None]
+            return max(said) if said else None
+
+        overhead = _amount(pod.spec.overhead, key, scale) or 0
+        pod_level = _amount(pod.spec.resources.requests, key, scale) if pod.spec.resources else None
+        if pod_level is not None:
+            return pod_level + overhead
+        return combine(pod, read, overhead) or overhead
+
+    def limit(key: str) -> int | None:
+        def read(container: Container) -> int | None:
+            return _amount(container.resources.limits, key, 1)
+
+        return combine(pod, read) if all_say(pod, read) else None
+
+    annotations = pod.metadata.annotations
+    be_cpu, be_memory = request(names.BE_CPU, 1), request(names.BE_MEMORY, 1)
+    return PodFacts(
+        uid=pod.metadata.uid,
+        cgroup_uid=annotations.get(names.STATIC_HASH_ANNOTATION, pod.metadata.uid)
+        if names.MIRROR_ANNOTATION in annotations
+        else pod.metadata.uid,
+        name=f"{pod.metadata.namespace}/{pod.metadata.name}",
+        node=pod.spec.node_name,
+        qos=qos_of(pod),
+        running=pod.status.phase == "Running",
+        cpu=request("cpu", 1000),
+        memory=request("memory", 1),
+        be_cpu=be_cpu,
+        be_memory=be_memory,
+        booked=be_cpu > 0 or be_memory > 0,
+        be_cpu_limit=limit(names.BE_CPU),
+        be_memory_limit=limit(names.BE_MEMORY),
+        priority=pod.spec.priority or 0,
+    )
+
+
+def node_facts(node: Node) -> NodeFacts:
+    """The facts of a Node. Raises ValueError if cpu or memory capacity is missing or cannot be read."""
+    capacity, allocatable = node.status.capacity, node.status.allocatable
+    if "cpu" not in capacity or "memory" not in capacity:
+        raise ValueError(f"Node {node.metadata.name} reports no cpu or memory capacity yet")
+    ours = (names.BE_CPU, names.BE_MEMORY, names.GATE)
+    seen = [_amount(capacity, key, 1) for key in ours]
+    return NodeFacts(
+        name=node.metadata.name,
+        uid=node.metadata.uid,
+        resource_version=node.metadata.resource_version,
+        labels=node.metadata.labels,
+        cpu_capacity=millicores(capacity["cpu"], round_up=False),
+        cpu_allocatable=millicores(allocatable.get("cpu", capacity["cpu"]), round_up=False),
+        memory_capacity=parse(capacity["memory"], round_up=False),
+        memory_allocatable=parse(allocatable.get("memory", capacity["memory"]), round_up=False),
+        published=Published(
+            cpu=seen[0],
+            memory=seen[1],
+            gate=seen[2],
+            consistent=seen == [_amount(allocatable, key, 1) for key in ours],
+        ),
+        withdrawn=node.metadata.annotations.get(names.WITHDRAWN_ANNOTATION),
+    )
+
+
+def _amount(quantities: Quantities, key: str, scale: int) -> int | None:
+    value = quantities.get(key)
+    return None if value is None else parse(value, scale=scale)

@@ -1,0 +1,28 @@
+"""Names that workloads and operators rely on; they never change (the openFuyao ones are kept)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+API_GROUP: Final = "colocation.openfuyao.com"
+API_VERSION: Final = "v1alpha1"
+NAMESPACE: Final = "openfuyao-colocation"
+
+QOS_ANNOTATION: Final = "openfuyao.com/qos-level"
+NODE_LABEL: Final = "node.openfuyao.com/colocation"
+
+BE_CPU: Final = "kubernetes.io/be-cpu"
+"""Integer millicores."""
+BE_MEMORY: Final = "kubernetes.io/be-memory"
+"""Bytes."""
+GATE: Final = "colocation.openfuyao.com/be-pods"
+"""Extended resource: capacity = BE pods the node may hold; the key is absent while the node is closed to new ones."""
+
+WITHDRAWN_ANNOTATION: Final = "colocation.openfuyao.com/withdrawn"
+"""On a Node whose keys we took away: why. Tells "never published" from "withdrawn" after a manager restart."""
+
+MIRROR_ANNOTATION: Final = "kubernetes.io/config.mirror"
+STATIC_HASH_ANNOTATION: Final = "kubernetes.io/config.hash"
+"""A static pod's cgroup is named after this hash, not after the uid of its mirror pod."""
+
+SYSTEM_CRITICAL_PRIORITY: Final = 2_000_000_000

@@ -1,0 +1,138 @@
+"""ColocationPolicy: the one source of its fields, defaults and ranges.
+
+``make generate`` derives the CRD schema, the Ansible module's options and the role's argument spec from
+these Structs; nothing else states a default.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct, field
+
+Percent = Annotated[int, Meta(ge=0, le=100)]
+QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i)?$"
+Quantity = Annotated[str, Meta(pattern=QUANTITY_PATTERN)]
+Strategy = Literal["usage", "request", "maxUsageRequest", "predicted"]
+
+
+class Requirement(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One expression of a label selector."""
+
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: tuple[str, ...] = ()
+
+
+class LabelSelector(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """metav1.LabelSelector; empty selects every node."""
+
+    match_labels: dict[str, str] = field(default_factory=dict)
+    match_expressions: tuple[Requirement, ...] = ()
+
+
+class OversellCpu(Struct, frozen=True, kw_only=True, rename="camel"):
+    """How idle CPU becomes be-cpu."""
+
+    strategy: Annotated[Strategy, Meta(description="What counts as used by an online pod.")] = "predicted"
+    reclaim_percent: Annotated[
+        int, Meta(ge=0, le=100, description="Percent of capacity that may be used in all; the rest is kept as margin.")
+    ] = 60
+    max_percent: Annotated[int, Meta(ge=0, le=100, description="Never oversell more than this percent of capacity.")] = 100
+    quantum: Annotated[Quantity, Meta(description="Published values are multiples of this many cores.")] = "100m"
+
+
+class OversellMemory(Struct, frozen=True, kw_only=True, rename="camel"):
+    """How idle memory becomes be-memory."""
+
+    strategy: Annotated[Strategy, Meta(description="What counts as used by an online pod.")] = "predicted"
+    reclaim_percent: Annotated[
+        int, Meta(ge=0, le=100, description="Percent of capacity that may be used in all; the rest is kept as margin.")
+    ] = 65
+    max_percent: Annotated[int, Meta(ge=0, le=100, description="Never oversell more than this percent of capacity.")] = 100
+    quantum: Annotated[Quantity, Meta(description="Published values are multiples of this many bytes.")] = "64Mi"
+
+
+class Oversell(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What is sold, and how quickly the number may move."""
+
+    cpu: OversellCpu = OversellCpu()
+    memory: OversellMemory = OversellMemory()
+    stale_after_seconds: Annotated[
+        int, Meta(ge=10, le=86400, description="No fresh report for so long: everything is withdrawn.")
+    ] = 180
+    grow_after_seconds: Annotated[
+        int, Meta(ge=0, le=86400, description="Shrinks are published at once; growth only when it has lasted so long.")
+    ] = 300
+    max_pods: Annotated[int, Meta(ge=0, le=1000, description="Best-effort pods a node may hold.")] = 250
+
+
+class Report(Struct, frozen=True, kw_only=True, rename="camel"):
+    """When an agent writes its report: on change, and as a heartbeat."""
+
+    interval_seconds: Annotated[int, Meta(ge=5, le=3600, description="A report at least this often (jittered).")] = 60
+    min_interval_seconds: Annotated[int, Meta(ge=1, le=3600, description="Never more often than this.")] = 5
+    change_percent: Annotated[
+        int, Meta(ge=1, le=100, description="Report early when use moved by so many percent of capacity.")
+    ] = 10
+
+
+class SuppressCpu(Struct, frozen=True, kw_only=True, rename="camel"):
+    """How best-effort CPU gives way to online work."""
+
+    mode: Annotated[
+        Literal["auto", "idle", "quota", "off"],
+        Meta(description="auto: idle scheduling and quotas, whatever the kernel has; off: hands off."),
+    ] = "auto"
+    target_percent: Annotated[
+        int, Meta(ge=1, le=100, description="Percent of the node that online and best-effort work may use together.")
+    ] = 65
+    min_percent: Annotated[int, Meta(ge=0, le=100, description="Percent of the node best-effort work always gets.")] = 0
+
+
+class Suppress(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Protection of online work on the node."""
+
+    cpu: SuppressCpu = SuppressCpu()
+
+
+class PolicySpec(Struct, frozen=True, kw_only=True, rename="camel"):
+    """ColocationPolicy.spec."""
+
+    enabled: Annotated[bool, Meta(description="false: the nodes of this policy oversell nothing.")] = True
+    priority: Annotated[
+        int, Meta(ge=-1000, le=1000, description="The highest wins among policies that select a node; ties: by name.")
+    ] = 0
+    node_selector: Annotated[LabelSelector, Meta(description="Nodes this policy is for; empty: all.")] = LabelSelector()
+    oversell: Oversell = Oversell()
+    report: Report = Report()
+    suppress: Suppress = Suppress()
+    engine: Annotated[
+        Literal["native", "none"], Meta(description="native: this agent enforces; none: it only measures.")
+    ] = "native"
+
+
+CEL_RULES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    # Struct name -> (CEL expression over `self`, message): what one field's range cannot say.
+    "PolicySpec": (
+        (
+            "self.oversell.staleAfterSeconds >= 2 * self.report.intervalSeconds",
+            "oversell.staleAfterSeconds must be at least twice report.intervalSeconds, "
+            "or a node is withdrawn between two reports",
+        ),
+    ),
+    "Report": (
+        (
+            "self.minIntervalSeconds <= self.intervalSeconds",
+            "report.minIntervalSeconds must not be larger than report.intervalSeconds",
+        ),
+    ),
+    "SuppressCpu": (
+        (
+            "self.minPercent <= self.targetPercent",
+            "suppress.cpu.minPercent must not be larger than suppress.cpu.targetPercent",
+        ),
+    ),
+    "OversellCpu": (("quantity(self.quantum).isGreaterThan(quantity('0'))", "oversell.cpu.quantum must be above 0"),),
+    "OversellMemory": (("quantity(self.quantum).isGreaterThan(quantity('0'))", "oversell.memory.quantum must be above 0"),),
+}

@@ -1,0 +1,128 @@
+"""NodeColocation: what manager and agent tell each other about one node.
+
+``spec`` is written by the manager only, ``status`` by that node's agent only. CPU is in integer millicores,
+memory in bytes. A metric that could not be read is absent (None), never zero.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from colocation.model.policy import Report, Suppress
+
+Amount = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+MAX_PODS: int = 500
+"""Rows in a report; more are never sent."""
+
+
+class PolicyRef(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Which policy won for this node."""
+
+    name: str
+    generation: int = 0
+
+
+class BePod(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One bound, unfinished best-effort pod and what it may use; a limit that is absent is no limit."""
+
+    uid: str
+    cpu_request: Amount = 0
+    cpu_limit: Amount | None = None
+    memory_limit: Amount | None = None
+    priority: int = 0
+
+
+class Capacity(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The Node's size as Kubernetes sees it, so that manager and agent take percentages of the same number."""
+
+    cpu: Amount
+    memory: Amount
+
+
+class NodeColocationSpec(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The policy resolved for one node, and its BE pods."""
+
+    enabled: bool = False
+    engine: Literal["native", "none"] = "native"
+    policy: PolicyRef | None = None
+    capacity: Capacity | None = None
+    report: Report = Report()
+    suppress: Suppress = Suppress()
+    pods: tuple[BePod, ...] = ()
+
+
+class Usage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Use over the window: mean and peak."""
+
+    cpu: Amount | None = None
+    cpu_peak: Amount | None = None
+    memory: Amount | None = None
+    memory_peak: Amount | None = None
+
+
+class PodUsage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One pod cgroup found on the node, told apart by uid only."""
+
+    uid: str
+    cpu: Amount | None = None
+    cpu_peak: Amount | None = None
+    memory: Amount | None = None
+    memory_peak: Amount | None = None
+
+
+class Pressure(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """PSI "some avg10" in percent; absent where the kernel has none."""
+
+    cpu: float | None = None
+    memory: float | None = None
+    io: float | None = None
+
+
+class Capabilities(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What was tried on this node's kernel and worked."""
+
+    kernel: str = ""
+    cgroup_version: int = 0
+    cgroup_driver: str = ""
+    features: tuple[str, ...] = ()
+
+
+class EngineState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """What is enforced now, and why."""
+
+    mode: str = "off"
+    cpu_total: Amount | None = None
+    """Millicores that BE pods may use together now."""
+    cpu_used: Amount | None = None
+    """Millicores that BE pods use now."""
+    memory_used: Amount | None = None
+    throttled_pods: int = 0
+    reason: str = ""
+
+
+class Condition(Struct, frozen=True, kw_only=True, rename="camel"):
+    """metav1.Condition."""
+
+    type: str
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
+    last_transition_time: str
+
+
+class NodeColocationStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """The agent's report."""
+
+    observed_at: str = ""
+    """RFC 3339, the node's own clock: for people; staleness goes by arrival."""
+    window_seconds: int = 0
+    agent_version: str = ""
+    node: Usage | None = None
+    system: Usage | None = None
+    pods: Annotated[tuple[PodUsage, ...], Meta(max_length=MAX_PODS)] = ()
+    pressure: Pressure | None = None
+    capabilities: Capabilities | None = None
+    engine: EngineState | None = None
+    conditions: tuple[Condition, ...] = field(default=())

@@ -1,0 +1,131 @@
+"""The few fields of Kubernetes objects that are decoded from the API server's JSON; everything else is skipped.
+
+Structs are short-lived: `colocation.model.facts` turns them into what is kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from colocation.model.policy import PolicySpec
+from colocation.model.report import NodeColocationSpec, NodeColocationStatus
+
+Quantities = dict[str, str | int | float]
+
+
+class OwnerReference(Struct, rename="camel", gc=False):
+    """metav1.OwnerReference."""
+
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool = False
+
+
+class Metadata(Struct, rename="camel"):
+    """metav1.ObjectMeta."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    owner_references: tuple[OwnerReference, ...] = ()
+
+
+class Resources(Struct, rename="camel"):
+    """ResourceRequirements."""
+
+    requests: Quantities = field(default_factory=dict)
+    limits: Quantities = field(default_factory=dict)
+
+
+class Container(Struct, rename="camel"):
+    """A container of any kind; a sidecar is an init container that restarts always."""
+
+    name: str = ""
+    resources: Resources = field(default_factory=Resources)
+    restart_policy: str | None = None
+
+
+class ContainerStatus(Struct, rename="camel"):
+    """What a container was really given (in-place resize)."""
+
+    name: str = ""
+    allocated_resources: Quantities = field(default_factory=dict)
+    resources: Resources | None = None
+
+
+class PodSpec(Struct, rename="camel"):
+    """The fields of a pod's spec that its demand depends on."""
+
+    node_name: str = ""
+    priority: int | None = None
+    priority_class_name: str = ""
+    containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
+    overhead: Quantities = field(default_factory=dict)
+    resources: Resources | None = None
+
+
+class PodStatus(Struct, rename="camel"):
+    """The fields of a pod's status that its demand depends on."""
+
+    phase: str = ""
+    container_statuses: tuple[ContainerStatus, ...] = ()
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
+
+
+class Pod(Struct, rename="camel"):
+    """v1 Pod."""
+
+    metadata: Metadata
+    spec: PodSpec = field(default_factory=PodSpec)
+    status: PodStatus = field(default_factory=PodStatus)
+
+
+class NodeStatus(Struct, rename="camel"):
+    """The fields of a Node's status that the budget depends on."""
+
+    capacity: Quantities = field(default_factory=dict)
+    allocatable: Quantities = field(default_factory=dict)
+
+
+class Node(Struct, rename="camel"):
+    """v1 Node."""
+
+    metadata: Metadata
+    status: NodeStatus = field(default_factory=NodeStatus)
+
+
+class ColocationPolicy(Struct, rename="camel"):
+    """Our policy object."""
+
+    metadata: Metadata
+    spec: PolicySpec = PolicySpec()
+
+
+class NodeColocation(Struct, rename="camel"):
+    """Our node object. The status is decoded apart (`Any`): garbage in it must cost one node, not the watch."""
+
+    metadata: Metadata
+    spec: NodeColocationSpec = NodeColocationSpec()
+    status: Any = None
+
+
+__all__ = [
+    "ColocationPolicy",
+    "Container",
+    "ContainerStatus",
+    "Metadata",
+    "Node",
+    "NodeColocation",
+    "NodeColocationStatus",
+    "Pod",
+    "Resources",
+]
