@@ -1,0 +1,114 @@
+"""One node, whole: policy, report, pods and windows in; what to publish, and when to look again, out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from msgspec import Struct
+
+from colocation.budget.compute import Budget, Resource, compute
+from colocation.budget.publish import Decision, Promised, decide, promised
+from colocation.budget.select import Selection
+from colocation.budget.window import SlidingMinimum, Windows
+from colocation.model import names
+from colocation.model.facts import NodeFacts, PodFacts
+from colocation.model.report import NodeColocationStatus
+
+
+class ReportView(Struct, frozen=True):
+    """A node's report as the manager holds it. Times are seconds on the manager's own clock."""
+
+    status: NodeColocationStatus | None = None
+    problem: str | None = None
+    """Why the status cannot be used (garbage in it)."""
+    arrived: float | None = None
+    since_start: bool = False
+    """It arrived after this manager started: until then a published number may fall but not rise."""
+
+
+class Evaluation(Struct, frozen=True):
+    """Everything that was decided for a node, and from what."""
+
+    cpu: Budget | None
+    memory: Budget | None
+    room_cpu: int
+    room_memory: int
+    owed: Promised
+    withdraw: str | None
+    decision: Decision
+    held: bool
+    """Rise is held back: no report since the manager started."""
+    next_at: float | None
+    """When to look again even if nothing happens."""
+
+
+def evaluate(
+    node: NodeFacts,
+    selection: Selection,
+    report: ReportView,
+    pods: Collection[PodFacts],
+    windows: Windows,
+    now: float,
+    gone_be: Collection[str] = (),
+) -> Evaluation:
+    """Decide a node. ``windows`` is the node's memory and is moved on to ``now``; nothing else is changed."""
+    owed = promised(pods)
+    withdraw, stale_at = _withdraw_reason(node, selection, report, now)
+    cpu = memory = None
+    max_pods = 0
+    if withdraw is None:
+        assert selection.winner is not None and report.status is not None  # noqa: S101 - told apart by _withdraw_reason
+        oversell = selection.winner.spec.oversell
+        max_pods = oversell.max_pods
+        windows.resize(oversell.grow_after_seconds)
+        rows = {row.uid: row for row in report.status.pods}
+        cpu = compute(node, Resource.CPU, oversell.cpu, report.status, pods, rows, gone_be)
+        memory = compute(node, Resource.MEMORY, oversell.memory, report.status, pods, rows, gone_be)
+    known = not (node.published.absent and node.withdrawn is None)
+    held = known and not report.since_start
+    room_cpu = _room(windows.cpu, cpu, node.published.cpu or 0, now, known=known, held=held)
+    room_memory = _room(windows.memory, memory, node.published.memory or 0, now, known=known, held=held)
+    decision = decide(node, room_cpu, room_memory, owed, max_pods, withdraw)
+    times = [t for t in (stale_at, windows.cpu.rises_at(), windows.memory.rises_at()) if t is not None and t > now]
+    return Evaluation(
+        cpu=cpu,
+        memory=memory,
+        room_cpu=room_cpu,
+        room_memory=room_memory,
+        owed=owed,
+        withdraw=withdraw,
+        decision=decision,
+        held=held,
+        next_at=min(times, default=None),
+    )
+
+
+def _room(window: SlidingMinimum, budget: Budget | None, before: int, now: float, *, known: bool, held: bool) -> int:
+    if not len(window) and known:
+        # First look after a start at a node that was published before: what stands there is all we remember.
+        window.add(now, before)
+    if not len(window) and budget is None:
+        return 0  # never published and nothing to say yet: the first result counts at once
+    result = budget.result if budget is not None else 0
+    window.add(now, min(result, before) if held else result)
+    return window.minimum(now) or 0
+
+
+def _withdraw_reason(
+    node: NodeFacts, selection: Selection, report: ReportView, now: float
+) -> tuple[str | None, float | None]:
+    """Why the node takes no part, if it does not; else when its report goes stale."""
+    if not node.takes_part:
+        return f"the node is not labelled {names.NODE_LABEL}=true", None
+    if selection.winner is None:
+        return selection.reason, None
+    if not selection.winner.spec.enabled:
+        return f"policy {selection.winner.name} is disabled", None
+    if report.problem is not None:
+        return f"the report cannot be used: {report.problem}", None
+    if report.status is None or report.arrived is None or not report.status.observed_at:
+        return "no report has arrived yet", None
+    stale_at = report.arrived + selection.winner.spec.oversell.stale_after_seconds
+    if now >= stale_at:
+        return f"no report for {selection.winner.spec.oversell.stale_after_seconds} s: the agent is silent", None
+    return None, stale_at

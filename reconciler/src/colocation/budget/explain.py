@@ -1,0 +1,256 @@
+"""The computation as a tree of named terms that add up to the published number.
+
+The JSON form is versioned (`SCHEMA`) and documented in docs/explain.schema.json; command line, Ansible module
+and console all show this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Final
+
+from msgspec import Struct
+
+from colocation.budget.compute import Budget, Resource, estimate
+from colocation.budget.evaluate import Evaluation, ReportView
+from colocation.budget.select import Selection
+from colocation.budget.window import Windows
+from colocation.model.facts import NodeFacts, PodFacts, Qos
+from colocation.model.quantity import human_bytes, human_millicores
+
+SCHEMA: Final = "colocation.openfuyao.com/explain/v1"
+TOP_PODS: Final = 10
+
+
+class Term(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One line of the sum: its signed value, where it comes from, and the terms it is made of."""
+
+    name: str
+    value: int
+    source: str
+    terms: tuple[Term, ...] = ()
+
+
+class ResourceExplanation(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One resource from capacity to the published number. Values in millicores or bytes."""
+
+    unit: str
+    terms: tuple[Term, ...]
+    free: int
+    """The terms' sum."""
+    ceiling: int
+    quantum: int
+    result: int
+    """free, clamped to 0 .. ceiling, down to a quantum; 0 with a problem."""
+    problem: str | None
+    room: int
+    """Smallest result of the grow window."""
+    rises_in_seconds: float | None
+    promised: int
+    promised_running: int
+    on_node: int | None
+    """What the Node carries now."""
+    published: int | None
+    """What it is to carry: on_node, but for the moment a write takes."""
+    words: str
+
+
+class PolicyExplanation(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Which policy counts, and why."""
+
+    name: str | None
+    generation: int | None
+    reason: str
+    others: tuple[str, ...]
+
+
+class ReportExplanation(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Which report counts."""
+
+    observed_at: str | None
+    age_seconds: float | None
+    since_manager_start: bool
+    problem: str | None
+
+
+class GateExplanation(Struct, frozen=True, kw_only=True, rename="camel"):
+    """May new BE pods come, and if not, why."""
+
+    open: bool
+    max_pods: int | None
+    closed_because: tuple[str, ...]
+
+
+class PodExplanation(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One of the pods that take most."""
+
+    name: str
+    qos: str
+    cpu: int
+    cpu_rule: str
+    memory: int
+    memory_rule: str
+
+
+class Explanation(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Why a node has the number it has."""
+
+    schema: str
+    node: str
+    reason: str
+    withdrawn: str | None
+    policy: PolicyExplanation
+    report: ReportExplanation
+    cpu: ResourceExplanation | None
+    memory: ResourceExplanation | None
+    gate: GateExplanation
+    online_pods: int
+    be_pods: int
+    top_pods: tuple[PodExplanation, ...]
+    be_cpu_used: int | None
+    be_memory_used: int | None
+
+
+def explain(
+    node: NodeFacts,
+    selection: Selection,
+    report: ReportView,
+    pods: Collection[PodFacts],
+    evaluation: Evaluation,
+    windows: Windows,
+    now: float,
+) -> Explanation:
+    """Tell an evaluation as a tree. Arguments as for `evaluate`; nothing is computed twice but the pods' estimates."""
+    winner = selection.winner
+    status = report.status
+    top = _top_pods(pods, report, selection)
+    engine = status.engine if status is not None else None
+    return Explanation(
+        schema=SCHEMA,
+        node=node.name,
+        reason=in_words(evaluation),
+        withdrawn=evaluation.withdraw,
+        policy=PolicyExplanation(
+            name=winner.name if winner else None,
+            generation=winner.generation if winner else None,
+            reason=selection.reason,
+            others=selection.losers,
+        ),
+        report=ReportExplanation(
+            observed_at=status.observed_at if status else None,
+            age_seconds=None if report.arrived is None else round(now - report.arrived, 1),
+            since_manager_start=report.since_start,
+            problem=report.problem,
+        ),
+        cpu=_resource(evaluation.cpu, evaluation, node, windows, now),
+        memory=_resource(evaluation.memory, evaluation, node, windows, now),
+        gate=GateExplanation(
+            open=evaluation.decision.gate is not None,
+            max_pods=evaluation.decision.gate,
+            closed_because=evaluation.decision.closed,
+        ),
+        online_pods=sum(pod.qos is not Qos.BE for pod in pods),
+        be_pods=sum(pod.qos is Qos.BE for pod in pods),
+        top_pods=top,
+        be_cpu_used=engine.cpu_used if engine else None,
+        be_memory_used=engine.memory_used if engine else None,
+    )
+
+
+def in_words(evaluation: Evaluation) -> str:
+    """One sentence: what limits this node's number now."""
+    if evaluation.withdraw is not None:
+        return f"withdrawn: {evaluation.withdraw}"
+    parts = [
+        f"{budget.resource}: {_limit(budget, room)}"
+        for budget, room in ((evaluation.cpu, evaluation.room_cpu), (evaluation.memory, evaluation.room_memory))
+        if budget is not None
+    ]
+    if evaluation.decision.closed:
+        parts.insert(0, "closed to new BE pods: " + " and ".join(evaluation.decision.closed))
+    if evaluation.held:
+        parts.append("held until the agent reports again (the manager has just started)")
+    return "; ".join(parts)
+
+
+def _limit(budget: Budget, room: int) -> str:
+    say = _say(budget.resource)
+    if budget.problem:
+        return f"nothing, because {budget.problem}"
+    if room < budget.result:
+        return f"{say(room)}, growing to {say(budget.result)} when that has lasted"
+    if budget.free <= 0:
+        return f"nothing, because online use, system and margin take {say(budget.capacity - budget.free)} of {say(budget.capacity)}"
+    if budget.free > budget.ceiling:
+        return f"{say(room)}, the most that maxPercent allows"
+    return f"{say(room)} of {say(budget.capacity)} left beside online use {say(budget.online)}"
+
+
+def _resource(
+    budget: Budget | None, evaluation: Evaluation, node: NodeFacts, windows: Windows, now: float
+) -> ResourceExplanation | None:
+    if budget is None:
+        return None
+    cpu = budget.resource is Resource.CPU
+    window = windows.cpu if cpu else windows.memory
+    rises = window.rises_at()
+    owed = evaluation.owed
+    room = evaluation.room_cpu if cpu else evaluation.room_memory
+    measured = "not measured" if budget.system_usage is None else f"measured {_say(budget.resource)(budget.system_usage)}"
+    terms = (
+        Term(name="capacity", value=budget.capacity, source="Node.status.capacity"),
+        Term(name="margin", value=-budget.margin, source="policy: what reclaimPercent keeps back"),
+        Term(
+            name="system",
+            value=-budget.system,
+            source=f"max({measured} outside pods, reserved {_say(budget.resource)(budget.reserved)})",
+        ),
+        Term(name="online", value=-budget.online, source="sum over HLS and LS pods"),
+        Term(name="unbooked", value=-budget.unbooked, source="use of BE pods that asked for no be-*"),
+    )
+    return ResourceExplanation(
+        unit="millicores" if cpu else "bytes",
+        terms=terms,
+        free=budget.free,
+        ceiling=budget.ceiling,
+        quantum=budget.quantum,
+        result=budget.result,
+        problem=budget.problem,
+        room=room,
+        rises_in_seconds=None if rises is None else round(max(0.0, rises - now), 1),
+        promised=owed.cpu if cpu else owed.memory,
+        promised_running=owed.cpu_running if cpu else owed.memory_running,
+        on_node=node.published.cpu if cpu else node.published.memory,
+        published=evaluation.decision.cpu if cpu else evaluation.decision.memory,
+        words=_limit(budget, room),
+    )
+
+
+def _top_pods(pods: Collection[PodFacts], report: ReportView, selection: Selection) -> tuple[PodExplanation, ...]:
+    if selection.winner is None or report.status is None:
+        return ()
+    oversell = selection.winner.spec.oversell
+    rows = {row.uid: row for row in report.status.pods}
+    told = []
+    for pod in pods:
+        if pod.qos is Qos.BE:
+            continue
+        row = rows.get(pod.cgroup_uid)
+        cpu = estimate(pod, row, Resource.CPU, oversell.cpu.strategy)
+        memory = estimate(pod, row, Resource.MEMORY, oversell.memory.strategy)
+        told.append(
+            PodExplanation(
+                name=pod.name,
+                qos=pod.qos,
+                cpu=cpu.amount,
+                cpu_rule=cpu.rule,
+                memory=memory.amount,
+                memory_rule=memory.rule,
+            )
+        )
+    told.sort(key=lambda p: (-p.cpu, -p.memory, p.name))
+    return tuple(told[:TOP_PODS])
+
+
+def _say(resource: Resource) -> Callable[[int], str]:
+    return human_millicores if resource is Resource.CPU else human_bytes

@@ -1,0 +1,72 @@
+"""From room to what stands on the Node: never below what is promised, closed while the room is smaller.
+
+Shrinking below the promise would fail running pods at the next kubelet restart; holding at the promise alone
+would let the scheduler refill every gap. Hence the gate: a closed node loses the key that every BE pod asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from colocation.model.facts import NodeFacts, PodFacts
+
+
+class Promised(Struct, frozen=True, gc=False):
+    """What the scheduler counts for the node's bound, unfinished pods: millicores and bytes of be-*."""
+
+    cpu: int = 0
+    memory: int = 0
+    cpu_running: int = 0
+    memory_running: int = 0
+
+
+class Decision(Struct, frozen=True, gc=False):
+    """What the Node should carry; None: the key is to be absent."""
+
+    cpu: int | None
+    memory: int | None
+    gate: int | None
+    withdrawn: str | None = None
+    closed: tuple[str, ...] = ()
+    """Why the gate is closed, in words; empty: open."""
+
+
+def promised(pods: Iterable[PodFacts]) -> Promised:
+    """Sum of what all these pods were promised, and of the Running ones alone (terminating included)."""
+    cpu = memory = cpu_running = memory_running = 0
+    for pod in pods:
+        if pod.booked:
+            cpu += pod.be_cpu
+            memory += pod.be_memory
+            if pod.running:
+                cpu_running += pod.be_cpu
+                memory_running += pod.be_memory
+    return Promised(cpu, memory, cpu_running, memory_running)
+
+
+def published(room: int, promised_all: int, promised_running: int, before: int) -> int:
+    """The value of one key: a promise is kept but never raises it (a pod with nodeName set by hand promises itself)."""
+    return max(room, promised_running, min(promised_all, before))
+
+
+def decide(node: NodeFacts, room_cpu: int, room_memory: int, owed: Promised, max_pods: int, withdraw: str | None) -> Decision:
+    """What this Node should carry now. ``withdraw``: why it takes no part (its room is 0 then)."""
+    before = node.published
+    if withdraw is not None:
+        if before.absent and node.withdrawn is None:
+            return Decision(None, None, None)  # never published: nothing to take away, nothing to remember
+        room_cpu = room_memory = 0
+    cpu = published(room_cpu, owed.cpu, owed.cpu_running, before.cpu or 0)
+    memory = published(room_memory, owed.memory, owed.memory_running, before.memory or 0)
+    if withdraw is not None:
+        if owed.cpu == 0 and owed.memory == 0:
+            return Decision(None, None, None, withdraw, (withdraw,))
+        return Decision(cpu, memory, None, withdraw, (withdraw,))
+    closed = tuple(
+        f"{what} room {room} is below the {promise} promised"
+        for what, room, promise in (("cpu", room_cpu, owed.cpu), ("memory", room_memory, owed.memory))
+        if room < promise
+    )
+    return Decision(cpu, memory, None if closed else max_pods, None, closed)

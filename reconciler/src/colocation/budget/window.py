@@ -1,0 +1,64 @@
+"""A minimum over a sliding time window: falls at once, rises only when the space has lasted."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from msgspec import Struct, field
+
+
+class SlidingMinimum:
+    """Smallest value that was in effect at any moment of the last ``seconds``.
+
+    A value is in effect from its `add` until the next one. Kept as a deque of values that rise from front to
+    back, so each `add` costs O(1) on average and memory is bounded by the changes within a window.
+    """
+
+    __slots__ = ("_entries", "seconds")
+
+    def __init__(self, seconds: float) -> None:
+        """An empty window of this length; changing `seconds` later takes effect at the next look."""
+        self.seconds = seconds
+        self._entries: deque[tuple[int, float | None]] = deque()  # (value, when it stopped being in effect)
+
+    def add(self, now: float, value: int) -> None:
+        """From ``now`` on, ``value`` is in effect."""
+        entries = self._entries
+        if entries and entries[-1][1] is None:
+            last = entries.pop()[0]
+            if last < value:  # still counts for a while; a larger or equal one never will again
+                entries.append((last, now))
+            elif last == value:
+                entries.append((value, None))
+                return
+        while entries and entries[-1][0] >= value:
+            entries.pop()
+        entries.append((value, None))
+
+    def minimum(self, now: float) -> int | None:
+        """The smallest value of the window that ends ``now``; None if nothing was ever added."""
+        while len(self._entries) > 1 and self._expires(self._entries[0]) <= now:
+            self._entries.popleft()
+        return self._entries[0][0] if self._entries else None
+
+    def rises_at(self) -> float | None:
+        """When the minimum will rise if nothing is added; None if it will not."""
+        return self._expires(self._entries[0]) if len(self._entries) > 1 else None
+
+    def _expires(self, entry: tuple[int, float | None]) -> float:
+        return float("inf") if entry[1] is None else entry[1] + self.seconds
+
+    def __len__(self) -> int:
+        """Values kept."""
+        return len(self._entries)
+
+
+class Windows(Struct):
+    """A node's two windows."""
+
+    cpu: SlidingMinimum = field(default_factory=lambda: SlidingMinimum(0))
+    memory: SlidingMinimum = field(default_factory=lambda: SlidingMinimum(0))
+
+    def resize(self, seconds: float) -> None:
+        """Use another length from now on."""
+        self.cpu.seconds = self.memory.seconds = seconds
