@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab's programs, built from Go modules pinned by the go.sum files in ``go/``.
+
+Each lands in a folder of the cache named after its version and everything that
+went into it, so a changed pin builds anew and an old clone keeps its own. The
+folder appears by one rename: an interrupted build leaves nothing half done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .config import cache_dir
+from .errors import LabError
+from .process import run
+from .progress import step
+from .toolchain import find_go, go_env, needed_version
+
+MODULES = Path(__file__).resolve().parent / "go"
+_MB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One binary to build, and the names it answers to."""
+
+    name: str
+    title: str
+    module: str
+    package: str
+    ldflags: str
+    commands: tuple[str, ...]
+    estimate: str
+
+    @property
+    def version(self) -> str:
+        """The pinned version, from go.mod: stated once, there."""
+        text = (MODULES / self.name / "go.mod").read_text()
+        found = re.search(rf"^\s*(?:require )?{re.escape(self.module)} v(\S+)", text, re.M)
+        if not found:
+            raise LabError(f"tests/lab/go/{self.name}/go.mod does not require {self.module}")
+        return found[1]
+
+    @property
+    def flags(self) -> str:
+        """Linker flags; Kubernetes takes its version, and with it its feature gates, from there."""
+        version = self.version
+        return self.ldflags.format(version=version, minor=version.split(".")[1])
+
+    @property
+    def folder(self) -> Path:
+        """Where the built program is, or will be."""
+        digest = hashlib.sha256(self.flags.encode())
+        for source in sorted((MODULES / self.name).iterdir()):
+            digest.update(source.read_bytes())
+        return cache_dir() / "bin" / f"{self.name}-{self.version}-{digest.hexdigest()[:8]}"
+
+
+_COMPONENT = "k8s.io/component-base/version"
+TOOLS = {
+    tool.name: tool
+    for tool in (
+        Tool(
+            "etcd",
+            "etcd",
+            "go.etcd.io/etcd/server/v3",
+            "go.etcd.io/etcd/server/v3",
+            "-s -w",
+            ("etcd",),
+            "about 1 min on 2 cores, once",
+        ),
+        Tool(
+            "kube",
+            "Kubernetes",
+            "k8s.io/kubernetes",
+            ".",
+            f"-s -w -X {_COMPONENT}.gitVersion=v{{version}} -X {_COMPONENT}.gitMajor=1 -X {_COMPONENT}.gitMinor={{minor}}"
+            " -X k8s.io/client-go/pkg/version.gitVersion=v{version}",
+            ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl"),
+            "about 7 min on 2 cores, once",
+        ),
+        Tool(
+            "helm",
+            "Helm",
+            "helm.sh/helm/v4",
+            "helm.sh/helm/v4/cmd/helm",
+            "-s -w -X helm.sh/helm/v4/internal/version.version=v{version}",
+            ("helm",),
+            "about 3 min on 2 cores, once",
+        ),
+    )
+}
+_OWNER = {command: tool for tool in TOOLS.values() for command in tool.commands}
+
+
+def path(command: str) -> Path:
+    """Where ``kubectl``, ``etcd``, ... is in the cache (built or not)."""
+    return _OWNER[command].folder / command
+
+
+def missing() -> list[Tool]:
+    """What `ensure` would have to build."""
+    return [tool for tool in TOOLS.values() if not tool.folder.is_dir()]
+
+
+def ensure(*names: str) -> None:
+    """Build what is missing of the named tools (all, when none is named)."""
+    tools = [TOOLS[name] for name in names or TOOLS]
+    if all(tool.folder.is_dir() for tool in tools):
+        return
+    with cache_lock():
+        for tool in tools:
+            if not tool.folder.is_dir():
+                _build(tool)
+
+
+def _build(tool: Tool) -> None:
+    go = find_go(needed_version(MODULES))
+    temporary = tool.folder.with_suffix(".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    binary = temporary / tool.name
+    with step(f"building {tool.title} {tool.version} from Go modules", tool.estimate):
+        build: list[str | Path] = [go, "build", "-mod=readonly", "-trimpath", "-ldflags", tool.flags, "-o", binary]
+        try:
+            run([*build, tool.package], cwd=MODULES / tool.name, env=go_env(go))
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+    if binary.stat().st_size < _MB:
+        raise LabError(f"{binary} is no program")
+    for command in tool.commands:
+        if command != tool.name:
+            (temporary / command).symlink_to(tool.name)
+    temporary.rename(tool.folder)
+
+
+@contextmanager
+def cache_lock() -> Iterator[None]:
+    """One builder at a time: a second lab waits and then finds the work done."""
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with (cache_dir() / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
