@@ -1,0 +1,1 @@
+"""The loop on each node: sample, report, protect."""

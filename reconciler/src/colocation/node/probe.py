@@ -1,0 +1,238 @@
+"""What this node's kernel and cgroups can do, tried rather than guessed.
+
+Standard library only, Python 3.9 syntax, no import of ours: the same file is copied into the Ansible
+collection, where it runs with the node's own Python. Every try happens in a group of our own, made below
+kubelet's root (or the hierarchy's), and removed again; no group of anybody else is written to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+Features = Dict[str, Dict[str, Any]]
+_KUBEPODS = re.compile(r"(?:.+-)?kubepods(?:\.slice)?")
+_SCHED_IDLE = 5
+
+
+def probe(cgroup_root: str = "/sys/fs/cgroup", proc_root: str = "/proc") -> Dict[str, Any]:
+    """Return what was found; never raises for what is merely missing.
+
+    ``{"kernel": str, "arch": str,
+    "cgroup_version": 1 | 2 | 0 (no cgroups there),
+    "cgroup_driver": "cgroupfs" | "systemd" | "" (no kubelet tree yet),
+    "controllers": [str], "roots": {controller: absolute directory of its hierarchy},
+    "pods_root": kubelet's tree relative to a hierarchy, "" if there is none,
+    "features": {name: {"available": bool, "reason": str}}}``
+
+    Feature names: cpu.quota, cpu.burst, cpu.idle, cpu.qos_level, memory.limit, memory.high, memory.low,
+    io.weight, io.throttle, psi.cgroup, psi.proc, resctrl, sched.idle. ``reason`` says what was seen.
+    """
+    version, roots = hierarchies(cgroup_root)
+    pods = find_pods_root(roots["cpu"] if "cpu" in roots else cgroup_root) if version else ""
+    features = _try_cgroup(version, roots, cgroup_root, pods)
+    features["psi.proc"] = _readable(os.path.join(proc_root, "pressure", "cpu"))
+    features["resctrl"] = _resctrl(proc_root)
+    features["sched.idle"] = _sched_idle()
+    names = os.uname()
+    return {
+        "kernel": names.release,
+        "arch": names.machine,
+        "cgroup_version": version,
+        "cgroup_driver": driver_of(pods),
+        "controllers": sorted(roots),
+        "roots": roots,
+        "pods_root": pods,
+        "features": features,
+    }
+
+
+def hierarchies(cgroup_root: str) -> Tuple[int, Dict[str, str]]:
+    """Return (cgroup version or 0, {controller: directory}). v1 mounts several controllers as "cpu,cpuacct"."""
+    said = _read(os.path.join(cgroup_root, "cgroup.controllers"))
+    if said is not None:
+        return 2, {name: cgroup_root for name in said.split()}
+    roots = {}  # type: Dict[str, str]
+    for entry in _directories(cgroup_root):
+        if entry in ("unified", "systemd"):
+            continue
+        for name in entry.split(","):
+            # "cpu" may be a link to "cpu,cpuacct": either path will do.
+            roots.setdefault(name, os.path.join(cgroup_root, entry))
+    return (1 if "cpu" in roots or "memory" in roots else 0), roots
+
+
+def find_pods_root(base: str) -> str:
+    """Kubelet's tree below ``base``, relative ("kubepods", "kubelet.slice/kubelet-kubepods.slice"); "" if none."""
+    top = _directories(base)
+    for entry in top:
+        if _KUBEPODS.fullmatch(entry):
+            return entry
+    for parent in top:  # kubelet --cgroup-root puts one more group above
+        for entry in _directories(os.path.join(base, parent)):
+            if _KUBEPODS.fullmatch(entry):
+                return parent + "/" + entry
+    return ""
+
+
+def driver_of(pods_root: str) -> str:
+    """Kubelet's cgroup driver as its directory name shows it."""
+    if not pods_root:
+        return ""
+    return "systemd" if pods_root.endswith(".slice") else "cgroupfs"
+
+
+def _try_cgroup(version: int, roots: Dict[str, str], cgroup_root: str, pods: str) -> Features:
+    """Try each knob in a group of our own."""
+    if version == 2:
+        plan = {
+            "cpu.quota": ("cpu", "cpu.max", "50000 100000", ""),
+            "cpu.burst": ("cpu", "cpu.max.burst", "10000", "cpu.max"),
+            "cpu.idle": ("cpu", "cpu.idle", "1", ""),
+            "cpu.qos_level": ("cpu", "cpu.qos_level", "-1", ""),
+            "memory.limit": ("memory", "memory.max", str(1 << 30), ""),
+            "memory.high": ("memory", "memory.high", str(1 << 30), ""),
+            "memory.low": ("memory", "memory.low", str(1 << 20), ""),
+            "io.weight": ("io", "io.weight", "default 50", ""),
+            "io.throttle": ("io", "io.max", "", ""),
+            "psi.cgroup": ("cpu", "cpu.pressure", "", ""),
+        }
+    else:
+        plan = {
+            "cpu.quota": ("cpu", "cpu.cfs_quota_us", "50000", ""),
+            "cpu.burst": ("cpu", "cpu.cfs_burst_us", "10000", "cpu.cfs_quota_us"),
+            "cpu.idle": ("cpu", "cpu.idle", "1", ""),
+            "cpu.qos_level": ("cpu", "cpu.qos_level", "-1", ""),
+            "memory.limit": ("memory", "memory.limit_in_bytes", str(1 << 30), ""),
+            "memory.high": ("memory", "memory.high", str(1 << 30), ""),
+            "memory.low": ("memory", "memory.low", str(1 << 20), ""),
+            "io.weight": ("blkio", "blkio.bfq.weight", "50", ""),
+            "io.throttle": ("blkio", "blkio.throttle.read_bps_device", "", ""),
+        }
+    features = {}  # type: Features
+    for controller in sorted({step[0] for step in plan.values()}):
+        mine = {name: step[1:] for name, step in plan.items() if step[0] == controller}
+        if controller not in roots:
+            features.update({name: _no("controller {} is not there".format(controller)) for name in mine})
+            continue
+        with _scratch(roots[controller], pods) as (group, reason):
+            for name, (file, value, first) in mine.items():
+                features[name] = _try(group, file, value, first) if group else _no(reason)
+    if "psi.cgroup" not in features:
+        features["psi.cgroup"] = _readable(os.path.join(cgroup_root, "unified", "cpu.pressure"))
+    return features
+
+
+def _try(group: str, file: str, value: str, first: str) -> Dict[str, Any]:
+    """Write ``value`` and read it back; an empty value: reading is enough (writing would need a disk)."""
+    path = os.path.join(group, file)
+    if not os.path.exists(path):
+        return _no("{} is not there".format(file))
+    if not value:
+        return _readable(path)
+    try:
+        if first:  # a burst is only accepted beside a quota
+            _write(os.path.join(group, first), "50000 100000" if first == "cpu.max" else "50000")
+        _write(path, value)
+    except OSError as error:
+        return _no("writing {} to {}: {}".format(value, file, error.strerror))
+    seen = (_read(path) or "").strip()
+    if seen.split("\n")[0] != value:
+        return _no("{} took {} but reads {}".format(file, value, seen[:40]))
+    return {"available": True, "reason": "{} written and read back".format(file)}
+
+
+@contextlib.contextmanager
+def _scratch(root: str, pods: str) -> Iterator[Tuple[Optional[str], str]]:
+    """A group of our own below kubelet's tree or the root; (None, why) where it cannot be made."""
+    reason = "no group could be made"
+    for parent in ([os.path.join(root, pods)] if pods else []) + [root]:
+        group = os.path.join(parent, "colocation-probe-{}".format(os.getpid()))
+        try:
+            os.mkdir(group)
+        except OSError as error:
+            reason = "making a group below {}: {}".format(parent, error.strerror)
+            continue
+        try:
+            yield group, ""
+        finally:
+            with contextlib.suppress(OSError):
+                os.rmdir(group)
+        return
+    yield None, reason
+
+
+def _sched_idle() -> Dict[str, Any]:
+    """Try SCHED_IDLE, and the way back (which needs CAP_SYS_NICE), on a child of our own."""
+    if not hasattr(os, "sched_setscheduler"):
+        return _no("this Python has no sched_setscheduler")
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:  # the child only waits: it is looked at from outside
+        os.close(write_end)
+        os.read(read_end, 1)
+        os._exit(0)
+    os.close(read_end)
+    try:
+        os.sched_setscheduler(child, _SCHED_IDLE, os.sched_param(0))
+        os.sched_setscheduler(child, os.SCHED_OTHER, os.sched_param(0))
+    except OSError as error:
+        return _no("sched_setscheduler: {}".format(error.strerror))
+    finally:
+        os.close(write_end)
+        os.waitpid(child, 0)
+    return {"available": True, "reason": "a task was made SCHED_IDLE and normal again"}
+
+
+def _resctrl(proc_root: str) -> Dict[str, Any]:
+    for line in (_read(os.path.join(proc_root, "mounts")) or "").splitlines():
+        fields = line.split()
+        if len(fields) > 2 and fields[2] == "resctrl":
+            return {"available": True, "reason": "mounted at {}".format(fields[1])}
+    if "resctrl" in (_read(os.path.join(proc_root, "filesystems")) or ""):
+        return _no("the kernel has resctrl, but it is not mounted")
+    return _no("the kernel has no resctrl, or the CPU has no cache allocation")
+
+
+def _readable(path: str) -> Dict[str, Any]:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            file.read(64)
+    except OSError as error:  # PSI built in but switched off answers EOPNOTSUPP
+        return _no("{}: {}".format(os.path.basename(path), error.strerror))
+    return {"available": True, "reason": "{} can be read".format(os.path.basename(path))}
+
+
+def _no(reason: str) -> Dict[str, Any]:
+    return {"available": False, "reason": reason}
+
+
+def _read(path: str) -> Optional[str]:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _write(path: str, value: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(value)
+
+
+def _directories(path: str) -> List[str]:
+    """Names of the directories in ``path`` (links included), sorted; [] where it cannot be listed."""
+    try:
+        names = sorted(os.listdir(path))
+    except OSError:
+        return []
+    is_dir = os.path.isdir  # type: Callable[[str], bool]
+    return [name for name in names if is_dir(os.path.join(path, name))]
+
+
+if __name__ == "__main__":
+    import json
+
+    print(json.dumps(probe(), indent=2, sort_keys=True))

@@ -1,0 +1,31 @@
+"""The last spec the manager gave us, kept on disk: the agent enforces it while the API server is away."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from colocation.model.report import NodeColocationSpec
+from colocation.node.journal import write_atomically
+
+
+def save(path: Path, spec: NodeColocationSpec) -> None:
+    """Replace the kept spec. Raises OSError when the disk refuses."""
+    write_atomically(str(path), msgspec.json.encode(spec).decode())
+
+
+def load(path: Path) -> NodeColocationSpec | None:
+    """The kept spec; None if there is none, or if what is there cannot be read as one."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=NodeColocationSpec)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def forget(path: Path) -> None:
+    """The object was deleted: a restart must not enforce it again."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
