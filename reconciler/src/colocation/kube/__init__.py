@@ -1,0 +1,1 @@
+"""The Kubernetes API over plain HTTP: login, REST, list and watch, lease; objects become projected Structs."""

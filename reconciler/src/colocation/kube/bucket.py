@@ -1,0 +1,29 @@
+"""Token bucket with an injected clock."""
+
+from __future__ import annotations
+
+
+class Bucket:
+    """At most ``rate`` a second on average, ``burst`` at once; ``rate`` 0 means no limit. Times in seconds."""
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self.rate, self.burst = rate, max(1.0, burst)
+        self._tokens, self._at = self.burst, now
+        self._closed_until = now
+
+    def take(self, now: float) -> float:
+        """Take one token and return 0, or take none and return the seconds until there may be one."""
+        if now < self._closed_until:
+            return self._closed_until - now
+        if self.rate <= 0:
+            return 0.0
+        self._tokens = min(self.burst, self._tokens + max(0.0, now - self._at) * self.rate)
+        self._at = now
+        if self._tokens >= 1:
+            self._tokens -= 1
+            return 0.0
+        return (1 - self._tokens) / self.rate
+
+    def close(self, until: float) -> None:
+        """Nobody gets a token before ``until``: the server said Retry-After, and means all of us."""
+        self._closed_until = max(self._closed_until, until)

@@ -1,0 +1,230 @@
+"""Reflector: one resource, listed and watched for ever, handed on as projected objects. Keeps only the keys."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, Generic, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from colocation.kube.backoff import Backoff
+from colocation.kube.resources import Resource
+from colocation.kube.rest import PAGE, ApiError, Rest
+from colocation.kube.watch import READ_SECONDS, Watch
+
+log = logging.getLogger(__name__)
+W = TypeVar("W")
+F = TypeVar("F")
+WATCH_SECONDS: Final = (240, 360)
+"""The server ends each watch after so long (spread out), which moves clients to API servers that came back."""
+
+
+class Upsert(Struct, Generic[F], frozen=True, gc=False):
+    """An object is there, or has changed."""
+
+    resource: Resource
+    key: str
+    object: F
+    listed: bool
+    """From a list, not from a watch: it may be as it was long ago, and it may be older than what we know."""
+
+
+class Delete(Struct, frozen=True, gc=False):
+    """An object is gone, or no longer of interest."""
+
+    resource: Resource
+    key: str
+
+
+class Bad(Struct, frozen=True, gc=False):
+    """An object is there, but cannot be read."""
+
+    resource: Resource
+    key: str
+    reason: str
+
+
+class Synced(Struct, frozen=True, gc=False):
+    """Everything there was has been handed on."""
+
+    resource: Resource
+
+
+Event = Upsert[F] | Delete | Bad | Synced
+
+
+class _Name(Struct):
+    name: str = ""
+    namespace: str = ""
+
+
+class _Named(Struct):
+    metadata: _Name
+
+
+class _Version(Struct, rename="camel"):
+    resource_version: str = ""
+
+
+class _Versioned(Struct):
+    metadata: _Version
+
+
+class Reflector(Generic[W, F]):
+    """Lists and watches one resource on a thread of its own.
+
+    ``project`` turns the decoded wire object into what is kept; None: not of interest; ValueError: bad.
+    ``emit`` is called on the reflector's thread and must not block.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        rest: Rest,
+        resource: Resource,
+        wire: type[W],
+        project: Callable[[W], F | None],
+        emit: Callable[[Event[F]], None],
+        *,
+        query: Mapping[str, str] | None = None,
+        page: int = PAGE,
+        read_seconds: float = READ_SECONDS,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._rest, self._resource, self._project, self._emit = rest, resource, project, emit
+        self._query, self._page, self._read_seconds = dict(query or {}), page, read_seconds
+        self._wire = msgspec.json.Decoder(wire)
+        self._named = msgspec.json.Decoder(_Named)
+        self._versioned = msgspec.json.Decoder(_Versioned)
+        self._backoff = backoff or Backoff()
+        self._keys: set[str] = set()
+        self._version: str | None = None
+        self._watch = Watch(rest, resource)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.lists = 0
+        """Lists completed; a second one means that a watch could not be resumed."""
+
+    def start(self) -> None:
+        """Begin, on a daemon thread."""
+        self._thread = threading.Thread(target=self.run, name=f"watch-{self._resource.plural}", daemon=True)
+        self._thread.start()
+
+    def stop(self, seconds: float = 2.0) -> None:
+        """End it: the connection is cut, the thread waited for."""
+        self._stop.set()
+        self._watch.cut()
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def run(self) -> None:
+        """List, watch, and whatever happens begin again."""
+        while not self._stop.is_set():
+            wait = self._round()
+            if wait > 0:
+                self._stop.wait(wait)
+
+    def _round(self) -> float:
+        """One list if there is need, one watch; seconds to wait before the next."""
+        began = time.monotonic()
+        try:
+            if self._version is None:
+                self._list()
+            self._follow(self._version or "")
+        except ApiError as error:
+            if self._stop.is_set():
+                return 0.0
+            if error.code == 410:
+                log.info("version too old, listing again", extra={"resource": self._resource.plural})
+                self._version = None
+                first = self._backoff.failures == 0
+                wait = self._backoff.next()
+                return 0.0 if first else wait
+            wait = self._backoff.next(error.retry_after or 0.0)
+            log.warning(
+                "list or watch failed",
+                extra={"resource": self._resource.plural, "error": str(error), "retry_seconds": round(wait, 2)},
+            )
+            return wait
+        except Exception:  # a fault of ours must not end the watch for good
+            log.exception("list or watch failed", extra={"resource": self._resource.plural})
+            self._version = None
+            return self._backoff.next()
+        # A server that ends watches as soon as they begin is not asked again without a pause.
+        if time.monotonic() - began < 1:
+            return self._backoff.next()
+        self._backoff.reset()
+        return 0.0
+
+    def _list(self) -> None:
+        version, seen = "", set[str]()
+        # A long list may outlive its continue token (410): then everything in one answer.
+        limit = self._page if self._backoff.failures < 3 else 0
+        for page in self._rest.pages(self._resource, self._query, limit):
+            version = page.metadata.resource_version
+            for raw in page.items or ():
+                if self._stop.is_set():
+                    return
+                key = self._hand_on(raw, listed=True)
+                if key is not None:
+                    seen.add(key)
+        for key in self._keys - seen:
+            self._emit(Delete(self._resource, key))
+        self._keys = seen
+        self._version = version
+        self.lists += 1
+        self._emit(Synced(self._resource))
+
+    def _follow(self, version: str) -> None:
+        query = {
+            **self._query,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),  # noqa: S311 (spreads load, guards nothing)
+        }
+        for line in self._watch.lines(query, self._read_seconds):
+            if line.type == "DELETED":
+                key = self._key(line.object)
+                if key in self._keys:
+                    self._keys.discard(key)
+                    self._emit(Delete(self._resource, key))
+            elif line.type != "BOOKMARK":
+                self._hand_on(line.object, listed=False)
+            self._version = self._versioned.decode(line.object).metadata.resource_version
+            self._backoff.reset()
+
+    def _hand_on(self, raw: Raw, *, listed: bool) -> str | None:
+        """Decode, project, emit; the key if the object is of interest (or bad, which is of interest too)."""
+        try:
+            wire = self._wire.decode(raw)
+            fact = self._project(wire)
+        except (msgspec.DecodeError, ValueError) as error:  # msgspec's ValidationError is a ValueError
+            key = self._key(raw)
+            log.warning(
+                "object cannot be read", extra={"resource": self._resource.plural, "key": key, "error": str(error)}
+            )
+            self._keys.add(key)
+            self._emit(Bad(self._resource, key, str(error)))
+            return key
+        key = self._key_of(wire)
+        if fact is not None:
+            self._keys.add(key)  # at once: a list that breaks off must not forget what it has handed on
+            self._emit(Upsert(self._resource, key, fact, listed))
+            return key
+        if not listed and key in self._keys:
+            self._keys.discard(key)
+            self._emit(Delete(self._resource, key))
+        return None
+
+    def _key(self, raw: Raw) -> str:
+        metadata = self._named.decode(raw).metadata
+        return f"{metadata.namespace}/{metadata.name}" if self._resource.namespaced else metadata.name
+
+    def _key_of(self, wire: W) -> str:
+        metadata = wire.metadata  # type: ignore[attr-defined]  # every wire Struct has one
+        return f"{metadata.namespace}/{metadata.name}" if self._resource.namespaced else str(metadata.name)

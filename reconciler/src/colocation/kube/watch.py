@@ -1,0 +1,88 @@
+"""One watch connection: lines in, typed lines out, and a way to cut it from another thread."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal
+
+import msgspec
+import urllib3
+from msgspec import Raw, Struct
+
+from colocation.kube.resources import Resource
+from colocation.kube.rest import ApiError, Rest
+
+READ_SECONDS: Final = 150.0
+"""The API server sends a bookmark about once a minute, also when nothing happens: so much silence is a dead peer."""
+_CHUNK: Final = 65536
+
+
+class Line(Struct):
+    """One line of a watch; its object not decoded yet."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]
+    object: Raw
+
+
+class _ErrorStatus(Struct):
+    code: int = 500
+    reason: str = "Unknown"
+    message: str = ""
+
+
+class Watch:
+    """A watch that ``cut()`` ends at once, from any thread, also while it waits for the next line."""
+
+    def __init__(self, rest: Rest, resource: Resource) -> None:
+        self._rest, self._resource = rest, resource
+        self._lock = threading.Lock()
+        self._response: urllib3.BaseHTTPResponse | None = None
+        self._cut = False
+        self._decoder = msgspec.json.Decoder(Line)
+
+    def lines(self, query: Mapping[str, str], read_seconds: float = READ_SECONDS) -> Iterator[Line]:
+        """Yield lines until the server ends the watch. Raises ApiError: 410 when the version is too old."""
+        response = self._rest.stream(self._resource, query, read_seconds)
+        with self._lock:
+            self._response = response
+            if self._cut:
+                response.close()
+                self._response = None
+                return
+        try:
+            rest: list[bytes] = []
+            for chunk in response.stream(_CHUNK):
+                *whole, tail = chunk.split(b"\n")
+                for piece in whole:
+                    yield self._decode(b"".join((*rest, piece)))
+                    rest.clear()
+                if tail:
+                    rest.append(tail)
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
+            # A socket that is cut while TLS reads from it fails in whatever way it can.
+            if not self._cut:
+                raise ApiError(0, "Unreachable", f"watch broke off: {type(error).__name__}: {error}") from error
+        finally:
+            with self._lock:
+                self._response = None
+            response.close()
+
+    def cut(self) -> None:
+        """End this watch, and every later one, now."""
+        with self._lock:
+            self._cut = True
+            if self._response is not None:
+                with contextlib.suppress(Exception):
+                    self._response.shutdown()
+
+    def _decode(self, line: bytes) -> Line:
+        try:
+            decoded = self._decoder.decode(line)
+        except msgspec.DecodeError as error:
+            raise ApiError(0, "Unreachable", f"watch sent half a line: {error}") from error
+        if decoded.type == "ERROR":
+            status = msgspec.json.decode(decoded.object, type=_ErrorStatus)
+            raise ApiError(status.code, status.reason, status.message)
+        return decoded
