@@ -68,7 +68,9 @@ def estimate(pod: PodFacts, row: PodUsage | None, resource: Resource, strategy: 
     mean = None if row is None else (row.cpu if cpu else row.memory)
     if mean is None:
         least = UNSEEN[resource]
-        return Estimate(max(request, least), "no sample yet: max(request, 250m)" if cpu else "no sample yet: max(request, 200Mi)")
+        return Estimate(
+            max(request, least), "no sample yet: max(request, 250m)" if cpu else "no sample yet: max(request, 200Mi)"
+        )
     peak = (row.cpu_peak if cpu else row.memory_peak) if row is not None else None
     match strategy:
         case "usage":

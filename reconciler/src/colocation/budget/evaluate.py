@@ -57,7 +57,8 @@ def evaluate(
     cpu = memory = None
     max_pods = 0
     if withdraw is None:
-        assert selection.winner is not None and report.status is not None  # noqa: S101 - told apart by _withdraw_reason
+        assert selection.winner is not None  # noqa: S101 - _withdraw_reason has told
+        assert report.status is not None  # noqa: S101
         oversell = selection.winner.spec.oversell
         max_pods = oversell.max_pods
         windows.resize(oversell.grow_after_seconds)

@@ -180,7 +180,8 @@ def _limit(budget: Budget, room: int) -> str:
     if room < budget.result:
         return f"{say(room)}, growing to {say(budget.result)} when that has lasted"
     if budget.free <= 0:
-        return f"nothing, because online use, system and margin take {say(budget.capacity - budget.free)} of {say(budget.capacity)}"
+        taken = say(budget.capacity - budget.free)
+        return f"nothing, because online use, system and margin take {taken} of {say(budget.capacity)}"
     if budget.free > budget.ceiling:
         return f"{say(room)}, the most that maxPercent allows"
     return f"{say(room)} of {say(budget.capacity)} left beside online use {say(budget.online)}"
@@ -196,7 +197,9 @@ def _resource(
     rises = window.rises_at()
     owed = evaluation.owed
     room = evaluation.room_cpu if cpu else evaluation.room_memory
-    measured = "not measured" if budget.system_usage is None else f"measured {_say(budget.resource)(budget.system_usage)}"
+    measured = (
+        "not measured" if budget.system_usage is None else f"measured {_say(budget.resource)(budget.system_usage)}"
+    )
     terms = (
         Term(name="capacity", value=budget.capacity, source="Node.status.capacity"),
         Term(name="margin", value=-budget.margin, source="policy: what reclaimPercent keeps back"),

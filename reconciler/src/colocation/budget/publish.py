@@ -51,7 +51,9 @@ def published(room: int, promised_all: int, promised_running: int, before: int) 
     return max(room, promised_running, min(promised_all, before))
 
 
-def decide(node: NodeFacts, room_cpu: int, room_memory: int, owed: Promised, max_pods: int, withdraw: str | None) -> Decision:
+def decide(
+    node: NodeFacts, room_cpu: int, room_memory: int, owed: Promised, max_pods: int, withdraw: str | None
+) -> Decision:
     """What this Node should carry now. ``withdraw``: why it takes no part (its room is 0 then)."""
     before = node.published
     if withdraw is not None:

@@ -38,7 +38,9 @@ class OversellCpu(Struct, frozen=True, kw_only=True, rename="camel"):
     reclaim_percent: Annotated[
         int, Meta(ge=0, le=100, description="Percent of capacity that may be used in all; the rest is kept as margin.")
     ] = 60
-    max_percent: Annotated[int, Meta(ge=0, le=100, description="Never oversell more than this percent of capacity.")] = 100
+    max_percent: Annotated[
+        int, Meta(ge=0, le=100, description="Never oversell more than this percent of capacity.")
+    ] = 100
     quantum: Annotated[Quantity, Meta(description="Published values are multiples of this many cores.")] = "100m"
 
 
@@ -49,7 +51,9 @@ class OversellMemory(Struct, frozen=True, kw_only=True, rename="camel"):
     reclaim_percent: Annotated[
         int, Meta(ge=0, le=100, description="Percent of capacity that may be used in all; the rest is kept as margin.")
     ] = 65
-    max_percent: Annotated[int, Meta(ge=0, le=100, description="Never oversell more than this percent of capacity.")] = 100
+    max_percent: Annotated[
+        int, Meta(ge=0, le=100, description="Never oversell more than this percent of capacity.")
+    ] = 100
     quantum: Annotated[Quantity, Meta(description="Published values are multiples of this many bytes.")] = "64Mi"
 
 
@@ -134,5 +138,7 @@ CEL_RULES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "OversellCpu": (("quantity(self.quantum).isGreaterThan(quantity('0'))", "oversell.cpu.quantum must be above 0"),),
-    "OversellMemory": (("quantity(self.quantum).isGreaterThan(quantity('0'))", "oversell.memory.quantum must be above 0"),),
+    "OversellMemory": (
+        ("quantity(self.quantum).isGreaterThan(quantity('0'))", "oversell.memory.quantum must be above 0"),
+    ),
 }

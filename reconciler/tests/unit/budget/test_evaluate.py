@@ -1,0 +1,147 @@
+"""A node over time: staleness, restarts, withdrawal, growth; and the explanation adds up to what is published."""
+
+import msgspec
+import pytest
+
+from colocation.budget import Candidate, ReportView, Selection, Windows, evaluate, explain, select_policy
+from colocation.model import names
+from colocation.model.facts import NodeFacts, PodFacts, Published, Qos
+from colocation.model.policy import LabelSelector, Oversell, OversellCpu, OversellMemory, PolicySpec, Requirement
+from colocation.model.report import NodeColocationStatus, PodUsage, Usage
+
+POLICY = PolicySpec(
+    oversell=Oversell(
+        cpu=OversellCpu(strategy="usage"),
+        memory=OversellMemory(strategy="usage"),
+        stale_after_seconds=180,
+        grow_after_seconds=300,
+    )
+)
+SELECTED = Selection(Candidate("default", 1, POLICY), (), "only")
+NODE = NodeFacts(
+    name="n1",
+    uid="N",
+    resource_version="1",
+    labels={names.NODE_LABEL: "true"},
+    cpu_capacity=10_000,
+    cpu_allocatable=10_000,
+    memory_capacity=2**34,
+    memory_allocatable=2**34,
+)
+
+
+def status(cpu: int) -> NodeColocationStatus:
+    return NodeColocationStatus(observed_at="t", system=Usage(cpu=cpu, memory=0))
+
+
+def report(cpu: int, arrived: float = 0, *, since_start: bool = True) -> ReportView:
+    return ReportView(status=status(cpu), arrived=arrived, since_start=since_start)
+
+
+def carrying(cpu: int, memory: int = 2**33) -> NodeFacts:
+    return msgspec.structs.replace(NODE, published=Published(cpu, memory, 250))
+
+
+def test_a_new_node_is_published_at_once() -> None:
+    result = evaluate(NODE, SELECTED, report(1_000, since_start=False), [], Windows(), 0)
+    assert (result.decision.cpu, result.decision.gate) == (5_000, 250)
+
+
+def test_shrinks_at_once_grows_after_the_window() -> None:
+    windows = Windows()
+    for now, use, expected in [(0, 1_000, 5_000), (10, 3_000, 3_000), (20, 0, 3_000), (319, 0, 3_000), (320, 0, 6_000)]:
+        assert evaluate(carrying(5_000), SELECTED, report(use, now), [], windows, now).decision.cpu == expected
+
+
+def test_next_look_is_when_the_window_lets_it_grow_or_the_report_goes_stale() -> None:
+    windows = Windows()
+    evaluate(NODE, SELECTED, report(3_000, 0), [], windows, 0)
+    assert evaluate(carrying(5_000), SELECTED, report(0, 200), [], windows, 200).next_at == 380  # stale at 200 + 180
+    evaluate(carrying(5_000), SELECTED, report(0, 350), [], windows, 350)
+    assert evaluate(carrying(5_000), SELECTED, report(0, 400), [], windows, 400).next_at == 500  # 200 + 300
+
+
+def test_a_restarted_manager_lowers_but_does_not_raise_until_the_agent_reports() -> None:
+    windows = Windows()
+    old = report(0, since_start=False)
+    assert evaluate(carrying(2_000), SELECTED, old, [], windows, 0).decision.cpu == 2_000
+    assert evaluate(carrying(2_000), SELECTED, old, [], windows, 400 - 300).decision.cpu == 2_000
+    assert evaluate(carrying(2_000), SELECTED, report(0, 100), [], windows, 100).decision.cpu == 2_000
+    assert evaluate(carrying(2_000), SELECTED, report(0, 390), [], windows, 400).decision.cpu == 6_000
+    lower = evaluate(carrying(2_000), SELECTED, report(5_000, since_start=False), [], Windows(), 0)
+    assert lower.decision.cpu == 1_000
+
+
+def test_a_silent_agent_is_withdrawn_by_the_clock_alone() -> None:
+    windows = Windows()
+    assert evaluate(carrying(5_000), SELECTED, report(0, 0), [], windows, 179).withdraw is None
+    silent = evaluate(carrying(5_000), SELECTED, report(0, 0), [], windows, 180)
+    assert silent.decision.cpu is None
+    assert silent.decision.withdrawn == "no report for 180 s: the agent is silent"
+    back = evaluate(msgspec.structs.replace(NODE, withdrawn="silent"), SELECTED, report(0, 200), [], windows, 200)
+    assert (back.decision.cpu, back.decision.withdrawn) == (0, None)
+    assert evaluate(carrying(0), SELECTED, report(0, 490), [], windows, 500).decision.cpu == 6_000
+
+
+@pytest.mark.parametrize(
+    ("node", "selection", "view", "reason"),
+    [
+        (msgspec.structs.replace(NODE, labels={}), SELECTED, report(0), "not labelled"),
+        (NODE, Selection(None, (), "no ColocationPolicy selects this node"), report(0), "no ColocationPolicy"),
+        (NODE, Selection(Candidate("p", 1, PolicySpec(enabled=False)), (), ""), report(0), "policy p is disabled"),
+        (NODE, SELECTED, ReportView(problem="Expected `int`"), "cannot be used"),
+        (NODE, SELECTED, ReportView(), "no report has arrived yet"),
+        (NODE, SELECTED, ReportView(status=NodeColocationStatus(), arrived=0), "no report has arrived yet"),
+    ],
+)
+def test_why_a_node_takes_no_part(node: NodeFacts, selection: Selection, view: ReportView, reason: str) -> None:
+    published = msgspec.structs.replace(node, published=Published(1, 1, 1))
+    result = evaluate(published, selection, view, [], Windows(), 0)
+    assert reason in (result.decision.withdrawn or "")
+    assert evaluate(node, selection, view, [], Windows(), 0).decision.withdrawn is None  # never published: left alone
+
+
+def test_selection_by_priority_then_name_and_says_why() -> None:
+    def policy(name: str, priority: int, selector: LabelSelector = LabelSelector()) -> Candidate:
+        return Candidate(name, 1, PolicySpec(priority=priority, node_selector=selector))
+
+    exists = LabelSelector(match_expressions=(Requirement(key="pool", operator="Exists"),))
+    candidates = [policy("b", 1), policy("a", 1), policy("z", 5, exists)]
+    chosen = select_policy(candidates, {"pool": "x"})
+    assert (chosen.winner and chosen.winner.name, chosen.losers) == ("z", ("a", "b"))
+    assert chosen.reason == "priority 5 is above that of a, b"
+    chosen = select_policy(candidates, {})
+    assert (chosen.winner and chosen.winner.name, chosen.reason) == ("a", "same priority 1 as b; a sorts first")
+
+
+def test_the_explanation_adds_up() -> None:
+    pods = [
+        PodFacts(uid="a", cgroup_uid="a", name="d/a", node="n1", qos=Qos.LS, running=True, cpu=700, memory=2**30),
+        PodFacts(
+            uid="b",
+            cgroup_uid="b",
+            name="d/b",
+            node="n1",
+            qos=Qos.BE,
+            running=True,
+            cpu=0,
+            memory=0,
+            be_cpu=6_000,
+            be_memory=1,
+            booked=True,
+        ),
+    ]
+    seen = msgspec.structs.replace(
+        status(500), pods=(PodUsage(uid="a", cpu=900, memory=2**29), PodUsage(uid="b", cpu=2_000, memory=2**29))
+    )
+    windows, view = Windows(), ReportView(status=seen, arrived=0, since_start=True)
+    result = evaluate(carrying(5_000), SELECTED, view, pods, windows, 10)
+    told = explain(carrying(5_000), SELECTED, view, pods, result, windows, 10)
+    assert told.cpu is not None
+    assert sum(term.value for term in told.cpu.terms) == told.cpu.free == 10_000 - 4_000 - 500 - 900
+    assert told.cpu.result == told.cpu.room == 4_600
+    assert told.cpu.published == 6_000  # what Running pods were promised
+    assert not told.gate.open
+    assert "cpu room 4600 is below the 6000 promised" in told.reason
+    assert [(p.name, p.cpu, p.cpu_rule) for p in told.top_pods] == [("d/a", 900, "mean use")]
+    assert msgspec.json.decode(msgspec.json.encode(told))["schema"] == "colocation.openfuyao.com/explain/v1"
