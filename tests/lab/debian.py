@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian packages of this machine that the lab needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from .errors import LabError
+from .process import run
+from .progress import step
+
+PACKAGES = (
+    "buildah",
+    "busybox-static",
+    "ca-certificates",
+    "debootstrap",
+    "gcc",
+    "iproute2",
+    "iptables",
+    "libc6-dev",
+    "openssh-client",
+    "openssl",
+    "systemd-container",
+)
+
+
+def missing_packages() -> list[str]:
+    """Those not installed."""
+    answer = run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *PACKAGES], check=False)
+    present = {line.split()[1] for line in answer.stdout.splitlines() if line.startswith("installed ")}
+    return [package for package in PACKAGES if package not in present]
+
+
+def ensure_packages() -> None:
+    """Install what is missing, by apt."""
+    wanted = missing_packages()
+    if not wanted:
+        return
+    if not shutil.which("apt-get"):
+        raise LabError(f"this machine has no apt-get; install by hand: {' '.join(wanted)}")
+    env = dict(os.environ) | {"DEBIAN_FRONTEND": "noninteractive"}
+    with step(f"installing Debian packages: {' '.join(wanted)}", "about 1 min, once"):
+        run(["apt-get", "-q", "update"], env=env)
+        run(["apt-get", "-qy", "install", "--no-install-recommends", *wanted], env=env)

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a running lab leaves for people: kubeconfig, inventory, links to programs."""
+
+from __future__ import annotations
+
+from . import binaries, machines
+from .config import Lab
+from .pki import Pki
+
+_COMMANDS = ("kubectl", "helm", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+
+
+def write_access(lab: Lab, pki: Pki) -> None:
+    """The administrator's kubeconfig and the links in ``.lab/bin``."""
+    lab.kubeconfig.touch(mode=0o600)
+    lab.kubeconfig.write_text(pki.kubeconfig(lab.api_url, pki.issue("admin", "admin", ["system:masters"])))
+    lab.bin.mkdir(exist_ok=True)
+    for command in _COMMANDS:
+        (lab.bin / command).symlink_to(binaries.path(command))
+
+
+def write_inventory(lab: Lab) -> None:
+    """Ansible's inventory, and the host keys that make its first contact a safe one."""
+    lab.known_hosts.write_text("".join(machines.host_key(node) for node in lab.nodes))
+    lab.inventory.write_text(inventory(lab))
+
+
+def inventory(lab: Lab) -> str:
+    """The inventory's text: groups `colocation_nodes` and `colocation_control`."""
+    lines = [
+        "# Written by `python3 -m tests.lab up`; gone with the lab.",
+        "all:",
+        "  vars:",
+        f"    colocation_kubeconfig: {lab.kubeconfig}",
+        "  children:",
+        "    colocation_nodes:",
+        "      vars:",
+        "        ansible_user: root",
+        "        ansible_python_interpreter: /usr/bin/python3",
+        f"        ansible_ssh_private_key_file: {lab.ssh_key}",
+        f'        ansible_ssh_common_args: "-o UserKnownHostsFile={lab.known_hosts} -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes"',
+        "      hosts:",
+    ]
+    for node in lab.nodes:
+        lines += [f"        {node.name}:", f"          ansible_host: {node.address}"]
+    lines += [
+        "    colocation_control:",
+        "      hosts:",
+        "        localhost:",
+        "          ansible_connection: local",
+        '          ansible_python_interpreter: "{{ ansible_playbook_python }}"',
+    ]
+    return "\n".join(lines) + "\n"
