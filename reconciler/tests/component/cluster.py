@@ -1,0 +1,210 @@
+"""What component tests say to the API server: Nodes, Pods and reports made by hand, managers as processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from colocation.kube.resources import LEASES, NODE_COLOCATIONS, NODES, PODS, POLICIES
+from colocation.kube.rest import ApiError, Rest
+from tests.lab.apiserver import ApiServer, free_ports
+
+T = TypeVar("T")
+GI = 2**30
+SOURCES = Path(__file__).parents[2] / "src"
+NAMESPACE = "openfuyao-colocation"
+
+
+def crds() -> str:
+    """Our two kinds without a schema, so that tests can put garbage into them too."""
+    kinds = (("ColocationPolicy", "colocationpolicies"), ("NodeColocation", "nodecolocations"))
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    items = [
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{plural}.colocation.openfuyao.com"},
+            "spec": {
+                "group": "colocation.openfuyao.com",
+                "scope": "Cluster",
+                "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
+                "versions": [
+                    {
+                        "name": "v1alpha1",
+                        "served": True,
+                        "storage": True,
+                        "subresources": {"status": {}},
+                        "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": anything, "status": anything}}},
+                    }
+                ],
+            },
+        }
+        for kind, plural in kinds
+    ]
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+
+
+def eventually(check: Callable[[], T], seconds: float = 10.0, why: str = "") -> T:
+    """The first truthy answer of ``check``; its last one is in the failure."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            answer = check()
+        except (ApiError, OSError, KeyError) as error:
+            answer = None  # type: ignore[assignment]
+            why = why or repr(error)
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {why or answer!r}")
+        time.sleep(0.05)
+
+
+class Manager:
+    """``colocation manager`` as a process."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        self.process, self.port, self.log = process, port, log
+
+    def http(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    def json(self, path: str) -> Any:
+        return json.loads(self.http(path))
+
+    def end(self, sign: int = signal.SIGTERM, seconds: float = 10) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(sign)
+        return self.process.wait(seconds)
+
+
+class Cluster:
+    """One test's share of the API server."""
+
+    def __init__(self, api: ApiServer, rest: Rest, folder: Path, number: int) -> None:
+        self.api, self.rest, self.folder, self.number = api, rest, folder, number
+        self.managers: list[Manager] = []
+
+    def close(self) -> None:
+        for manager in self.managers:
+            manager.end(signal.SIGKILL)
+        if not self.api.alive:
+            self.api.start()
+        for resource in (POLICIES, NODE_COLOCATIONS, NODES):
+            self.rest.delete(resource.path())
+        for namespace in ("default",):
+            body = b'{"gracePeriodSeconds": 0}'
+            self.rest.send("DELETE", PODS.path(namespace=namespace), body=body)
+        self.rest.delete(LEASES.path(namespace=NAMESPACE))
+
+    def node(self, name: str, cpu: str = "10", memory: str = "100Gi", *, label: bool = True, **status: Any) -> None:
+        labels = {"node.openfuyao.com/colocation": "true"} if label else {}
+        self.rest.create(NODES.path(), {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
+        amounts = {"cpu": cpu, "memory": memory, "pods": "110", **status}
+        self.rest.patch(NODES.path(name, sub="status"), {"status": {"capacity": amounts, "allocatable": amounts}})
+
+    def policy(self, name: str = "p", **spec: Any) -> None:
+        spec.setdefault("oversell", {"cpu": {"strategy": "usage"}, "memory": {"strategy": "usage"}, "growAfterSeconds": 0})
+        body = {
+            "apiVersion": "colocation.openfuyao.com/v1alpha1",
+            "kind": "ColocationPolicy",
+            "metadata": {"name": name},
+            "spec": spec,
+        }
+        self.rest.create(POLICIES.path(), body)
+
+    def ncol(self, node: str) -> Any:
+        return self.get(NODE_COLOCATIONS.path(node))
+
+    def report(self, node: str, cpu: int = 1000, memory: int = 5 * GI, pods: tuple[Any, ...] = (), **more: Any) -> None:
+        """A report as the agent writes it, fresh."""
+        status = {
+            "observedAt": f"2026-11-21T00:00:00.{time.monotonic_ns()}Z",
+            "windowSeconds": 60,
+            "node": {"cpu": cpu, "memory": memory},
+            "system": {"cpu": cpu, "memory": memory},
+            "pods": list(pods),
+            **more,
+        }
+        self.rest.patch(NODE_COLOCATIONS.path(node, sub="status"), {"status": status})
+
+    def pod(self, name: str, node: str, *, be: tuple[int, int] | None = None, running: bool = False, **requests: str) -> Any:
+        annotations, wanted = {}, dict(requests)
+        if be is not None:
+            annotations["openfuyao.com/qos-level"] = "BE"
+            wanted |= {"kubernetes.io/be-cpu": str(be[0]), "kubernetes.io/be-memory": str(be[1])}
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "annotations": annotations},
+            "spec": {
+                "nodeName": node,
+                "terminationGracePeriodSeconds": 0,
+                "containers": [{"name": "c", "image": "i", "resources": {"requests": wanted, "limits": wanted}}],
+            },
+        }
+        made = json.loads(self.rest.create(PODS.path(namespace="default"), body))
+        if running:
+            self.rest.patch(PODS.path(name, namespace="default", sub="status"), {"status": {"phase": "Running"}})
+        return made
+
+    def end_pod(self, name: str) -> None:
+        self.rest.send("DELETE", PODS.path(name, namespace="default"), body=b'{"gracePeriodSeconds": 0}')
+
+    def get(self, path: str) -> Any:
+        return self.rest.get(path, dict)
+
+    def published(self, node: str) -> tuple[int | None, int | None, int | None]:
+        """be-cpu, be-memory and gate as the Node carries them; capacity and allocatable must agree."""
+        status = self.get(NODES.path(node))["status"]
+        keys = ("kubernetes.io/be-cpu", "kubernetes.io/be-memory", "colocation.openfuyao.com/be-pods")
+        said = []
+        for part in ("capacity", "allocatable"):
+            said.append(tuple(_whole(status.get(part, {}).get(key)) for key in keys))
+        assert said[0] == said[1], said
+        return said[0]  # type: ignore[return-value]
+
+    def withdrawn(self, node: str) -> str | None:
+        said = self.get(NODES.path(node))["metadata"].get("annotations", {})
+        return said.get("colocation.openfuyao.com/withdrawn")
+
+    def version(self, node: str) -> str:
+        return str(self.get(NODES.path(node))["metadata"]["resourceVersion"])
+
+    def manager(self, *more: str, ready: bool = True) -> Manager:
+        (port,) = free_ports(1)
+        log = self.folder / f"manager{len(self.managers)}.log"
+        argv = [sys.executable, "-m", "colocation", "manager", f"--kubeconfig={self.api.kubeconfig}"]
+        argv += [f"--listen=127.0.0.1:{port}", f"--namespace={NAMESPACE}", "--log-level=debug", *more]
+        with log.open("wb") as out:
+            process = subprocess.Popen(argv, stdout=out, stderr=out, env={**os.environ, "PYTHONPATH": str(SOURCES)})
+        made = Manager(process, port, log)
+        self.managers.append(made)
+        if ready:
+            eventually(lambda: made.http("/readyz"), 20, "manager not ready")
+        return made
+
+    def leader(self) -> Manager:
+        def lead() -> Manager | None:
+            return next((m for m in self.managers if m.process.poll() is None and m.json("/readyz")["leader"]), None)
+
+        found = eventually(lead, 30)
+        assert found is not None
+        return found
+
+
+def _whole(text: str | None) -> int | None:
+    """Kubernetes writes 64Gi where we wrote bytes."""
+    from colocation.model.quantity import parse  # noqa: PLC0415
+
+    return None if text is None else parse(text)

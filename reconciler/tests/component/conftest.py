@@ -1,0 +1,44 @@
+"""A real API server for the session, with our kinds in it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from colocation.kube.login import kubeconfig
+from colocation.kube.rest import Rest
+from tests.lab.apiserver import ApiServer
+
+from .cluster import Cluster, crds
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    with ApiServer(tmp_path_factory.mktemp("api")) as server:
+        server.kubectl("apply", "-f", "-", stdin=crds())
+        server.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
+        server.kubectl("create", "namespace", "openfuyao-colocation")
+        yield server
+
+
+@pytest.fixture
+def rest(api: ApiServer) -> Iterator[Rest]:
+    if not api.alive:
+        api.start()
+    api.resume()
+    client = Rest(kubeconfig(str(api.kubeconfig)))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def cluster(api: ApiServer, rest: Rest, tmp_path: Path) -> Iterator[Cluster]:
+    """An empty cluster: whatever a test makes is gone afterwards, its processes too."""
+    made = Cluster(api, rest, tmp_path, next(_numbers))
+    yield made
+    made.close()
