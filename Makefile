@@ -1,0 +1,83 @@
+# The whole developer interface. `make` alone lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit lint fmt generate chart-test component sanity e2e bench image chart build lab-up lab-down clean setup
+
+PYTHON ?= python3
+export PYTHONPATH := reconciler/src:.
+export COLOCATION_CACHE ?= $(HOME)/.cache/openfuyao-colocation
+BIN := .venv/bin
+PYTEST := $(BIN)/pytest
+CODE := reconciler/src reconciler/tests tests tools build
+step = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
+
+help:  ## show this list
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1mmake %-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo:  ## the main job, live, on a real local cluster (root; about 15 min the first time, 4 after; KEEP=1 leaves it up)
+	@tools/bootstrap
+	@$(BIN)/python -m tests.demo
+
+test: lint unit chart-test component sanity e2e  ## everything that must pass (root; <= 45 min cold, <= 15 warm on 2 cores)
+	$(call step,everything passed)
+
+unit: setup  ## pure logic, in seconds
+	$(call step,unit tests)
+	@$(PYTEST) -q -m 'not apiserver and not lab' reconciler/tests/unit tests/unit tests/lab/tests tests/demo/tests
+
+lint: setup  ## ruff, mypy, import contracts, licences, generated files
+	$(call step,lint)
+	@$(BIN)/ruff check --quiet $(CODE) plugins && $(BIN)/ruff format --check --quiet $(CODE)
+	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tools build
+	@$(BIN)/lint-imports --config pyproject.toml | tail -4
+	@$(BIN)/python -m tools.generate --check
+	@$(BIN)/reuse lint --quiet || $(BIN)/reuse lint
+
+fmt: setup  ## format, and mend what ruff can mend
+	@$(BIN)/ruff check --fix --quiet $(CODE) || true
+	@$(BIN)/ruff format --quiet $(CODE)
+
+generate: setup  ## CRDs and the collection's generated files, from their one source
+	@$(BIN)/python -m tools.generate
+
+chart-test: setup binaries  ## chart, CRDs and admission against a real API server
+	$(call step,chart and admission against a real API server)
+	@$(PYTEST) -q tests/chart
+
+component: setup binaries  ## manager and client against a real API server
+	$(call step,manager against a real API server)
+	@$(PYTEST) -q reconciler/tests/component
+
+sanity: setup  ## the collection: ansible-test sanity, ansible-lint production, built and installed elsewhere
+	$(call step,collection sanity)
+	@$(BIN)/python tests/ansible/check.py
+
+e2e: setup image chart  ## the lab end to end: roll out, use, break, uninstall (root)
+	$(call step,the lab end to end)
+	@$(PYTEST) -q -x tests/e2e
+
+image: setup  ## the manager and agent image, as build/out/colocation-image.tar
+	@$(BIN)/python -m build.image
+
+chart: setup binaries  ## the packaged chart, in build/out/
+	@$(BIN)/python -m build.chart
+
+build: image chart  ## image, chart and the collection's artifact, in build/out/
+	@$(BIN)/python -m build.collection
+
+lab-up: setup  ## only the cluster: .lab/kubeconfig, .lab/inventory.yml, .lab/bin (root)
+	@$(PYTHON) -m tests.lab up
+
+lab-down:  ## take it away again
+	@$(PYTHON) -m tests.lab down
+
+binaries:
+	@$(PYTHON) -m tests.lab build
+
+setup:
+	@tools/bootstrap
+	@$(BIN)/python tests/ansible/collections.py
+
+clean:  ## what was built in this clone (the cache folder stays)
+	@rm -rf build/out dist .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

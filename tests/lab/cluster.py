@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lab as its operator sees it: kubectl, the manager's explanation, and ansible-playbook. For demo and tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .config import CLONE, Lab, cache_dir
+
+PROXY = "/api/v1/namespaces/openfuyao-colocation/services/http:colocation-manager:8080/proxy"
+
+
+class Cluster:
+    """A running lab."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+
+    def kubectl(self, *args: str, stdin: str | None = None, check: bool = True, seconds: float = 180) -> str:
+        """Run kubectl; raises RuntimeError with what it said."""
+        command = [str(self.lab.bin / "kubectl"), "--kubeconfig", str(self.lab.kubeconfig), *args]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=seconds, check=False)
+        if check and done.returncode:
+            raise RuntimeError(f"kubectl {' '.join(args)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def get(self, *args: str) -> dict[str, Any]:
+        """One object, or a List, as a dictionary."""
+        answer: dict[str, Any] = json.loads(self.kubectl("get", *args, "-o", "json"))
+        return answer
+
+    def apply(self, manifest: str | dict[str, Any]) -> None:
+        """Apply YAML text or one object."""
+        self.kubectl("apply", "-f", "-", stdin=manifest if isinstance(manifest, str) else json.dumps(manifest))
+
+    def ssh(self, node: str, *command: str, check: bool = True) -> str:
+        """Run a command in a machine, as root."""
+        argv = [sys.executable, "-m", "tests.lab", "ssh", node, *command]
+        env = {**os.environ, "LAB_ID": str(self.lab.ident)}
+        done = subprocess.run(argv, cwd=CLONE, env=env, capture_output=True, text=True, timeout=120, check=False)
+        if check and done.returncode:
+            raise RuntimeError(f"{node}: {' '.join(command)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def nodes(self) -> list[str]:
+        """Names of the nodes that take part."""
+        said = self.kubectl("get", "nodes", "-l", "node.openfuyao.com/colocation=true", "-o", "name")
+        return sorted(line.removeprefix("node/") for line in said.split())
+
+    def explain(self, node: str) -> dict[str, Any]:
+        """The manager's explanation, through the API server's service proxy."""
+        answer: dict[str, Any] = json.loads(self.kubectl("get", "--raw", f"{PROXY}/v1/explain/{node}"))
+        return answer
+
+    def playbook(self, name: str, *extra: str, quiet: bool = False) -> str:
+        """Run a playbook of the collection as an operator would; its output if ``quiet``."""
+        command = [str(CLONE / ".venv/bin/ansible-playbook"), f"playbooks/{name}.yml", "-i", str(self.lab.inventory)]
+        command += ["-e", f"colocation_image_archive={CLONE / 'build/out/colocation-image.tar'}"]
+        command += ["-e", f"colocation_helm_binary={self.lab.bin / 'helm'}", *extra]
+        colour = "1" if not quiet and sys.stdout.isatty() else "0"
+        path = f"{CLONE / '.collections'}:{cache_dir() / 'collections'}"
+        env = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": path, "ANSIBLE_FORCE_COLOR": colour}
+        done = subprocess.run(command, cwd=CLONE, env=env, capture_output=quiet, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(
+                f"ansible-playbook {name}.yml failed\n{(done.stdout or '')[-6000:]}{(done.stderr or '')[-2000:]}"
+            )
+        return done.stdout or ""
+
+
+def eventually(look: Callable[[], Any], seconds: float, what: str, every: float = 0.5) -> Any:
+    """Look until the answer is true, and return it; raises AssertionError that says what did not happen."""
+    end = time.monotonic() + seconds
+    last: object = None
+    while True:
+        try:
+            if answer := look():
+                return answer
+            last = answer
+        except (RuntimeError, KeyError, ValueError, subprocess.TimeoutExpired) as error:
+            last = error
+        if time.monotonic() >= end:
+            raise AssertionError(f"not within {seconds:.0f} s: {what} (last: {last})")
+        time.sleep(every)
