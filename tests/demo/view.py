@@ -120,7 +120,7 @@ def summary(alone: Phase, beside: Phase, finished: int) -> str:
             f" {more:.0f} % more work on the same nodes",
             f"service p50:           {cost(0.5)}",
             f"service p99:           {cost(0.99)}",
-            f"requests:              {alone.latencies.total():,} alone, {beside.latencies.total():,} beside offline work",
+            f"requests:              {alone.latencies.total():,} alone, {beside.latencies.total():,} beside it",
             "Nodes, control plane and load share this machine's cores: milliseconds at p99 are partly its noise.",
         )
     )

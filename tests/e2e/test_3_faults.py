@@ -1,0 +1,173 @@
+"""What each does when another is gone, and that a closed node stays closed."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from tests.e2e.pods import SPIN, pod
+from tests.e2e.test_2_data import BE_CPU, GATE, cgroup, published, read, running
+from tests.lab import control_plane
+from tests.lab.cluster import Cluster, eventually
+from tests.lab.lifecycle import running as running_lab
+
+pytestmark = pytest.mark.lab
+COMPLAINTS = "cpu.shares|cpu.idle|cpu.weight|OutOf|Failed to (ensure|update).*cgroup"
+NS = ("-n", "openfuyao-colocation")
+
+
+def policy(cluster: Cluster, patch: str) -> None:
+    cluster.kubectl("patch", "cpol", "default", "--type=merge", "-p", patch)
+
+
+def withdrawn(cluster: Cluster, node: str) -> None:
+    eventually(lambda: published(cluster, node)[BE_CPU] is None, 60, f"{node} withdrawn (15 s after the last report)")
+
+
+def back(cluster: Cluster, node: str) -> None:
+    eventually(lambda: int(published(cluster, node)[BE_CPU] or 0) > 0, 90, f"{node} is back")
+
+
+def test_manager_killed_numbers_stand_and_it_comes_back(rolled_out: Cluster) -> None:
+    before = {node: published(rolled_out, node)[BE_CPU] for node in rolled_out.nodes()}
+    rolled_out.kubectl("delete", "pod", *NS, "-l", "app.kubernetes.io/component=manager", "--grace-period=0", "--force")
+    assert all(published(rolled_out, node)[BE_CPU] for node in before)
+    eventually(
+        lambda: rolled_out.explain("node1")["report"]["sinceManagerStart"], 90, "the new manager has a fresh report"
+    )
+    assert all(int(published(rolled_out, node)[BE_CPU] or 0) > 0 for node in before)
+
+
+def test_agent_gone_is_withdrawn_and_comes_back(rolled_out: Cluster) -> None:
+    selector = '{"spec":{"template":{"spec":{"nodeSelector":{"test/absent":"true"}}}}}'
+    rolled_out.kubectl("patch", "daemonset", *NS, "colocation-agent", "-p", selector)
+    try:
+        for node in rolled_out.nodes():
+            withdrawn(rolled_out, node)
+            assert published(rolled_out, node)[GATE] is None
+            assert "silent" in rolled_out.explain(node)["withdrawn"]
+    finally:
+        undo = '[{"op":"remove","path":"/spec/template/spec/nodeSelector/test~1absent"}]'
+        rolled_out.kubectl("patch", "daemonset", *NS, "colocation-agent", "--type=json", "-p", undo)
+    for node in rolled_out.nodes():
+        back(rolled_out, node)
+
+
+def test_api_server_away_for_a_minute_limits_stay_and_all_come_back(work: Cluster) -> None:
+    work.apply(pod("one", "node1", command=SPIN))
+    running(work, "one")
+    node, uid = cgroup(work, "one")
+    eventually(lambda: 0 < read(work, node, uid, "cpu", "cpu.cfs_quota_us") <= 30_000, 15, "cpu quota")
+    lab = running_lab(work.lab)
+    control_plane.stop(lab, "apiserver")
+    try:
+        time.sleep(5)
+        # Somebody takes the limit away: the agent puts it back from its last known spec.
+        work.ssh(node, f"echo -1 > /sys/fs/cgroup/cpu/kubepods/besteffort/pod{uid}/cpu.cfs_quota_us")
+        eventually(lambda: 0 < read(work, node, uid, "cpu", "cpu.cfs_quota_us") <= 30_000, 10, "limit put back")
+        time.sleep(50)
+        assert read(work, node, uid, "memory", "memory.limit_in_bytes") == 64 * 2**20
+    finally:
+        control_plane.start(lab, "apiserver")
+        control_plane.wait_ready(lab)
+    eventually(lambda: work.explain("node1")["report"]["ageSeconds"] < 10, 90, "fresh reports again")
+    eventually(lambda: int(published(work, "node1")[BE_CPU] or 0) > 0, 60, "published again")
+    assert work.get("pod", "-n", "work", "one")["status"]["phase"] == "Running"
+
+
+def test_kubelet_restarts_under_suppression_and_below_the_promise(work: Cluster) -> None:
+    work.apply(pod("one", "node1", command=SPIN))
+    running(work, "one")
+    node, uid = cgroup(work, "one")
+    eventually(lambda: read(work, node, uid, "cpu", "cpu.idle") == 1, 15, "suppressed")
+    try:
+        policy(work, '{"spec":{"oversell":{"cpu":{"maxPercent":0}}}}')
+        eventually(lambda: published(work, "node1")[GATE] is None, 15, "closed")
+        assert published(work, "node1")[BE_CPU] == "200"  # the promise is kept
+        since = work.ssh("node1", "date '+%F %T'").strip()
+        work.ssh("node1", "systemctl restart kubelet")
+        started = work.ssh("node1", "systemctl show kubelet -p ActiveEnterTimestampMonotonic -p NRestarts")
+        eventually(lambda: "Ready" in work.kubectl("get", "node", "node1").split(), 60, "Ready")
+        time.sleep(20)
+        assert work.ssh("node1", "systemctl show kubelet -p ActiveEnterTimestampMonotonic -p NRestarts") == started, (
+            "kubelet crashed"
+        )
+        log = work.ssh("node1", f"journalctl -u kubelet --since '{since}' --no-pager | grep -iE '{COMPLAINTS}'; true")
+        assert log == ""
+        seen = work.get("pod", "-n", "work", "one")["status"]
+        assert seen["phase"] == "Running"
+        assert seen["containerStatuses"][0]["restartCount"] == 0
+        assert published(work, "node1")[BE_CPU] == "200"
+        eventually(lambda: published(work, "node1")[GATE] is None, 10, "still closed")
+    finally:
+        policy(work, '{"spec":{"oversell":{"cpu":{"maxPercent":100}}}}')
+
+
+def test_no_pod_binds_to_a_node_whose_room_is_gone(work: Cluster) -> None:
+    """A backlog of short BE pods; the room drops to 0; two seconds later nothing binds there any more."""
+    made = pod("x", command=["sleep", "2"], cpu="50m", limit="100m")
+    template = {"metadata": {"annotations": made["metadata"]["annotations"]}, "spec": made["spec"]}
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "backlog", "namespace": "work"},
+        "spec": {"completions": 400, "parallelism": 8, "template": template},
+    }
+    bound: dict[str, tuple[str, float]] = {}
+    stop = threading.Event()
+
+    def watch() -> None:
+        path = r'jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}{"\n"}{end}'
+        earlier = time.monotonic()  # what a look finds new was bound after the look before it began
+        while not stop.is_set():
+            began = time.monotonic()
+            for line in work.kubectl("get", "pods", "-n", "work", "-o", path, check=False).splitlines():
+                name, _, node = line.partition(" ")
+                if node and name not in bound:
+                    bound[name] = (node, earlier)
+            earlier = began
+            stop.wait(0.1)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        work.apply(job)
+        eventually(lambda: len(bound) >= 10, 60, "the backlog flows")
+        policy(work, '{"spec":{"oversell":{"cpu":{"maxPercent":0}}}}')
+        closed_at = time.monotonic()
+        time.sleep(15)
+        late = {name: (node, round(at - closed_at, 1)) for name, (node, at) in bound.items() if at > closed_at + 2}
+        assert not late
+        waiting = work.kubectl(
+            "get", "events", "-n", "work", "--field-selector", "reason=FailedScheduling", "-o", "yaml"
+        )
+        assert f"Insufficient {GATE}" in waiting
+    finally:
+        policy(work, '{"spec":{"oversell":{"cpu":{"maxPercent":100}}}}')
+        stop.set()
+        watcher.join()
+    flowing = len(bound)
+    eventually(
+        lambda: work.kubectl("get", "pods", "-n", "work", "--field-selector=status.phase=Running", "-o", "name"),
+        60,
+        "flows again",
+    )
+    assert flowing >= 10
+
+
+def test_disabling_gives_everything_back(work: Cluster) -> None:
+    work.apply(pod("one", "node1", command=SPIN))
+    running(work, "one")
+    node, uid = cgroup(work, "one")
+    eventually(lambda: read(work, node, uid, "cpu", "cpu.cfs_quota_us") > 0, 15, "limited")
+    try:
+        policy(work, '{"spec":{"enabled":false}}')
+        eventually(lambda: read(work, node, uid, "cpu", "cpu.cfs_quota_us") == -1, 20, "quota put back")
+        assert read(work, node, uid, "cpu", "cpu.idle") == 0
+        assert read(work, node, uid, "memory", "memory.limit_in_bytes") > 2**60
+        assert published(work, "node1")[GATE] is None
+        assert published(work, "node1")[BE_CPU] == "200"  # promised to the running pod
+    finally:
+        policy(work, '{"spec":{"enabled":true}}')
