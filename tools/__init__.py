@@ -1,0 +1,1 @@
+"""Developer tools: what `make generate` runs."""

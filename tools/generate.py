@@ -1,0 +1,66 @@
+"""`make generate`: files that are copies of something else, each written from its one source.
+
+`python -m tools.generate` writes them, `--check` fails if one of them is not what its source says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tools import crds
+
+ROOT = Path(__file__).resolve().parents[1]
+_CRD_DIR = "charts/colocation-package/templates/crds"
+_NODE = "reconciler/src/colocation/node"
+
+
+def python_copy(source: str) -> Callable[[], str]:
+    """A module copied as it is, below a header that says where from."""
+
+    def render() -> str:
+        header = f"# SPDX-License-Identifier: Apache-2.0\n# {crds.HEADER.format(source=source)}\n"
+        return header + (ROOT / source).read_text().removeprefix("# SPDX-License-Identifier: Apache-2.0\n")
+
+    return render
+
+
+OUTPUTS: dict[str, Callable[[], str]] = {
+    f"{_CRD_DIR}/colocationpolicies.yaml": crds.POLICY.render,
+    f"{_CRD_DIR}/nodecolocations.yaml": crds.NODE.render,
+    "plugins/module_utils/_probe.py": python_copy(f"{_NODE}/probe.py"),
+    "plugins/module_utils/_journal.py": python_copy(f"{_NODE}/journal.py"),
+}
+
+
+def stale() -> dict[str, str]:
+    """Outputs that are missing or differ from what their source says now: path -> wanted text."""
+    wanted = {path: render() for path, render in OUTPUTS.items()}
+    return {path: text for path, text in wanted.items() if _read(path) != text}
+
+
+def _read(path: str) -> str | None:
+    file = ROOT / path
+    return file.read_text() if file.exists() else None
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write or check; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tools.generate", description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is out of date")
+    check = parser.parse_args(argv).check
+    late = stale()
+    for path, text in late.items():
+        if check:
+            print(f"{path} is not what its source says; run `make generate`", file=sys.stderr)
+            continue
+        (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / path).write_text(text)
+        print(f"wrote {path}")
+    return 1 if check and late else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
