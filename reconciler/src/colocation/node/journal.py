@@ -14,7 +14,7 @@ import contextlib
 import errno
 import json
 import os
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Dict, Iterable, List, Optional, Tuple
 
 FILE = "file"
 TASKS = "tasks"
@@ -210,7 +210,7 @@ def _load(path: str) -> Tuple[List[Entry], bool]:
 
 def _decode(line: str) -> Optional[Entry]:
     try:
-        fields = json.loads(line)  # type: Any
+        fields = json.loads(line)
         entry = Entry(**fields)
         entry.line()
     except (ValueError, TypeError):

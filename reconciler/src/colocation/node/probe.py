@@ -10,15 +10,17 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 Features = Dict[str, Dict[str, Any]]
 _KUBEPODS = re.compile(r"(?:.+-)?kubepods(?:\.slice)?")
 _SCHED_IDLE = 5
 
 
-def probe(cgroup_root: str = "/sys/fs/cgroup", proc_root: str = "/proc") -> Dict[str, Any]:
+def probe(cgroup_root: str = "/sys/fs/cgroup", proc_root: str = "/proc", *, try_writes: bool = True) -> Dict[str, Any]:
     """Return what was found; never raises for what is merely missing.
+
+    With ``try_writes`` False nothing is made or written: a file that is there counts as available.
 
     ``{"kernel": str, "arch": str,
     "cgroup_version": 1 | 2 | 0 (no cgroups there),
@@ -31,11 +33,11 @@ def probe(cgroup_root: str = "/sys/fs/cgroup", proc_root: str = "/proc") -> Dict
     io.weight, io.throttle, psi.cgroup, psi.proc, resctrl, sched.idle. ``reason`` says what was seen.
     """
     version, roots = hierarchies(cgroup_root)
-    pods = find_pods_root(roots["cpu"] if "cpu" in roots else cgroup_root) if version else ""
-    features = _try_cgroup(version, roots, cgroup_root, pods)
+    pods = find_pods_root(roots.get("cpu", cgroup_root)) if version else ""
+    features = _try_cgroup(version, roots, cgroup_root, pods, try_writes=try_writes)
     features["psi.proc"] = _readable(os.path.join(proc_root, "pressure", "cpu"))
     features["resctrl"] = _resctrl(proc_root)
-    features["sched.idle"] = _sched_idle()
+    features["sched.idle"] = _sched_idle(try_writes=try_writes)
     names = os.uname()
     return {
         "kernel": names.release,
@@ -53,7 +55,7 @@ def hierarchies(cgroup_root: str) -> Tuple[int, Dict[str, str]]:
     """Return (cgroup version or 0, {controller: directory}). v1 mounts several controllers as "cpu,cpuacct"."""
     said = _read(os.path.join(cgroup_root, "cgroup.controllers"))
     if said is not None:
-        return 2, {name: cgroup_root for name in said.split()}
+        return 2, dict.fromkeys(said.split(), cgroup_root)
     roots = {}  # type: Dict[str, str]
     for entry in _directories(cgroup_root):
         if entry in ("unified", "systemd"):
@@ -84,7 +86,7 @@ def driver_of(pods_root: str) -> str:
     return "systemd" if pods_root.endswith(".slice") else "cgroupfs"
 
 
-def _try_cgroup(version: int, roots: Dict[str, str], cgroup_root: str, pods: str) -> Features:
+def _try_cgroup(version: int, roots: Dict[str, str], cgroup_root: str, pods: str, *, try_writes: bool) -> Features:
     """Try each knob in a group of our own."""
     if version == 2:
         plan = {
@@ -117,9 +119,13 @@ def _try_cgroup(version: int, roots: Dict[str, str], cgroup_root: str, pods: str
         if controller not in roots:
             features.update({name: _no("controller {} is not there".format(controller)) for name in mine})
             continue
-        with _scratch(roots[controller], pods) as (group, reason):
+        if not try_writes:
+            group = os.path.join(roots[controller], pods)
+            features.update({name: _there(os.path.join(group, file)) for name, (file, _, _) in mine.items()})
+            continue
+        with _scratch(roots[controller], pods) as (mine_group, reason):
             for name, (file, value, first) in mine.items():
-                features[name] = _try(group, file, value, first) if group else _no(reason)
+                features[name] = _try(mine_group, file, value, first) if mine_group else _no(reason)
     if "psi.cgroup" not in features:
         features["psi.cgroup"] = _readable(os.path.join(cgroup_root, "unified", "cpu.pressure"))
     return features
@@ -164,10 +170,12 @@ def _scratch(root: str, pods: str) -> Iterator[Tuple[Optional[str], str]]:
     yield None, reason
 
 
-def _sched_idle() -> Dict[str, Any]:
+def _sched_idle(*, try_writes: bool) -> Dict[str, Any]:
     """Try SCHED_IDLE, and the way back (which needs CAP_SYS_NICE), on a child of our own."""
     if not hasattr(os, "sched_setscheduler"):
         return _no("this Python has no sched_setscheduler")
+    if not try_writes:
+        return {"available": True, "reason": "every Linux has it (not tried)"}
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:  # the child only waits: it is looked at from outside
@@ -194,6 +202,13 @@ def _resctrl(proc_root: str) -> Dict[str, Any]:
     if "resctrl" in (_read(os.path.join(proc_root, "filesystems")) or ""):
         return _no("the kernel has resctrl, but it is not mounted")
     return _no("the kernel has no resctrl, or the CPU has no cache allocation")
+
+
+def _there(path: str) -> Dict[str, Any]:
+    name = os.path.basename(path)
+    if not os.path.exists(path):
+        return _no("{} is not there".format(name))
+    return {"available": True, "reason": "{} is there (not tried)".format(name)}
 
 
 def _readable(path: str) -> Dict[str, Any]:
@@ -228,11 +243,10 @@ def _directories(path: str) -> List[str]:
         names = sorted(os.listdir(path))
     except OSError:
         return []
-    is_dir = os.path.isdir  # type: Callable[[str], bool]
-    return [name for name in names if is_dir(os.path.join(path, name))]
+    return [name for name in names if os.path.isdir(os.path.join(path, name))]
 
 
 if __name__ == "__main__":
     import json
 
-    print(json.dumps(probe(), indent=2, sort_keys=True))
+    print(json.dumps(probe(), indent=2, sort_keys=True))  # noqa: T201

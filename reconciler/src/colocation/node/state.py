@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
 import msgspec
@@ -27,5 +25,4 @@ def load(path: Path) -> NodeColocationSpec | None:
 
 def forget(path: Path) -> None:
     """The object was deleted: a restart must not enforce it again."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    path.unlink(missing_ok=True)

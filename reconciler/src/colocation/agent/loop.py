@@ -1,0 +1,120 @@
+"""The agent's loop: sample, decide, apply, report. It owns all state; other threads hand it things or take them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from colocation.agent.reporter import Schedule, Sender
+from colocation.agent.specs import Specs
+from colocation.agent.status import Conditions, build, rfc3339
+from colocation.agent.window import Window
+from colocation.model.report import Capabilities, Capacity, NodeColocationSpec, NodeColocationStatus
+from colocation.node.apply import Applier
+from colocation.node.sampler import Sampler
+from colocation.protect.sample import Sample
+from colocation.protect.wanted import Decision, decide
+
+log = logging.getLogger(__name__)
+
+
+class Loop:
+    """One round a second, whatever the API server does."""
+
+    def __init__(
+        self,
+        *,
+        sampler: Sampler,
+        applier: Applier,
+        specs: Specs,
+        found: Capabilities,
+        sender: Sender | None = None,
+        interval: float = 1.0,
+        schedule: Schedule | None = None,
+    ) -> None:
+        """``sender`` None: nothing is reported."""
+        self._sampler, self._applier, self._specs, self._sender = sampler, applier, specs, sender
+        self._found, self._features = found, frozenset(found.features)
+        self._interval = interval
+        self._schedule = schedule or Schedule()
+        self._own_capacity = sampler.capacity() or Capacity(cpu=0, memory=0)
+        self._conditions = Conditions()
+        self.window = Window()
+        self.sample = Sample(at=0.0, seconds=0.0)
+        self.decision = Decision(reason="the manager has said nothing yet")
+        self.spec = NodeColocationSpec()
+        self.rounds = self.overruns = self.faults = 0
+        self.beat = time.monotonic()
+        """When the last round ended."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Rounds until ``stop``. Values stay as they are then: an update of the agent must not unprotect."""
+        due = time.monotonic()
+        while not stop.is_set():
+            try:
+                self.step()
+            except Exception:  # one bad round must not end protection
+                self.faults += 1
+                log.exception("round failed")
+            self.beat = time.monotonic()
+            due += self._interval
+            if due <= self.beat:
+                self.overruns += 1
+                if self.overruns in (1, 10, 100) or self.overruns % 1000 == 0:
+                    late = round(self.beat - due + self._interval, 3)
+                    log.warning("round took too long", extra={"seconds": late, "overruns": self.overruns})
+                due = self.beat + self._interval / 2
+            stop.wait(due - self.beat)
+
+    def step(self) -> None:
+        """One round."""
+        spec = self._specs.take()
+        watched = {pod.uid for pod in spec.pods} if spec and spec.enabled else set[str]()
+        self.sample = sample = self._sampler.sample(watched)
+        self.rounds += 1
+        if sample.seconds == 0:
+            return  # the first reading of counters says nothing yet
+        self.window.add(sample)
+        capacity = self._capacity(spec)
+        if spec is not None:
+            self.spec = spec
+            self.decision = decide(spec, sample, capacity.cpu, self._features, self.decision)
+            self._applier.apply(self.decision.pods, self._sampler.groups)
+        if self._sender is not None:
+            self._report(self._sender, capacity)
+
+    def status(self) -> NodeColocationStatus:
+        """The report as of now."""
+        now = rfc3339()
+        return build(
+            window=self.window,
+            sample=self.sample,
+            decision=self.decision,
+            found=self._found,
+            pressure=self._sampler.pressure(),
+            conditions=self._conditions.update(self._applier.refused, self._specs.error, now),
+            memory_used=self._be_memory(),
+            now=now,
+        )
+
+    def _report(self, sender: Sender, capacity: Capacity) -> None:
+        now, rules = self.sample.at, self.spec.report
+        wait = sender.failure()
+        if wait is not None:
+            self._schedule.failed(now, wait)
+        if sender.busy or not self._schedule.may(now, rules, self.window.covered):
+            return
+        status = self.status()
+        if self._schedule.due(now, rules, status, capacity):
+            self._schedule.sent(now, status)
+            sender.submit(status)
+
+    def _capacity(self, spec: NodeColocationSpec | None) -> Capacity:
+        """The Node's as the manager told it, so that both take percentages of the same number."""
+        return spec.capacity if spec is not None and spec.capacity is not None else self._own_capacity
+
+    def _be_memory(self) -> int | None:
+        meters = [self.window.pods[pod.uid] for pod in self.spec.pods if pod.uid in self.window.pods]
+        known = [mean for meter in meters if (mean := meter.memory.mean) is not None]
+        return sum(known) if known or not meters else None

@@ -1,0 +1,114 @@
+"""The spec this node is to follow: from the API server while it answers, else the last one, kept on disk."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from colocation.kube.cache import Bad, Delete, Event, Reflector, Upsert
+from colocation.kube.resources import NODE_COLOCATIONS
+from colocation.kube.rest import ApiError, Rest
+from colocation.model.report import NodeColocationSpec
+from colocation.model.wire import Metadata
+from colocation.node import state
+
+log = logging.getLogger(__name__)
+
+
+class Api(Protocol):
+    """All that the agent may do in the cluster: watch its own NodeColocation, and patch that object's status."""
+
+    def watch(self, emit: Callable[[Event[NodeColocationSpec]], None]) -> None:
+        """Begin to hand on what happens to the object, on a thread of its own; errors are retried, not raised."""
+
+    def patch_status(self, body: dict[str, object]) -> None:
+        """Merge ``body`` into the object. Raises ApiError."""
+
+
+class _Object(Struct, rename="camel"):
+    """NodeColocation without its status, which is our own and need not be read back."""
+
+    metadata: Metadata
+    spec: NodeColocationSpec = NodeColocationSpec()
+
+
+class KubeApi:
+    """Api over ``colocation.kube``."""
+
+    def __init__(self, rest: Rest, node: str) -> None:
+        self._rest, self._node = rest, node
+
+    def watch(self, emit: Callable[[Event[NodeColocationSpec]], None]) -> None:
+        """See Api."""
+        # Named in the selector: RBAC with resourceNames then allows list and watch of this object only.
+        selector = {"fieldSelector": f"metadata.name={self._node}"}
+        Reflector(self._rest, NODE_COLOCATIONS, _Object, lambda wire: wire.spec, emit, query=selector).start()
+
+    def patch_status(self, body: dict[str, object]) -> None:
+        """See Api."""
+        path = NODE_COLOCATIONS.path(self._node, sub="status")
+        self._rest.patch(path, body, label=NODE_COLOCATIONS.plural)
+
+
+class Specs:
+    """What is known of the spec. ``emit`` runs on the watching thread, everything else on the loop's."""
+
+    def __init__(self, kept: Path, *, read_only: bool = False) -> None:
+        self._kept, self._read_only = kept, read_only
+        self._lock = threading.Lock()
+        self._current = state.load(kept)
+        self._known = self._current is not None
+        self._present = False
+        self._unsaved = False
+        self._error = ""
+
+    def emit(self, event: Event[NodeColocationSpec]) -> None:
+        """Take what the watch hands on."""
+        with self._lock:
+            if isinstance(event, Upsert):
+                self._present, self._known, self._error = True, True, ""
+                if event.object != self._current:
+                    self._current, self._unsaved = event.object, True
+            elif isinstance(event, Bad):  # a newer manager, or garbage: the last good one holds
+                self._present, self._error = True, event.reason
+            elif isinstance(event, Delete) or not self._present:
+                # Deleted now, or (all has been listed, and it was not there) while we were away.
+                self._present, self._known, self._error = False, True, ""
+                self._unsaved |= self._current is not None
+                self._current = None
+
+    def take(self) -> NodeColocationSpec | None:
+        """The spec to follow (one that switches everything off if the object was deleted); keeps it on disk.
+
+        None: nothing is known yet, neither from disk nor from the API server; values are left as they are.
+        """
+        with self._lock:
+            current, known = self._current, self._known
+            unsaved, self._unsaved = self._unsaved, False
+        if unsaved and not self._read_only:
+            self._save(current)
+        if not known:
+            return None
+        return current if current is not None else NodeColocationSpec()
+
+    @property
+    def error(self) -> str:
+        """Why the object's spec cannot be read; "" if it can."""
+        return self._error
+
+    def _save(self, spec: NodeColocationSpec | None) -> None:
+        try:
+            if spec is None:
+                state.forget(self._kept)
+            else:
+                state.save(self._kept, spec)
+        except OSError as error:
+            log.warning("spec not kept", extra={"path": str(self._kept), "error": str(error)})
+
+
+__all__ = ["Api", "ApiError", "KubeApi", "Specs"]

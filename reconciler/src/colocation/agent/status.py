@@ -1,0 +1,97 @@
+"""Puts one report together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from colocation import __version__
+from colocation.agent.window import Window
+from colocation.model.report import (
+    MAX_PODS,
+    Capabilities,
+    Condition,
+    EngineState,
+    NodeColocationStatus,
+    Pressure,
+)
+from colocation.node.apply import Refusal
+from colocation.protect.sample import Sample
+from colocation.protect.wanted import Decision
+
+
+def capabilities(found: Mapping[str, Any]) -> Capabilities:
+    """The probe's findings as they stand in the report."""
+    return Capabilities(
+        kernel=found["kernel"],
+        cgroup_version=found["cgroup_version"],
+        cgroup_driver=found["cgroup_driver"],
+        features=tuple(sorted(name for name, row in found["features"].items() if row["available"])),
+    )
+
+
+class Conditions:
+    """Remembers since when each condition has been what it is."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Condition] = {}
+
+    def update(self, refused: Mapping[str, Refusal], spec_error: str, now: str) -> tuple[Condition, ...]:
+        """Enforced: every wanted value is there. SpecReadable: the manager's spec was understood."""
+        if refused:
+            path, first = min(refused.items(), key=lambda row: row[0])
+            more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+            self._set("Enforced", "False", "ValuesRefused", f"{path}: {first.reason}{more}"[:300], now)
+        else:
+            self._set("Enforced", "True", "AsWanted", "", now)
+        if spec_error:
+            self._set("SpecReadable", "False", "CannotBeRead", f"the last good spec holds: {spec_error}"[:300], now)
+        else:
+            self._set("SpecReadable", "True", "Read", "", now)
+        return tuple(self._rows.values())
+
+    def _set(self, kind: str, status: Literal["True", "False"], reason: str, message: str, now: str) -> None:
+        before = self._rows.get(kind)
+        since = before.last_transition_time if before and before.status == status else now
+        self._rows[kind] = Condition(
+            type=kind, status=status, reason=reason, message=message, last_transition_time=since
+        )
+
+
+def rfc3339() -> str:
+    """The node's own clock."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def build(
+    *,
+    window: Window,
+    sample: Sample,
+    decision: Decision,
+    found: Capabilities,
+    pressure: Pressure,
+    conditions: tuple[Condition, ...],
+    memory_used: int | None,
+    now: str,
+) -> NodeColocationStatus:
+    """One report: what the window says, what is enforced, and why."""
+    return NodeColocationStatus(
+        observed_at=now,
+        window_seconds=round(window.covered),
+        agent_version=__version__,
+        node=window.node.usage(),
+        system=window.system.usage(),
+        pods=window.rows()[:MAX_PODS],
+        pressure=pressure if pressure != Pressure() else None,
+        capabilities=found,
+        engine=EngineState(
+            mode=decision.mode,
+            cpu_total=decision.cpu_total,
+            cpu_used=decision.cpu_used,
+            memory_used=memory_used,
+            throttled_pods=sum(row.throttled for row in sample.pods),
+            reason=decision.reason,
+        ),
+        conditions=conditions,
+    )

@@ -1,0 +1,129 @@
+"""Mean and peak over the last seconds, for the node, its system part and each pod."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from colocation.model.report import PodUsage, Usage
+from colocation.protect.sample import Sample
+
+SECONDS: Final = 60.0
+
+
+class Series:
+    """Values of one metric, each weighted with the seconds it stands for."""
+
+    __slots__ = ("_rows", "_seconds", "_sum")
+
+    def __init__(self) -> None:
+        self._rows: deque[tuple[float, float, int]] = deque()
+        self._sum = self._seconds = 0.0
+
+    def add(self, at: float, seconds: float, value: int | None, window: float) -> None:
+        """Take one value (None: a gap, nothing) and let go of those older than ``window`` seconds."""
+        rows = self._rows
+        while rows and rows[0][0] <= at - window:
+            _, old_seconds, old = rows.popleft()
+            self._sum -= old * old_seconds
+            self._seconds -= old_seconds
+        if not rows:
+            self._sum = self._seconds = 0.0  # no drift survives an empty window
+        if value is not None and seconds > 0:
+            rows.append((at, seconds, value))
+            self._sum += value * seconds
+            self._seconds += seconds
+
+    @property
+    def mean(self) -> int | None:
+        """Rounded up (against the offline side); None if nothing was measured in the window."""
+        return max(0, -int(-self._sum // self._seconds)) if self._rows else None
+
+    @property
+    def peak(self) -> int | None:
+        """The largest value in the window, None if there is none."""
+        return max(row[2] for row in self._rows) if self._rows else None
+
+
+class Meter:
+    """CPU and memory of one thing."""
+
+    __slots__ = ("cpu", "memory")
+
+    def __init__(self) -> None:
+        self.cpu, self.memory = Series(), Series()
+
+    def usage(self) -> Usage:
+        """What the window says."""
+        return Usage(cpu=self.cpu.mean, cpu_peak=self.cpu.peak, memory=self.memory.mean, memory_peak=self.memory.peak)
+
+
+class Window:
+    """The window of one node."""
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self.seconds = seconds
+        self.node, self.system = Meter(), Meter()
+        self.pods: dict[str, Meter] = {}
+        self._began: float | None = None
+        self._at = 0.0
+        self._memory_at: float | None = None
+
+    @property
+    def covered(self) -> float:
+        """Seconds the window covers so far."""
+        return 0.0 if self._began is None else min(self.seconds, self._at - self._began)
+
+    def add(self, sample: Sample) -> None:
+        """Take one round."""
+        self._at = sample.at
+        if self._began is None:
+            self._began = sample.at
+        pods_cpu = sample.pods_cpu if sample.pods_cpu is not None else _sum([row.cpu for row in sample.pods])
+        self._cpu(self.node, sample, sample.cpu)
+        self._cpu(self.system, sample, _rest(sample.cpu, pods_cpu))
+        for uid in self.pods.keys() - {row.uid for row in sample.pods}:
+            del self.pods[uid]
+        for row in sample.pods:
+            meter = self.pods.get(row.uid)
+            if meter is None:
+                meter = self.pods[row.uid] = Meter()
+            self._cpu(meter, sample, row.cpu)
+        if sample.memory_read:
+            self._memory(sample)
+
+    def rows(self) -> tuple[PodUsage, ...]:
+        """One row a pod, by uid."""
+        return tuple(
+            PodUsage(
+                uid=uid,
+                cpu=meter.cpu.mean,
+                cpu_peak=meter.cpu.peak,
+                memory=meter.memory.mean,
+                memory_peak=meter.memory.peak,
+            )
+            for uid, meter in sorted(self.pods.items())
+        )
+
+    def _cpu(self, meter: Meter, sample: Sample, value: int | None) -> None:
+        meter.cpu.add(sample.at, sample.seconds, value, self.seconds)
+
+    def _memory(self, sample: Sample) -> None:
+        seconds = 1.0 if self._memory_at is None else sample.at - self._memory_at
+        self._memory_at = sample.at
+        pods = sample.pods_memory if sample.pods_memory is not None else _sum([row.memory for row in sample.pods])
+        self.node.memory.add(sample.at, seconds, sample.memory, self.seconds)
+        self.system.memory.add(sample.at, seconds, _rest(sample.memory, pods), self.seconds)
+        for row in sample.pods:
+            self.pods[row.uid].memory.add(sample.at, seconds, row.memory, self.seconds)
+
+
+def _rest(whole: int | None, part: int | None) -> int | None:
+    """``whole - part``, never negative; not known unless both are."""
+    return None if whole is None or part is None else max(0, whole - part)
+
+
+def _sum(values: list[int | None]) -> int | None:
+    """None as soon as one part is missing: what is not known of a pod would count as system use."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None

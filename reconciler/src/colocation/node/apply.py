@@ -1,0 +1,177 @@
+"""Makes the groups of best-effort pods hold what was decided, and puts back what is no longer wanted.
+
+Level-triggered: each round what is there is compared with what is wanted, so that whatever else writes there
+(systemd's daemon-reload does) is corrected a round later. The journal is also the list of what we hold.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from colocation.node.cgroups import Layout
+from colocation.node.journal import FILE, TASKS, Entry, Journal, boot_id, group_id, put_back
+from colocation.node.knobs import PodFiles, Setting
+from colocation.node.tasks import make_idle
+from colocation.protect.wanted import Knobs
+
+log = logging.getLogger(__name__)
+RETRY_FIRST: Final = 1.0
+RETRY_MOST: Final = 60.0
+TASKS_EVERY: Final = 5
+"""Rounds between two looks at a pod's tasks where the kernel has no cpu.idle: new threads inherit SCHED_IDLE."""
+_GONE: Final = (errno.ENOENT, errno.ENODEV)
+
+
+class Refusal(Struct):
+    """A value the kernel (or the journal's disk) did not take; tried again after ``wait`` seconds, ever longer."""
+
+    reason: str
+    retry_at: float
+    wait: float
+
+
+class Applier:
+    """Holds values. Not thread-safe: belongs to the loop."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        journal: Journal,
+        features: Collection[str],
+        *,
+        dry_run: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.layout, self._journal, self._clock, self._dry_run = layout, journal, clock, dry_run
+        self._idle_file = "cpu.idle" in features
+        self._files: dict[str, PodFiles] = {}
+        self._boot = boot_id()
+        self._round = 0
+        self.refused: dict[str, Refusal] = {}
+        """By path: what is wanted but not there, and why."""
+        self.writes = 0
+
+    def apply(self, wanted: Mapping[str, Knobs], groups: Mapping[str, str]) -> None:
+        """One round: ``wanted`` by pod uid; ``groups``: where each pod is. Never raises."""
+        self._round += 1
+        now = self._clock()
+        for uid in [uid for uid, files in self._files.items() if groups.get(uid) != files.group or uid not in wanted]:
+            self._files.pop(uid).close()
+        held: set[str] = set()
+        missing: list[tuple[str, Setting]] = []
+        for uid, knobs in wanted.items():
+            group = groups.get(uid)
+            if group is None:
+                continue
+            files = self._files.get(uid)
+            if files is None:
+                files = self._files[uid] = PodFiles(self.layout, group)
+            for setting in files.settings(knobs, idle_file=self._idle_file):
+                held.add(setting.path)
+                if setting.holds:
+                    self.refused.pop(setting.path, None)
+                elif setting.there is not None and self._due(setting.path, now):
+                    missing.append((uid, setting))
+            if knobs.idle and not self._idle_file:
+                held.add(self._hold_tasks(uid, group, now))
+        self._write(missing, now)
+        self._put_back(held, now)
+
+    def _due(self, path: str, now: float) -> bool:
+        refusal = self.refused.get(path)
+        return refusal is None or now >= refusal.retry_at
+
+    def _write(self, missing: list[tuple[str, Setting]], now: float) -> None:
+        if not missing or self._dry_run:
+            return
+        if not self._note([self._entry(s.path, s.there or "", uid) for uid, s in missing], now):
+            # What was noted in an earlier round may still be moved.
+            missing = [(uid, s) for uid, s in missing if self._noted(s.path)]
+        for _, setting in missing:
+            try:
+                _write_value(self._absolute(setting.path), setting.want)
+            except OSError as error:
+                if error.errno not in _GONE:
+                    self._refuse(setting.path, f"{setting.want}: {error.strerror}", now)
+            else:
+                self.writes += 1
+                self.refused.pop(setting.path, None)
+
+    def _hold_tasks(self, uid: str, group: str, now: float) -> str:
+        """Make a pod's tasks SCHED_IDLE; returns the path that the journal knows this by."""
+        directory = self.layout.directory("cpu", group) or self.layout.root
+        path = directory[len(self.layout.root.rstrip("/")) + 1 :]
+        known = self._noted(path)
+        if self._dry_run or not self._due(path, now) or (known and self._round % TASKS_EVERY):
+            return path
+        if known or self._note([self._entry(path, "SCHED_OTHER", uid, TASKS)], now):
+            try:
+                self.writes += make_idle(Path(directory))
+                self.refused.pop(path, None)
+            except OSError as error:
+                if error.errno not in _GONE:
+                    self._refuse(path, f"SCHED_IDLE: {error.strerror}", now)
+        return path
+
+    def _put_back(self, held: set[str], now: float) -> None:
+        """Restore what we changed and no longer want; forget the groups that are gone."""
+        done = []
+        for entry in self._journal.entries:
+            if entry.path in held or self._dry_run or not self._due(entry.path, now):
+                continue
+            try:
+                put_back(entry, self.layout.root)
+                done.append(entry.path)
+            except OSError as error:
+                self._refuse(entry.path, f"putting {entry.old} back: {error.strerror}", now)
+        if done:
+            try:
+                self._journal.drop(done)
+            except OSError as error:
+                self._refuse(self._journal.path, f"journal: {error.strerror}", now)
+            for path in done:
+                self.refused.pop(path, None)
+        ours = held | {entry.path for entry in self._journal.entries} | {self._journal.path}
+        for path in [path for path in self.refused if path not in ours]:
+            del self.refused[path]
+
+    def _entry(self, path: str, old: str, uid: str, kind: str = FILE) -> Entry:
+        entry = Entry(path=path, old=old, uid=uid, group=0, boot=self._boot, kind=kind)
+        entry.group = group_id(entry.directory(self.layout.root))
+        return entry
+
+    def _note(self, entries: list[Entry], now: float) -> bool:
+        """Make old values durable. False: the disk does not take them, so nothing new may be changed."""
+        try:
+            self._journal.note(entries)
+        except OSError as error:
+            self._refuse(self._journal.path, f"journal: {error.strerror}", now)
+            return False
+        self.refused.pop(self._journal.path, None)
+        return True
+
+    def _noted(self, path: str) -> bool:
+        entry = self._journal.get(path)
+        return entry is not None and entry.group == group_id(entry.directory(self.layout.root))
+
+    def _refuse(self, path: str, reason: str, now: float) -> None:
+        before = self.refused.get(path)
+        wait = RETRY_FIRST if before is None else min(RETRY_MOST, before.wait * 2)
+        if before is None:  # said once, not each time it is tried again
+            log.warning("value refused", extra={"path": path, "reason": reason})
+        self.refused[path] = Refusal(reason=reason, retry_at=now + wait, wait=wait)
+
+    def _absolute(self, path: str) -> str:
+        return f"{self.layout.root.rstrip('/')}/{path}"
+
+
+def _write_value(path: str, value: str) -> None:
+    with Path(path).open("w", encoding="ascii") as file:
+        file.write(value)

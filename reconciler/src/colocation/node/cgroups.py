@@ -1,0 +1,179 @@
+"""Paths and files of cgroup v1 and v2, with kubelet's cgroupfs and systemd drivers: nothing else knows them."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Final
+
+from msgspec import Struct
+
+from colocation.node import probe
+
+READ_SIZE: Final = 8192
+"""More than any file read here holds."""
+UNLIMITED_V1: Final = 1 << 62
+"""v1 says "no memory limit" with a number just below 2**63; anything from here on is none."""
+_POD: Final = re.compile(r"pod([0-9A-Za-z.-]+)|.*-pod([0-9A-Za-z_]+)\.slice")
+
+
+class Layout(Struct, frozen=True):
+    """Where things are on this node."""
+
+    root: str
+    """As we see it, e.g. /sys/fs/cgroup."""
+    version: int
+    roots: dict[str, str]
+    """Controller -> directory of its hierarchy; on v2 always ``root``."""
+    pods_root: str
+    """Kubelet's tree relative to a hierarchy; "" while there is none."""
+
+    @property
+    def driver(self) -> str:
+        """Kubelet's cgroup driver: "cgroupfs", "systemd", or "" while there is no tree."""
+        return probe.driver_of(self.pods_root)
+
+    def directory(self, controller: str, group: str = "") -> str | None:
+        """A group's directory in a controller's hierarchy; None if this kernel has no such controller."""
+        root = self.roots.get(controller)
+        return root if root is None or not group else f"{root}/{group}"
+
+    def pressure(self, group: str = "") -> str:
+        """The directory of a group's *.pressure files; on a v1 node they are in the hybrid hierarchy."""
+        return f"{self.root}/{group}" if self.version == 2 else f"{self.root}/unified/{group}"
+
+    def qos_groups(self) -> tuple[str, str, str]:
+        """Guaranteed, burstable, besteffort: the three groups that hold pods, relative to a hierarchy."""
+        top = self.pods_root
+        if self.driver != "systemd":
+            return top, f"{top}/burstable", f"{top}/besteffort"
+        prefix = top.rpartition("/")[2].removesuffix(".slice")
+        return top, f"{top}/{prefix}-burstable.slice", f"{top}/{prefix}-besteffort.slice"
+
+    def list_pods(self) -> dict[str, str] | None:
+        """Group of every pod there is now, by uid (static pods: by config hash); None if that cannot be read."""
+        base = self.directory("cpuacct") or self.directory("cpu")
+        if base is None or not self.pods_root:
+            return None
+        pods: dict[str, str] = {}
+        for index, qos in enumerate(self.qos_groups()):
+            try:
+                names = os.listdir(f"{base}/{qos}")  # noqa: PTH208 (each second: no Path objects)
+            except OSError:
+                if index == 0:
+                    return None
+                continue
+            for name in names:
+                uid = pod_uid(name)
+                if uid is not None:
+                    pods[uid] = f"{qos}/{name}"
+        return pods
+
+
+def detect(root: str) -> Layout:
+    """Look at ``root`` and say what is there."""
+    version, roots = probe.hierarchies(root)
+    if version == 2:
+        roots = {**roots, "cpuacct": root}  # cpu.stat counts use even where the cpu controller is off
+    return Layout(root=root, version=version, roots=roots, pods_root=probe.find_pods_root(roots.get("cpu", root)))
+
+
+def pod_uid(name: str) -> str | None:
+    """The uid in a pod group's name, or None: "pod1a-2b", "kubepods-besteffort-pod1a_2b.slice"."""
+    match = _POD.fullmatch(name)
+    return None if match is None else match[1] or match[2].replace("_", "-")
+
+
+class File:
+    """One cgroup file, kept open: reading it again costs one system call. It goes with its group."""
+
+    __slots__ = ("_fd", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._fd = -1
+
+    def read(self) -> bytes | None:
+        """The whole content; None if the file, or its group, is not there or cannot be read."""
+        try:
+            if self._fd < 0:
+                self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            return os.pread(self._fd, READ_SIZE, 0)
+        except OSError:
+            self.close()
+            return None
+
+    def number(self) -> int | None:
+        """The content as an integer that is not negative; None for anything else."""
+        return number(self.read())
+
+    def field(self, key: bytes) -> int | None:
+        """The number behind ``key`` in a file of "key number" lines."""
+        return field(self.read(), key)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class Meters:
+    """The counters of one group: CPU use, memory working set, throttling."""
+
+    __slots__ = ("_cpu", "_current", "_memory_stat", "_stat", "_v2")
+
+    def __init__(self, layout: Layout, group: str) -> None:
+        self._v2 = layout.version == 2
+        cpuacct, cpu, memory = (layout.directory(name, group) for name in ("cpuacct", "cpu", "memory"))
+        self._stat = File(f"{cpu or cpuacct}/cpu.stat")
+        self._cpu = self._stat if self._v2 else File(f"{cpuacct}/cpuacct.usage")
+        self._current = File(f"{memory}/memory.current" if self._v2 else f"{memory}/memory.usage_in_bytes")
+        self._memory_stat = File(f"{memory}/memory.stat")
+
+    def cpu(self) -> int | None:
+        """CPU used so far in ns."""
+        if not self._v2:
+            return self._cpu.number()
+        used = self._cpu.field(b"usage_usec ")
+        return None if used is None else used * 1000
+
+    def throttled(self) -> int | None:
+        """How often a quota held the group back so far."""
+        return self._stat.field(b"nr_throttled ")
+
+    def memory(self) -> int | None:
+        """Working set in bytes, as kubelet counts it: use without the page cache that nobody touched lately."""
+        used = self._current.number()
+        if used is None:
+            return None
+        inactive = self._memory_stat.field(b"inactive_file " if self._v2 else b"total_inactive_file ")
+        return None if inactive is None else max(0, used - inactive)
+
+    def close(self) -> None:
+        """Give all descriptors back."""
+        for file in (self._cpu, self._stat, self._current, self._memory_stat):
+            file.close()
+
+
+def number(text: bytes | None) -> int | None:
+    """An integer that is not negative, or None."""
+    if text is None:
+        return None
+    stripped = text.strip()
+    return int(stripped) if stripped.isdigit() else None
+
+
+def field(text: bytes | None, key: bytes) -> int | None:
+    """The number behind ``key`` (with its blank) at the start of a line, or None."""
+    if text is None:
+        return None
+    if text.startswith(key):
+        start = len(key)
+    else:
+        found = text.find(b"\n" + key)
+        if found < 0:
+            return None
+        start = found + 1 + len(key)
+    end = text.find(b"\n", start)
+    return number(text[start:] if end < 0 else text[start:end])

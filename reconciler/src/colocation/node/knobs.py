@@ -1,0 +1,93 @@
+"""Wanted values -> what to write into which file of a pod's group, on v1 and v2."""
+
+from __future__ import annotations
+
+import mmap
+from typing import Final
+
+from msgspec import Struct
+
+from colocation.node.cgroups import UNLIMITED_V1, File, Layout
+from colocation.protect.wanted import Knobs
+
+PERIOD_US: Final = 100_000
+MIN_QUOTA_US: Final = 1_000
+"""The kernel refuses less."""
+
+
+class Setting(Struct, frozen=True, gc=False):
+    """One value to hold. ``path`` is relative to the cgroup root; ``there``: what is read now, None: no such file."""
+
+    path: str
+    want: str
+    there: str | None
+
+    @property
+    def holds(self) -> bool:
+        """Nothing to do."""
+        return self.there == self.want
+
+
+class PodFiles:
+    """The knob files of one pod's group, kept open for reading."""
+
+    __slots__ = ("_idle", "_memory", "_period", "_prefix", "_quota", "_v2", "group")
+
+    def __init__(self, layout: Layout, group: str) -> None:
+        self.group = group
+        self._v2 = layout.version == 2
+        self._prefix = len(layout.root.rstrip("/")) + 1
+        cpu, memory = layout.directory("cpu", group), layout.directory("memory", group)
+        self._quota = File(f"{cpu}/cpu.max" if self._v2 else f"{cpu}/cpu.cfs_quota_us")
+        self._period = File(f"{cpu}/cpu.cfs_period_us")
+        self._idle = File(f"{cpu}/cpu.idle")
+        self._memory = File(f"{memory}/memory.max" if self._v2 else f"{memory}/memory.limit_in_bytes")
+
+    def settings(self, knobs: Knobs, *, idle_file: bool) -> list[Setting]:
+        """What ``knobs`` asks for beside what is there. ``idle_file`` False: idle is done on the tasks instead."""
+        found = []
+        if knobs.memory is not None:
+            found.append(self._memory_setting(knobs.memory))
+        if knobs.cpu is not None:
+            found.append(self._quota_setting(knobs.cpu))
+        if knobs.idle and idle_file:
+            found.append(self._setting(self._idle, "1", text(self._idle)))
+        return found
+
+    def close(self) -> None:
+        """Give all descriptors back."""
+        for file in (self._quota, self._period, self._idle, self._memory):
+            file.close()
+
+    def _setting(self, file: File, want: str, there: str | None) -> Setting:
+        return Setting(file.path[self._prefix :], want, there)
+
+    def _quota_setting(self, millicores: int) -> Setting:
+        there = text(self._quota)
+        if self._v2:
+            _, _, after = (there or "").partition(" ")
+            period = int(after) if after.isdigit() else PERIOD_US
+            return self._setting(self._quota, f"{quota_us(millicores, period)} {period}", there)
+        # The period stays as kubelet made it (--cpu-cfs-quota-period).
+        return self._setting(self._quota, str(quota_us(millicores, self._period.number() or PERIOD_US)), there)
+
+    def _memory_setting(self, limit: int) -> Setting:
+        limit -= limit % mmap.PAGESIZE  # what the kernel would read back
+        there = text(self._memory)
+        return self._setting(self._memory, str(min(limit, UNLIMITED_V1)), there)
+
+
+def quota_us(millicores: int, period_us: int) -> int:
+    """Microseconds of CPU a period; never below what the kernel takes."""
+    return max(MIN_QUOTA_US, millicores * period_us // 1000)
+
+
+def text(file: File) -> str | None:
+    """A file's content without its end; None if it is not there or is not text."""
+    raw = file.read()
+    if raw is None:
+        return None
+    try:
+        return raw.decode("ascii").strip()
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,214 @@
+"""Counters -> rates: one Sample a round. A counter that restarts, or a file that is missing, gives no value."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from colocation.model.report import Capacity, Pressure
+from colocation.node.cgroups import UNLIMITED_V1, File, Layout, Meters, detect, number
+from colocation.protect.sample import PodSample, Sample
+
+MEMORY_EVERY: Final = 5
+"""Rounds between two readings of memory: memory.stat costs more than all other files of a group together."""
+
+
+class _Counter(Struct):
+    """A CPU counter and when it was read, both in ns."""
+
+    value: int | None = None
+    at: int = 0
+
+    def rate(self, value: int | None, at: int) -> int | None:
+        """Millicores since the last reading; None unless both readings are there and in order."""
+        before, since = self.value, self.at
+        self.value, self.at = value, at
+        if value is None or before is None or value < before or at <= since:
+            return None
+        return (value - before) * 1000 // (at - since)
+
+
+class _Pod:
+    """What is remembered of one pod's group between rounds."""
+
+    __slots__ = ("counter", "group", "meters", "throttled")
+
+    def __init__(self, layout: Layout, group: str) -> None:
+        self.group = group
+        self.meters = Meters(layout, group)
+        self.counter = _Counter()
+        self.throttled: int | None = None
+
+
+class Sampler:
+    """Reads the node, kubelet's tree and every pod; keeps one open file per counter."""
+
+    def __init__(
+        self, root: str = "/sys/fs/cgroup", proc: str = "/proc", clock: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._proc, self._clock = proc, clock
+        self.layout = detect(root)
+        self._node = Meters(self.layout, "")
+        self._node_counter = _Counter()
+        self._tree = Meters(self.layout, self.layout.pods_root)
+        self._tree_counter = _Counter()
+        self._pods: dict[str, _Pod] = {}
+        self._round = 0
+        self._last = 0
+        self._pressure = {name: self._pressure_file(name) for name in ("cpu", "memory", "io")}
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Group of each pod seen in the last round, by uid."""
+        return {uid: pod.group for uid, pod in self._pods.items()}
+
+    def sample(self, watched: Collection[str] = ()) -> Sample:
+        """One round. ``watched``: uids whose throttling is read too. The first round has no rates."""
+        now = self._clock()
+        seconds = (now - self._last) / 1e9 if self._last else 0.0
+        self._last = now
+        self._round += 1
+        with_memory = self._round % MEMORY_EVERY == 1
+        if not self.layout.pods_root and self._round % 10 == 0:
+            self._look_again()
+        self._list()
+        rows = []
+        for uid, pod in list(self._pods.items()):
+            value = pod.meters.cpu()
+            if value is None:  # gone between the listing and the reading
+                self._forget(uid)
+                continue
+            rows.append(
+                PodSample(
+                    uid=uid,
+                    cpu=pod.counter.rate(value, self._clock()),
+                    memory=pod.meters.memory() if with_memory else None,
+                    throttled=uid in watched and self._held_back(pod),
+                )
+            )
+        has_tree = bool(self.layout.pods_root)
+        return Sample(
+            at=now / 1e9,
+            seconds=seconds,
+            cpu=self._node_counter.rate(self._node.cpu(), self._clock()),
+            memory=self._node_memory() if with_memory else None,
+            pods_cpu=self._tree_counter.rate(self._tree.cpu(), self._clock()) if has_tree else None,
+            pods_memory=self._tree.memory() if with_memory and has_tree else None,
+            pods=tuple(rows),
+            memory_read=with_memory,
+        )
+
+    def pressure(self) -> Pressure:
+        """PSI "some avg10" of the node in percent."""
+        return Pressure(**{name: some_avg10(file.read()) for name, file in self._pressure.items()})
+
+    def capacity(self) -> Capacity | None:
+        """CPUs of the root's cpuset (millicores) and its memory (bytes), for as long as nobody told us better."""
+        memory = self._mem_total()
+        if memory is None:
+            return None
+        limit_dir = self.layout.directory("memory")
+        if limit_dir is not None:  # a nested node may have less than the machine
+            name = "memory.max" if self.layout.version == 2 else "memory.limit_in_bytes"
+            limit = number(_read(f"{limit_dir}/{name}"))
+            if limit is not None and limit < UNLIMITED_V1:
+                memory = min(memory, limit)
+        return Capacity(cpu=1000 * self._cpus(), memory=memory)
+
+    def close(self) -> None:
+        """Give all descriptors back."""
+        for meters in (self._node, self._tree, *(pod.meters for pod in self._pods.values())):
+            meters.close()
+        for file in self._pressure.values():
+            file.close()
+
+    def _list(self) -> None:
+        listed = self.layout.list_pods()
+        if listed is None:
+            return  # nothing to be said about which pods there are; those that are gone show when they are read
+        for uid in [uid for uid, pod in self._pods.items() if listed.get(uid) != pod.group]:
+            self._forget(uid)
+        for uid, group in listed.items():
+            if uid not in self._pods:
+                self._pods[uid] = _Pod(self.layout, group)
+
+    def _forget(self, uid: str) -> None:
+        self._pods.pop(uid).meters.close()
+
+    def _held_back(self, pod: _Pod) -> bool:
+        before, pod.throttled = pod.throttled, pod.meters.throttled()
+        return before is not None and pod.throttled is not None and pod.throttled > before
+
+    def _look_again(self) -> None:
+        """Kubelet may make its tree after us."""
+        self._tree.close()
+        self.layout = detect(self.layout.root)
+        self._tree = Meters(self.layout, self.layout.pods_root)
+        self._tree_counter = _Counter()
+
+    def _node_memory(self) -> int | None:
+        used = self._node.memory()
+        if used is not None or self.layout.version != 2:
+            return used
+        # The real root of v2 has no memory.current. (A nested machine's has, and there /proc would be the host's.)
+        text = _read(f"{self._proc}/meminfo")
+        total, available = _meminfo(text, b"MemTotal:"), _meminfo(text, b"MemAvailable:")
+        return None if total is None or available is None else max(0, total - available)
+
+    def _mem_total(self) -> int | None:
+        return _meminfo(_read(f"{self._proc}/meminfo"), b"MemTotal:")
+
+    def _cpus(self) -> int:
+        directory = self.layout.directory("cpuset")
+        for name in ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"):
+            count = count_cpus(_read(f"{directory}/{name}")) if directory else 0
+            if count:
+                return count
+        return os.cpu_count() or 1
+
+    def _pressure_file(self, name: str) -> File:
+        root = f"{self.layout.pressure()}/{name}.pressure"
+        return File(root if Path(root).exists() else f"{self._proc}/pressure/{name}")
+
+
+def some_avg10(text: bytes | None) -> float | None:
+    """Percent in a line of PSI, "some avg10=1.25 avg60=..."; None for anything else."""
+    if text is None or not text.startswith(b"some avg10="):
+        return None
+    try:
+        return float(text[11 : text.index(b" ", 11)])
+    except ValueError:
+        return None
+
+
+def count_cpus(text: bytes | None) -> int:
+    """How many CPUs "0-3,8" names; 0 if it names none or cannot be read."""
+    count = 0
+    for part in (text or b"").strip().split(b","):
+        first, _, last = part.partition(b"-")
+        if not first.isdigit() or (last and not last.isdigit()):
+            return 0
+        count += int(last or first) - int(first) + 1
+    return max(0, count)
+
+
+def _meminfo(text: bytes | None, key: bytes) -> int | None:
+    """A line of /proc/meminfo in bytes."""
+    for line in (text or b"").split(b"\n"):
+        if line.startswith(key):
+            value = number(line[len(key) :].replace(b" kB", b""))
+            return None if value is None else value * 1024
+    return None
+
+
+def _read(path: str) -> bytes | None:
+    file = File(path)
+    try:
+        return file.read()
+    finally:
+        file.close()

@@ -1,0 +1,33 @@
+"""How much CPU offline work may use in all, now."""
+
+from __future__ import annotations
+
+from typing import Final
+
+GROW_PERCENT: Final = 10
+"""Of the node, a second: online work that comes and goes must not be met by offline work jumping back at once."""
+
+
+def total(
+    *,
+    capacity: int,
+    target_percent: int,
+    min_percent: int,
+    node_use: int,
+    be_use: int,
+    before: int | None,
+    seconds: float,
+) -> int:
+    """Millicores for all best-effort pods together.
+
+    ``capacity x target_percent - online use``, online being whatever of the node's use is not best effort; never
+    below ``min_percent`` of the node. Down at once; up by at most 10 % of the node a second since ``before``
+    (None: there was none, so the first value is taken as it is).
+    """
+    floor = capacity * min_percent // 100
+    online = max(0, node_use - be_use)
+    wanted = max(floor, capacity * target_percent // 100 - online)
+    if before is None or wanted <= before:
+        return wanted
+    grown = before + int(capacity * GROW_PERCENT * max(0.0, seconds) / 100)
+    return max(floor, min(wanted, grown))

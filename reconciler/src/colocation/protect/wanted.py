@@ -1,0 +1,163 @@
+"""(spec, sample, what the kernel can do) -> the values each best-effort pod's group should have, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from msgspec import Struct, field
+
+from colocation.model.quantity import human_millicores
+from colocation.model.report import BePod, NodeColocationSpec
+from colocation.protect.sample import PodSample, Sample
+from colocation.protect.split import Claim, split
+from colocation.protect.suppress import total
+
+MIN_QUOTA = 10
+"""Millicores: the kernel takes no quota below 1 ms, and kubelet's period is 100 ms."""
+NEED_FACTOR = 125
+"""Percent of its use that a pod which is not held back is taken to need: room to grow within a round."""
+NEED_EXTRA = 20
+"""Millicores on top, so that a pod that wakes up is seen to be held back."""
+
+
+class Knobs(Struct, frozen=True, gc=False):
+    """What one pod's group should have; None: as it was before us."""
+
+    cpu: int | None = None
+    """Quota in millicores."""
+    idle: bool = False
+    """Yields to everybody at once: cpu.idle, or SCHED_IDLE on its tasks."""
+    memory: int | None = None
+    """Limit in bytes."""
+
+
+class Decision(Struct, frozen=True):
+    """One round's decision. ``pods`` empty: everything is put back."""
+
+    mode: str = "off"
+    cpu_total: int | None = None
+    cpu_used: int | None = None
+    pods: dict[str, Knobs] = field(default_factory=dict)
+    reason: str = ""
+
+
+def decide(
+    spec: NodeColocationSpec,
+    sample: Sample,
+    capacity_cpu: int,
+    features: Collection[str],
+    before: Decision | None = None,
+) -> Decision:
+    """Decide one round. ``capacity_cpu`` in millicores; ``before``: the round before, for the speed of growth."""
+    if not spec.enabled:
+        return Decision(reason="switched off by the policy" if spec.policy else "no policy selects this node")
+    if spec.engine == "none":
+        return Decision(reason="engine none: only measuring")
+    rows = {row.uid: row for row in sample.pods}
+    pods = [pod for pod in spec.pods if pod.uid in rows]
+    used = _sum([rows[pod.uid].cpu for pod in pods])
+    mode = spec.suppress.cpu.mode
+    if mode == "off":
+        return Decision(
+            cpu_used=used,
+            pods={pod.uid: Knobs(memory=pod.memory_limit) for pod in pods if pod.memory_limit is not None},
+            reason="CPU suppression is off; memory limits are kept",
+        )
+    words = []
+    idle = mode != "quota"
+    if idle and not {"cpu.idle", "sched.idle"} & set(features):
+        idle = False
+        words.append("the kernel has neither cpu.idle nor SCHED_IDLE")
+    if "memory.limit" not in features:
+        words.append("the kernel has no memory limit")
+    if "cpu.quota" not in features:
+        words.append("the kernel has no CPU quota")
+        quotas: Mapping[str, int | None] = {}
+        ceiling = None
+    elif mode == "idle":
+        words.append("idle scheduling only; each pod within its own limit")
+        quotas = {pod.uid: pod.cpu_limit for pod in pods}
+        ceiling = None
+    else:
+        ceiling = _total(spec, sample, capacity_cpu, used, before)
+        quotas = _quotas(ceiling, pods, rows, capacity_cpu)
+        words.append(_told(spec, sample, capacity_cpu, used, ceiling))
+    return Decision(
+        mode=_mode(idle=idle, quota="cpu.quota" in features),
+        cpu_total=ceiling,
+        cpu_used=used,
+        pods={pod.uid: _knobs(pod, quotas.get(pod.uid), idle=idle) for pod in pods},
+        reason="; ".join(words),
+    )
+
+
+def _total(
+    spec: NodeColocationSpec, sample: Sample, capacity_cpu: int, used: int | None, before: Decision | None
+) -> int | None:
+    last = before.cpu_total if before else None
+    if sample.cpu is None:
+        return last  # not known, so not changed; least of all raised
+    return total(
+        capacity=capacity_cpu,
+        target_percent=spec.suppress.cpu.target_percent,
+        min_percent=spec.suppress.cpu.min_percent,
+        node_use=sample.cpu,
+        be_use=used or 0,
+        before=last,
+        seconds=sample.seconds,
+    )
+
+
+def _quotas(
+    ceiling: int | None, pods: list[BePod], rows: dict[str, PodSample], capacity_cpu: int
+) -> dict[str, int | None]:
+    """Quota of each pod; without a ceiling (nothing measured yet) its own limit."""
+    if ceiling is None:
+        return {pod.uid: pod.cpu_limit for pod in pods}
+    shares = split(ceiling, [_claim(pod, rows[pod.uid], capacity_cpu) for pod in pods])
+    return {pod.uid: _above_floor(shares[pod.uid], pod.cpu_limit) for pod in pods}
+
+
+def _claim(pod: BePod, row: PodSample, capacity_cpu: int) -> Claim:
+    limit = capacity_cpu if pod.cpu_limit is None else min(pod.cpu_limit, capacity_cpu)
+    # A pod that was held back, or of which nothing is known, needs all it may have.
+    need = None if row.throttled or row.cpu is None else row.cpu * NEED_FACTOR // 100 + NEED_EXTRA
+    return Claim(uid=pod.uid, weight=pod.cpu_request, limit=limit, need=need)
+
+
+def _above_floor(share: int, limit: int | None) -> int:
+    return max(MIN_QUOTA, share if limit is None else min(share, limit))
+
+
+def _knobs(pod: BePod, quota: int | None, *, idle: bool) -> Knobs:
+    cpu = None if quota is None else max(MIN_QUOTA, quota)
+    return Knobs(cpu=cpu, idle=idle, memory=pod.memory_limit)
+
+
+def _mode(*, idle: bool, quota: bool) -> str:
+    return "+".join(word for word, on in (("idle", idle), ("quota", quota)) if on) or "off"
+
+
+def _told(spec: NodeColocationSpec, sample: Sample, capacity_cpu: int, used: int | None, ceiling: int | None) -> str:
+    """Why the ceiling is what it is, as a sum that the reader can check."""
+    if sample.cpu is None or ceiling is None:
+        return "node CPU use is not known: the last value is kept"
+    cpu = spec.suppress.cpu
+    target = capacity_cpu * cpu.target_percent // 100
+    online = max(0, sample.cpu - (used or 0))
+    words = (
+        f"{cpu.target_percent} % of {human_millicores(capacity_cpu)} is {human_millicores(target)}; "
+        f"online and system use {human_millicores(online)}"
+    )
+    wanted = max(0, target - online)
+    floor = capacity_cpu * cpu.min_percent // 100
+    if ceiling == wanted:
+        return f"{words}, leaving {human_millicores(ceiling)}"
+    if ceiling < wanted:
+        return f"{words}, leaving {human_millicores(wanted)}; growing slowly, now {human_millicores(ceiling)}"
+    return f"{words}; the floor of {cpu.min_percent} % is {human_millicores(floor)}"
+
+
+def _sum(values: list[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known or not values else None
