@@ -22,7 +22,7 @@ after `up`:
   python3 -m tests.lab ssh node1 journalctl -u kubelet
 
 environment:
-  LAB_ID            0 to 9 (0): labs with different numbers run side by side; the state of number N is in .lab-N
+  LAB_ID            0 to 9 (0): labs with different numbers run side by side; number N is in .lab-N
   LAB_NODES         how many nodes (2)
   MEM_KB            memory a node shows, and may use, in kB (8388608)
   COLOCATION_CACHE  built programs and the base system (~/.cache/openfuyao-colocation)
@@ -30,12 +30,14 @@ environment:
 
 The first `up` on a machine builds Kubernetes from source (about 12 minutes on 2 cores); later ones take seconds.
 """
+_PARTS = f"{', '.join(control_plane.COMPONENTS)}, or a node"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; errors meant for people are printed without a traceback."""
     args = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, _interrupt)
     try:
         return int(args.run(Lab.from_env(), args) or 0)
     except LabError as error:
@@ -47,13 +49,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Begin to tidy up; whoever is impatient and asks again must not interrupt that."""
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python3 -m tests.lab",
-        description="A real Kubernetes cluster on this machine: control plane, and nodes that are machines of their own.",
+        description="A real Kubernetes cluster on this machine: a control plane, and nodes that are machines.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -66,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("status", help="what runs, and whether it is healthy (exit status 0)")
     command.set_defaults(run=_status)
     command = commands.add_parser("build", help="only build what a lab is made of, into the cache")
-    command.set_defaults(run=lambda lab, args: lifecycle.build())
+    command.set_defaults(run=lambda _lab, _args: lifecycle.build())
     command = commands.add_parser("ssh", help="a shell in a node, or one command")
     command.add_argument("node")
     command.add_argument("command", nargs=argparse.REMAINDER)
@@ -74,10 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("load-image", help="import a docker or OCI archive into every node")
     command.add_argument("archive", type=Path)
     command.set_defaults(run=_load_image)
-    for verb, function in (("stop", control_plane.stop), ("start", control_plane.start)):
-        command = commands.add_parser(verb, help=f"{verb} one component of the control plane, to see what its absence does")
-        command.add_argument("component", choices=control_plane.COMPONENTS)
-        command.set_defaults(run=lambda lab, args, function=function: function(_running(lab), args.component))
+    command = commands.add_parser("stop", help="stop one part, to see what its absence does")
+    command.add_argument("part", help=_PARTS)
+    command.set_defaults(run=lambda lab, args: lifecycle.stop_part(_running(lab), args.part))
+    command = commands.add_parser("start", help="start a part that was stopped")
+    command.add_argument("part", help=_PARTS)
+    command.set_defaults(run=lambda lab, args: lifecycle.start_part(_running(lab), args.part))
     return parser
 
 

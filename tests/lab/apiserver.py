@@ -27,17 +27,18 @@ run leaves nothing. That signal follows the starting thread: start from the main
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import signal
 import socket
 import ssl
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from . import binaries
 from .config import SERVICE_ADDRESS, SERVICE_CIDR
@@ -69,7 +70,7 @@ class ApiServer:
         self.ca_cert, self.client_cert, self.client_key = self.pki.ca, admin.cert, admin.key
         _write_secret(self.kubeconfig, self.pki.kubeconfig(self.url, admin))
 
-    def __enter__(self) -> ApiServer:
+    def __enter__(self) -> Self:
         """Start."""
         try:
             self.start()
@@ -78,7 +79,9 @@ class ApiServer:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Stop."""
         self.stop()
 
@@ -149,7 +152,8 @@ class ApiServer:
         return etcd_command(self.directory / "etcd", client, peer)
 
     def _server_command(self) -> list[str]:
-        server = self.pki.issue("apiserver", "kube-apiserver", hosts=["IP:127.0.0.1", f"IP:{SERVICE_ADDRESS}", "DNS:localhost"])
+        hosts = ["IP:127.0.0.1", f"IP:{SERVICE_ADDRESS}", "DNS:localhost"]
+        server = self.pki.issue("apiserver", "kube-apiserver", hosts=hosts)
         return [
             *apiserver_command(self.pki, f"http://127.0.0.1:{self._etcd_port}", "127.0.0.1", self._port),
             f"--tls-cert-file={server.cert}",
@@ -174,10 +178,9 @@ class ApiServer:
             except (urllib.error.URLError, OSError):
                 return False
 
-        began = time.monotonic()
         if not wait_until(ready, READY_SECONDS):
-            waited = time.monotonic() - began
-            raise LabError(f"kube-apiserver not ready after {waited:.0f} s:\n{_tail(self.directory / 'kube-apiserver.log')}")
+            log = self.directory / "kube-apiserver.log"
+            raise LabError(f"kube-apiserver not ready after {READY_SECONDS:.0f} s:\n{_tail(log)}")
 
 
 def etcd_command(data: Path, client_url: str, peer_url: str) -> list[str]:
@@ -232,11 +235,8 @@ def _end(child: subprocess.Popen[bytes] | None, patience: float) -> None:
     child.send_signal(signal.SIGCONT)
     if patience:
         child.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(patience)
-            return
-        except subprocess.TimeoutExpired:
-            pass
     child.kill()
     child.wait()
 

@@ -43,7 +43,7 @@ class Tool:
     def version(self) -> str:
         """The pinned version, from go.mod: stated once, there."""
         text = (MODULES / self.name / "go.mod").read_text()
-        found = re.search(rf"^\s*(?:require )?{re.escape(self.module)} v(\S+)", text, re.M)
+        found = re.search(rf"^\s*(?:require )?{re.escape(self.module)} v(\S+)", text, re.MULTILINE)
         if not found:
             raise LabError(f"tests/lab/go/{self.name}/go.mod does not require {self.module}")
         return found[1]
@@ -81,7 +81,8 @@ TOOLS = {
             "Kubernetes",
             "k8s.io/kubernetes",
             ".",
-            f"-s -w -X {_COMPONENT}.gitVersion=v{{version}} -X {_COMPONENT}.gitMajor=1 -X {_COMPONENT}.gitMinor={{minor}}"
+            f"-s -w -X {_COMPONENT}.gitVersion=v{{version}}"
+            f" -X {_COMPONENT}.gitMajor=1 -X {_COMPONENT}.gitMinor={{minor}}"
             " -X k8s.io/client-go/pkg/version.gitVersion=v{version}",
             ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl"),
             "about 7 min on 2 cores, once",

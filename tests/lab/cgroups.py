@@ -48,7 +48,9 @@ def remove(lab: Lab) -> list[Path]:
     for top in hierarchies():
         parent = top / lab.hub
         groups = [path for path in parent.rglob("*") if path.is_dir()] if parent.is_dir() else []
-        for group in [*sorted(groups, key=lambda path: len(path.parts), reverse=True), *([parent] if parent.is_dir() else [])]:
+        if parent.is_dir():
+            groups.append(parent)
+        for group in sorted(groups, key=lambda path: len(path.parts), reverse=True):
             try:
                 group.rmdir()
             except OSError:

@@ -7,8 +7,6 @@ what a component does while the API server is away is worth a test.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from . import binaries
 from .apiserver import apiserver_command, etcd_command
 from .config import API_PORT, SERVICE_ADDRESS, Lab
@@ -48,7 +46,7 @@ def stop(lab: Lab, *components: str) -> None:
 
 def kubectl(lab: Lab, *args: str, check: bool = True, stdin: str | None = None, timeout: float | None = None) -> str:
     """kubectl as the cluster's administrator; its output."""
-    command = [binaries.path("kubectl"), f"--kubeconfig={lab.kubeconfig}", *args]
+    command = [str(binaries.path("kubectl")), f"--kubeconfig={lab.kubeconfig}", *args]
     return run(command, check=check, stdin=stdin, timeout=timeout).stdout
 
 
@@ -70,7 +68,7 @@ def wait_ready(lab: Lab, seconds: float = 60.0) -> None:
         raise LabError(f"the API server is not ready after {seconds:.0f} s; see {lab.logs}/apiserver.log")
 
 
-def _command(lab: Lab, pki: Pki, component: str) -> Sequence[str]:
+def _command(lab: Lab, pki: Pki, component: str) -> list[str]:
     if component == "etcd":
         return etcd_command(lab.state / "etcd", _ETCD, _ETCD_PEER)
     if component == "apiserver":

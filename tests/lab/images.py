@@ -15,7 +15,7 @@ from .progress import step
 _BUSYBOX = Path("/bin/busybox")
 _CONTAINERFILES = {
     "pause": 'FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n',
-    "busybox": 'FROM scratch\nCOPY bin /bin\nENV PATH=/bin\nCMD ["/bin/sleep", "1000000"]\n',
+    "busybox": 'FROM scratch\nCOPY root /\nENV PATH=/bin\nCMD ["/bin/sleep", "1000000"]\n',
 }
 
 
@@ -46,8 +46,8 @@ def _build(home: Path) -> None:
             context.mkdir(parents=True)
             (context / "Containerfile").write_text(containerfile)
         run(["gcc", "-static", "-O2", "-s", "-o", work / "pause/pause", FILES / "pause.c"])
-        tools = work / "busybox/bin"
-        tools.mkdir()
+        tools = work / "busybox/root/bin"
+        tools.mkdir(parents=True)
         shutil.copy2(_BUSYBOX, tools / "busybox")
         for applet in run([_BUSYBOX, "--list"]).stdout.split():
             if applet != "busybox":

@@ -27,6 +27,7 @@ def write_inventory(lab: Lab) -> None:
 
 def inventory(lab: Lab) -> str:
     """The inventory's text: groups `colocation_nodes` and `colocation_control`."""
+    trust = f"-o UserKnownHostsFile={lab.known_hosts} -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes"
     lines = [
         "# Written by `python3 -m tests.lab up`; gone with the lab.",
         "all:",
@@ -38,7 +39,7 @@ def inventory(lab: Lab) -> str:
         "        ansible_user: root",
         "        ansible_python_interpreter: /usr/bin/python3",
         f"        ansible_ssh_private_key_file: {lab.ssh_key}",
-        f'        ansible_ssh_common_args: "-o UserKnownHostsFile={lab.known_hosts} -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes"',
+        f'        ansible_ssh_common_args: "{trust}"',
         "      hosts:",
     ]
     for node in lab.nodes:

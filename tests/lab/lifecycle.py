@@ -19,7 +19,7 @@ from .images import ensure_images
 from .inventory import write_access, write_inventory
 from .machine_base import ensure_base
 from .pki import Pki
-from .process import run, start_time, wait_until
+from .process import end_commands, run, start_time, wait_until
 from .progress import say, step
 
 _NODE_SECONDS = 120.0
@@ -66,7 +66,11 @@ def _start(lab: Lab) -> None:
         control_plane.start(lab, "etcd", "apiserver")
         base, images = ensure_base(), ensure_images()
         with ThreadPoolExecutor(lab.node_count) as pool:
-            list(pool.map(lambda node: machines.prepare(lab, node, pki, base, images), lab.nodes))
+            try:
+                list(pool.map(lambda node: machines.prepare(lab, node, pki, base, images), lab.nodes))
+            except BaseException:
+                end_commands()
+                raise
         write_inventory(lab)
         for node in lab.nodes:
             machines.start(lab, node)
@@ -88,7 +92,8 @@ def wait_nodes(lab: Lab, seconds: float = _NODE_SECONDS) -> None:
 
     if not wait_until(happened, seconds, 0.5):
         late = [node.name for node in lab.nodes if node_states(lab).get(node.name) != "True"]
-        raise LabError(f"not Ready after {seconds:.0f} s: {', '.join(late) or 'ServiceAccount default'}; see {lab.logs}")
+        what = ", ".join(late) or "ServiceAccount default"
+        raise LabError(f"not Ready after {seconds:.0f} s: {what}; see {lab.logs}")
 
 
 def node_states(lab: Lab) -> dict[str, str]:
@@ -101,7 +106,8 @@ def node_states(lab: Lab) -> dict[str, str]:
 def healthy(lab: Lab) -> bool:
     """Whether every process runs, and the API server and every node are Ready."""
     names = machines.recorded(lab)
-    processes = [control_plane.daemon(lab, name) for name in control_plane.COMPONENTS] + [machines.daemon(lab, name) for name in names]
+    processes = [control_plane.daemon(lab, name) for name in control_plane.COMPONENTS]
+    processes += [machines.daemon(lab, name) for name in names]
     if not names or any(process.pid is None for process in processes) or not control_plane.ready(lab):
         return False
     states = node_states(lab)
@@ -117,18 +123,34 @@ def running(lab: Lab) -> Lab:
     return replace(lab, node_count=int(kept["nodes"]), mem_kb=int(kept["mem_kb"]))
 
 
+def stop_part(lab: Lab, name: str) -> None:
+    """Stop one component of the control plane, or one machine (which keeps its disk)."""
+    if name in control_plane.COMPONENTS:
+        control_plane.stop(lab, name)
+    else:
+        machines.stop(lab, lab.node(name))
+
+
+def start_part(lab: Lab, name: str) -> None:
+    """Start one that was stopped."""
+    if name in control_plane.COMPONENTS:
+        control_plane.start(lab, name)
+    elif machines.daemon(lab, name).pid is None:
+        machines.start(lab, lab.node(name))
+
+
 def down(lab: Lab, *, force: bool = False) -> None:
     """Take everything away; also half a lab, also twice. Ctrl-C waits until it is done."""
     if not lab.state.exists() and not force:
         say("no lab is up")
         return
-    kept = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    kept = {sign: signal.signal(sign, signal.SIG_IGN) for sign in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with step("taking the lab down", "about 10 s"):
+        with step("taking the lab down", "about 5 s"):
             _down(running(lab))
     finally:
-        signal.signal(signal.SIGINT, kept[0])
-        signal.signal(signal.SIGTERM, kept[1])
+        for sign, handler in kept.items():
+            signal.signal(sign, handler)
 
 
 def _down(lab: Lab) -> None:

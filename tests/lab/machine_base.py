@@ -18,7 +18,14 @@ PACKAGES = (
     "kmod,procps,ca-certificates,containerd,runc,containernetworking-plugins"
 )
 # Packages' own leftovers: nobody reads manuals in a machine that lives for minutes.
-_WASTE = ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info")
+_WASTE = (
+    "var/cache/apt/archives",
+    "var/lib/apt/lists",
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "usr/share/info",
+)
 
 
 def folder() -> Path:

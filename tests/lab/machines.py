@@ -7,7 +7,7 @@ running without a parent. Containers are stopped first, else it waits 90 s.
 
 from __future__ import annotations
 
-import os
+import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,8 +20,12 @@ from .process import Daemon, run, wait_until
 
 # Joins the machine's own cgroups before it becomes the machine; arguments: the groups, `--`, the command.
 _ENTER = 'while [ "$1" != -- ]; do echo $$ > "$1" || exit 1; shift; done; shift; exec "$@"'
-_EMPTY = "systemctl stop kubelet; for t in $(ctr -n k8s.io t ls -q); do ctr -n k8s.io t rm -f $t & done; wait; systemctl stop containerd"
-_SSH_OPTIONS = ("-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes")
+_EMPTY = (
+    "systemctl stop kubelet; "
+    "for t in $(ctr -n k8s.io t ls -q); do ctr -n k8s.io t rm -f $t & done; wait; "
+    "systemctl stop containerd"
+)
+_SSH_OPTIONS = ("BatchMode=yes", "LogLevel=ERROR", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes")
 
 
 def daemon(lab: Lab, name: str) -> Daemon:
@@ -86,7 +90,8 @@ def host_key(node: Node) -> str:
 
 def start(lab: Lab, node: Node) -> None:
     """Boot a machine that was prepared."""
-    machine = [
+    machine: list[str | Path] = [
+        str(FILES / "machine"),
         "systemd-nspawn",
         "--quiet",
         f"--directory={node.root}",
@@ -105,18 +110,17 @@ def start(lab: Lab, node: Node) -> None:
         "/usr/local/sbin/preinit",
     ]
     groups = cgroups.make(lab, node)
-    env = ["env", "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network"]
-    daemon(lab, node.name).start(["sh", "-c", _ENTER, "sh", *groups, "--", *env, *machine], lab.logs / f"{node.name}.log")
+    enter = ["sh", "-c", _ENTER, "sh", *groups, "--", "env", "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network"]
+    daemon(lab, node.name).start([*enter, *machine], lab.logs / f"{node.name}.log")
 
 
 def stop(lab: Lab, node: Node) -> None:
     """Stop containers, then the machine; a second SIGTERM ends one that will not shut down."""
     record = daemon(lab, node.name)
     if record.pid is not None:
-        try:
+        # Without ssh (yet) it is a machine without containers, or one that hangs.
+        with contextlib.suppress(LabError):
             run(ssh_command(lab, node, _EMPTY), check=False, timeout=20)
-        except LabError:
-            pass  # no ssh (yet): it is a machine without containers, or one that hangs
         if not record.stop(20, kill=False) and not record.stop(30, kill=False):
             raise LabError(f"{node.name} does not stop: pid {record.pid}, see {lab.logs / node.name}.log")
     record.record.unlink(missing_ok=True)
@@ -124,11 +128,13 @@ def stop(lab: Lab, node: Node) -> None:
 
 def ssh_command(lab: Lab, node: Node, *command: str) -> list[str]:
     """The ssh command line into a machine; without a command, an interactive shell."""
-    trust = ["-i", str(lab.ssh_key), "-o", f"UserKnownHostsFile={lab.known_hosts}", "-o", "ConnectTimeout=3"]
-    return ["ssh", *_SSH_OPTIONS, *trust, f"root@{node.address}", *command]
+    options = (*_SSH_OPTIONS, f"UserKnownHostsFile={lab.known_hosts}", "ConnectTimeout=3")
+    return ["ssh", "-i", str(lab.ssh_key), *(f"-o{option}" for option in options), f"root@{node.address}", *command]
 
 
-def ssh(lab: Lab, node: Node, command: str, *, check: bool = True, stdin: str | None = None, timeout: float | None = None) -> str:
+def ssh(
+    lab: Lab, node: Node, command: str, *, check: bool = True, stdin: str | None = None, timeout: float | None = None
+) -> str:
     """Run a shell command in a machine; its output."""
     return run(ssh_command(lab, node, command), check=check, stdin=stdin, timeout=timeout).stdout
 
@@ -152,7 +158,7 @@ def load_image(lab: Lab, node: Node, archive: Path) -> str:
     inside = node.root / target.lstrip("/")
     temporary = inside.with_suffix(".part")
     shutil.copyfile(archive, temporary)
-    os.replace(temporary, inside)
+    temporary.replace(inside)
     return ssh(lab, node, f"ctr -n k8s.io images import {target} && touch {target}.done", timeout=300)
 
 

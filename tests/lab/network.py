@@ -64,8 +64,8 @@ def namespaces(lab: Lab) -> list[str]:
     """This lab's namespaces that exist, machines first (whatever their number was)."""
     if not _NETNS.is_dir():
         return []
-    names = [path.name for path in _NETNS.iterdir()]
-    return sorted((name for name in names if name.startswith(f"{lab.hub}-")), reverse=True) + [n for n in names if n == lab.hub]
+    names = sorted((path.name for path in _NETNS.iterdir()), reverse=True)
+    return [name for name in names if name == lab.hub or name.startswith(f"{lab.hub}-")]
 
 
 def conflict(lab: Lab) -> str | None:

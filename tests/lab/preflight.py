@@ -35,7 +35,8 @@ def _machine() -> Iterator[str]:
     missing = missing_capabilities(Path("/proc/self/status").read_text())
     cannot = [f"capability {name} is missing" for name in missing]
     if not missing and shutil.which("unshare"):
-        tried = subprocess.run(["unshare", "--mount", "--net", "--pid", "--fork", "true"], capture_output=True, text=True, check=False)
+        unshare = ["unshare", "--mount", "--net", "--pid", "--fork", "true"]
+        tried = subprocess.run(unshare, capture_output=True, text=True, check=False)
         if tried.returncode:
             cannot.append(f"new namespaces are refused ({tried.stderr.strip()})")
     if missing_hierarchies := [name for name in _HIERARCHIES if not (CGROUPS / name).is_dir()]:
@@ -68,9 +69,8 @@ def _resources(lab: Lab) -> Iterator[str]:
     free = available_memory(Path("/proc/meminfo").read_text())
     if free < NEED_MEMORY:
         yield f"memory: {free / GIB:.1f} GiB available, {NEED_MEMORY / GIB:.0f} GiB needed"
-    for what, folder in (("clone", lab.clone), ("cache", cache_dir())):
-        while not folder.exists():
-            folder = folder.parent
+    for what, wanted in (("clone", lab.clone), ("cache", cache_dir())):
+        folder = next(path for path in (wanted, *wanted.parents) if path.exists())
         space = shutil.disk_usage(folder).free
         if space < NEED_DISK:
             yield f"disk: {space / GIB:.1f} GiB free for the {what} ({folder}), {NEED_DISK / GIB:.0f} GiB needed"

