@@ -1,0 +1,227 @@
+# Copyright (c) 2026, the openfuyao.colocation contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is **PRIVATE** to the collection; it can change at any time.
+
+"""What the modules on a node share: its files, what was there before us, and facts without a fact gathering.
+
+Standard library only; runs with the node's own Python, 3.9 or newer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import socket
+import tarfile
+import typing as t
+
+JSON = t.Dict[str, t.Any]
+
+SYSCTL_FILE = "/etc/sysctl.d/90-openfuyao-colocation.conf"
+MODULES_FILE = "/etc/modules-load.d/openfuyao-colocation.conf"
+HEADER = "# Written by the Ansible collection openfuyao.colocation; its uninstall removes this file.\n"
+
+
+def read(path: str) -> str | None:
+    """A small text file, or None where there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError as e:
+        if e.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
+            return None
+        raise
+
+
+def write(path: str, text: str, mode: int = 0o644) -> None:
+    """Replace a file as a whole: a reader sees the old text or the new one."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    new = f"{path}.colocation-new"
+    try:
+        with open(new, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(new, mode)
+        os.replace(new, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(new)
+        raise
+
+
+class Before:
+    """What was there before us, one JSON file in the state directory; the first note of a thing is the one that stays."""
+
+    def __init__(self, state_dir: str) -> None:
+        self.path = os.path.join(state_dir, "before", "node.json")
+        text = read(self.path)
+        try:
+            self.notes: JSON = json.loads(text) if text else {}
+        except ValueError as e:
+            raise ValueError(f"{self.path} cannot be read as JSON ({e}); repair it, or remove it to give up what it remembers") from e
+
+    def section(self, name: str) -> JSON:
+        return self.notes.setdefault(name, {})
+
+    def note(self, section: str, key: str, value: t.Any) -> None:
+        self.section(section).setdefault(key, value)
+
+    def save(self) -> None:
+        write(self.path, json.dumps(self.notes, indent=2, sort_keys=True) + "\n", 0o600)
+
+
+def sysctl_path(name: str, proc: str = "/proc") -> str:
+    """net.ipv4.conf.eth0/1.x: sysctl's own rule is that dots and slashes change places."""
+    return os.path.join(proc, "sys", *name.translate(str.maketrans("./", "/.")).split("/"))
+
+
+def same_value(have: str | None, want: str) -> bool:
+    """The kernel answers with tabs between numbers."""
+    return have is not None and have.split() == str(want).split()
+
+
+def sysctl_text(wanted: t.Mapping[str, t.Any]) -> str:
+    return HEADER + "".join(f"{name} = {wanted[name]}\n" for name in sorted(wanted))
+
+
+def modules_text(wanted: t.Iterable[str]) -> str:
+    return HEADER + "".join(f"{name}\n" for name in wanted)
+
+
+def loaded(module: str, sys: str = "/sys") -> bool:
+    return os.path.isdir(os.path.join(sys, "module", module.replace("-", "_")))
+
+
+def os_release(text: str | None) -> dict[str, str]:
+    """ID, VERSION_ID and PRETTY_NAME of /etc/os-release."""
+    fields = dict(line.split("=", 1) for line in (text or "").splitlines() if "=" in line and not line.startswith("#"))
+    return {
+        key: fields.get(name, "").strip().strip("\"'")
+        for key, name in (("id", "ID"), ("version", "VERSION_ID"), ("name", "PRETTY_NAME"))
+    }
+
+
+def meminfo(text: str | None) -> dict[str, int]:
+    """MemTotal and MemAvailable in bytes."""
+    found = {}
+    for line in (text or "").splitlines():
+        name, _colon, rest = line.partition(":")
+        if name in ("MemTotal", "MemAvailable"):
+            found[name] = int(rest.split()[0]) * 1024
+    return found
+
+
+def local_ipv4(fib_trie: str | None) -> list[str]:
+    """Addresses of this machine out of /proc/net/fib_trie: the line before each "/32 host LOCAL"."""
+    found: set[str] = set()
+    last = ""
+    for line in (fib_trie or "").splitlines():
+        words = line.split()
+        if words[:1] == ["|--"]:
+            last = words[1]
+        elif words[:3] == ["/32", "host", "LOCAL"] and not last.startswith("127."):
+            found.add(last)
+    return sorted(found)
+
+
+def local_ipv6(if_inet6: str | None) -> list[str]:
+    """Addresses out of /proc/net/if_inet6, without loopback and link-local ones."""
+    found = set()
+    for line in (if_inet6 or "").splitlines():
+        packed = line.split()[0] if line.split() else ""
+        with contextlib.suppress(ValueError, OSError):
+            address = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(packed))
+            if address != "::1" and not address.startswith("fe80"):
+                found.add(address)
+    return sorted(found)
+
+
+def free_bytes(path: str) -> int:
+    """Free space where this path is, or will be."""
+    while not os.path.exists(path) and path != "/":
+        path = os.path.dirname(path)
+    stat = os.statvfs(path)
+    return stat.f_bavail * stat.f_frsize
+
+
+def sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def capability_problems(found: JSON, memory_needed: int, disk_needed: int) -> list[str]:
+    """Why this node cannot take part, in words; empty when it can."""
+    problems = []
+    features = found["features"]
+    if found["system"] != "Linux":
+        return [f"it runs {found['system']}, and only Linux nodes can take part"]
+    if found["cgroup_version"] not in (1, 2):
+        problems.append("no cgroup hierarchy was found below /sys/fs/cgroup")
+    else:
+        for name, need in (("cpu.quota", "best-effort pods could not be capped"), ("memory.limit", "their memory could not be")):
+            feature = features.get(name)
+            if not feature or not feature["available"]:
+                problems.append(f"{name} does not work ({feature['reason'] if feature else 'not tried'}): {need}")
+    total, free = found["memory_bytes"], found["disk_free_bytes"]
+    if total < memory_needed:
+        problems.append(f"it has {total >> 20} MiB of memory, {memory_needed >> 20} are needed")
+    if free < disk_needed:
+        problems.append(f"{free >> 20} MiB are free for the node's state, {disk_needed >> 20} are needed")
+    return problems
+
+
+def image_plan(wanted_sha: str, note: JSON | None, present: t.Mapping[str, str]) -> bool:
+    """True if the archive has to be imported: it is another one, or its images are gone or others by now."""
+    if not note or note.get("sha256") != wanted_sha:
+        return True
+    images = note.get("images") or {}
+    return not images or any(present.get(name) != digest for name, digest in images.items())
+
+
+def parse_images(listing: str) -> dict[str, str]:
+    """Name to digest out of C(ctr images ls), CRI's own names (C(sha256:...)) included."""
+    found = {}
+    for line in listing.splitlines():
+        words = line.split()
+        digest = next((w for w in words[1:] if w.startswith("sha256:")), None)
+        if digest:
+            found[words[0]] = digest
+    return found
+
+
+def imported(before: t.Mapping[str, str], after: t.Mapping[str, str], said: str, archive: t.Iterable[str]) -> dict[str, str]:
+    """The images of an import: what is new or different, what ctr said, and what the archive names."""
+    words = set(said.split()) | set(archive)
+    return {
+        name: digest
+        for name, digest in after.items()
+        if not name.startswith("sha256:") and (before.get(name) != digest or name in words)
+    }
+
+
+def archive_names(path: str) -> list[str]:
+    """Image names that an archive (OCI layout or docker save) carries."""
+    names: list[str] = []
+    with tarfile.open(path) as tar:
+        for member, find in (("index.json", _oci_names), ("manifest.json", _docker_names)):
+            with contextlib.suppress(KeyError, ValueError, AttributeError):
+                names += find(json.load(tar.extractfile(member)))  # type: ignore[arg-type]
+    return names
+
+
+def _oci_names(index: JSON) -> list[str]:
+    notes = [m.get("annotations") or {} for m in index.get("manifests") or []]
+    return [n[key] for n in notes for key in ("io.containerd.image.name", "org.opencontainers.image.ref.name") if key in n]
+
+
+def _docker_names(manifest: list[JSON]) -> list[str]:
+    return [tag for entry in manifest for tag in entry.get("RepoTags") or []]

@@ -1,0 +1,160 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the openfuyao.colocation contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cluster_info
+short_description: Say whether a cluster can take colocation, and which inventory host is which Node
+version_added: 0.1.0
+author:
+  - The openfuyao.colocation contributors (@openfuyao)
+description:
+  - Looks at the version and the admission API, at the Nodes, and at what an earlier rollout left in the cluster.
+  - Every reason against a rollout is a sentence in RV(problems).
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - openfuyao.colocation._attributes
+  - openfuyao.colocation._attributes.info
+  - openfuyao.colocation._attributes.k8s
+options:
+  hosts:
+    description:
+      - Inventory hosts to find the Nodes of. Each key is the inventory name; the value says what is known of the host.
+      - C(node_name) is the only name that counts where it is given; else the inventory name, C(hostname), and then
+        C(addresses) against the Nodes' InternalIPs.
+    type: dict
+    default: {}
+requirements:
+  - python >= 3.9
+  - kubernetes >= 24.2.0
+seealso:
+  - module: openfuyao.colocation.node_capabilities_info
+  - module: openfuyao.colocation.node_state
+"""
+
+EXAMPLES = r"""
+- name: Look at the cluster, and find the Node of a machine
+  openfuyao.colocation.cluster_info:
+    kubeconfig: /etc/kubernetes/admin.conf
+    hosts:
+      rack1-machine7:
+        addresses:
+          - 192.0.2.17
+  register: cluster
+
+- name: Stop with the reasons
+  ansible.builtin.assert:
+    that: cluster.problems | length == 0
+    fail_msg: "{{ cluster.problems | join(' ') }}"
+"""
+
+RETURN = r"""
+version:
+  description: The API server's version.
+  returned: always
+  type: str
+  sample: v1.36.3
+problems:
+  description: Why colocation cannot be rolled out here, a sentence each; empty when it can.
+  returned: always
+  type: list
+  elements: str
+mutating_admission_policy:
+  description: Whether MutatingAdmissionPolicy is served as v1.
+  returned: always
+  type: bool
+hosts:
+  description: Inventory name to Node name, for the hosts that were found.
+  returned: always
+  type: dict
+  sample:
+    rack1-machine7: node-a
+nodes:
+  description: Node name to what a rollout needs of it.
+  returned: always
+  type: dict
+  sample:
+    node-a:
+      name: node-a
+      ready: true
+      internal_ips:
+        - 192.0.2.17
+      kubelet: v1.36.3
+      label: null
+namespace_exists:
+  description: Whether the namespace of the colocation is there.
+  returned: always
+  type: bool
+crds:
+  description: Which of our custom resource definitions are there.
+  returned: always
+  type: list
+  elements: str
+record:
+  description:
+    - What was there before the first rollout, as remembered in the cluster, completed by the found hosts' Nodes that it
+      does not know yet.
+  returned: always
+  type: dict
+  contains:
+    namespaceMade:
+      description: Whether the namespace was made by the rollout.
+      type: bool
+    labelsBefore:
+      description: Node name to the value of the label before; V(null) for none.
+      type: dict
+record_exists:
+  description: Whether a rollout was remembered in the cluster.
+  returned: always
+  type: bool
+"""
+
+import json
+import typing as t
+
+from ansible_collections.openfuyao.colocation.plugins.module_utils import _cluster
+from ansible_collections.openfuyao.colocation.plugins.module_utils._api import Api, ApiError, make_module
+from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, NAMESPACE, ROLLOUT_CONFIGMAP
+
+CRDS = (f"colocationpolicies.{API_GROUP}", f"nodecolocations.{API_GROUP}")
+
+
+def gather(api: Api, hosts: dict[str, dict[str, t.Any]]) -> dict[str, t.Any]:
+    version = api.request("GET", "/version")
+    admission = api.get("/apis/admissionregistration.k8s.io/v1") or {}
+    served = any(r.get("name") == "mutatingadmissionpolicies" for r in admission.get("resources") or [])
+    nodes = api.nodes()
+    matched, unmatched = _cluster.match_hosts(hosts, nodes)
+    rows = {node["metadata"]["name"]: _cluster.node_row(node) for node in nodes}
+    namespace = api.get(f"/api/v1/namespaces/{NAMESPACE}")
+    kept = api.get(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{ROLLOUT_CONFIGMAP}") if namespace else None
+    known = json.loads((kept.get("data") or {}).get("before") or "{}") if kept else None
+    return {
+        "version": version.get("gitVersion", ""),
+        "mutating_admission_policy": served,
+        "problems": _cluster.version_problems(version, served) + unmatched,
+        "hosts": matched,
+        "nodes": rows,
+        "namespace_exists": namespace is not None,
+        "crds": [name for name in CRDS if api.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")],
+        "record_exists": kept is not None,
+        "record": _cluster.rollout_record(
+            known, _cluster.namespace_is_ours(namespace), {n: rows[n]["label"] for n in matched.values()}
+        ),
+    }
+
+
+def main() -> None:
+    module, api = make_module({"hosts": {"type": "dict", "default": {}}}, supports_check_mode=True)
+    try:
+        found = gather(api, module.params["hosts"])
+    except (ApiError, ValueError) as e:
+        module.fail_json(msg=str(e))
+    module.exit_json(changed=False, **found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the openfuyao.colocation contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_capabilities_info
+short_description: Say what a node's kernel and cgroups can do for colocation
+version_added: 0.1.0
+author:
+  - The openfuyao.colocation contributors (@openfuyao)
+description:
+  - Tries on the node itself, in a control group of its own that is removed again, which of the knobs work that keep
+    best-effort work out of the way of online work. What a kernel version promises is not asked; vendor kernels differ.
+  - Also returns the few facts that a rollout needs of a node, so that no fact gathering is needed.
+  - Needs nothing on the node but Python's standard library; needs root.
+extends_documentation_fragment:
+  - openfuyao.colocation._attributes
+  - openfuyao.colocation._attributes.info
+options:
+  memory_needed:
+    description:
+      - Bytes of memory below which RV(problems) says so.
+    type: int
+    default: 0
+  disk_needed:
+    description:
+      - Free bytes below which RV(problems) says so.
+    type: int
+    default: 0
+  path:
+    description:
+      - Where free disk space is measured.
+    type: path
+    default: /var/lib/openfuyao-colocation
+requirements:
+  - python >= 3.9
+seealso:
+  - module: openfuyao.colocation.cluster_info
+"""
+
+EXAMPLES = r"""
+- name: What can these nodes do?
+  openfuyao.colocation.node_capabilities_info:
+  register: node
+
+- name: Show the features that are missing
+  ansible.builtin.debug:
+    msg: "{{ node.features | dict2items | rejectattr('value.available') | map(attribute='key') }}"
+"""
+
+RETURN = r"""
+kernel:
+  description: The kernel's release.
+  returned: always
+  type: str
+  sample: 6.1.0-37-amd64
+arch:
+  description: The machine's architecture as the kernel calls it.
+  returned: always
+  type: str
+  sample: x86_64
+cgroup_version:
+  description: V(1), V(2), or V(0) where there are no cgroups.
+  returned: always
+  type: int
+cgroup_driver:
+  description: Kubelet's cgroup driver, V(cgroupfs) or V(systemd); empty where there is no kubelet tree yet.
+  returned: always
+  type: str
+controllers:
+  description: The cgroup controllers that are there.
+  returned: always
+  type: list
+  elements: str
+features:
+  description: Name of a feature to whether it works, and what was seen.
+  returned: always
+  type: dict
+  sample:
+    cpu.idle:
+      available: true
+      reason: cpu.idle written and read back
+problems:
+  description: Why the node cannot take part, a clause each; empty when it can.
+  returned: always
+  type: list
+  elements: str
+system:
+  description: The operating system's name as the kernel says it.
+  returned: always
+  type: str
+  sample: Linux
+os:
+  description: C(id), C(version) and C(name) of the distribution.
+  returned: always
+  type: dict
+hostname:
+  description: The node's own name for itself.
+  returned: always
+  type: str
+addresses:
+  description: IP addresses of the node, without loopback and link-local ones.
+  returned: always
+  type: list
+  elements: str
+memory_bytes:
+  description: Memory of the node.
+  returned: always
+  type: int
+disk_free_bytes:
+  description: Free space at O(path).
+  returned: always
+  type: int
+"""
+
+import os
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.openfuyao.colocation.plugins.module_utils import _node, _probe
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "memory_needed": {"type": "int", "default": 0},
+            "disk_needed": {"type": "int", "default": 0},
+            "path": {"type": "path", "default": "/var/lib/openfuyao-colocation"},
+        },
+        supports_check_mode=True,
+    )
+    found = _probe.probe()
+    names = os.uname()
+    found.update(
+        system=names.sysname,
+        hostname=names.nodename,
+        os=_node.os_release(_node.read("/etc/os-release")),
+        addresses=_node.local_ipv4(_node.read("/proc/net/fib_trie")) + _node.local_ipv6(_node.read("/proc/net/if_inet6")),
+        memory_bytes=_node.meminfo(_node.read("/proc/meminfo")).get("MemTotal", 0),
+        disk_free_bytes=_node.free_bytes(module.params["path"]),
+    )
+    found["problems"] = _node.capability_problems(found, module.params["memory_needed"], module.params["disk_needed"])
+    module.exit_json(changed=False, **found)
+
+
+if __name__ == "__main__":
+    main()

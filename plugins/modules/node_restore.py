@@ -1,0 +1,147 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the openfuyao.colocation contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_restore
+short_description: Put back everything that colocation changed on a node
+version_added: 0.1.0
+author:
+  - The openfuyao.colocation contributors (@openfuyao)
+description:
+  - Puts back each cgroup value that the node agent noted in its journal, then the kernel parameters, modules and files
+    that M(openfuyao.colocation.node_prepare) changed, and removes the state directory.
+  - The agent must not be running any more, or it would change the values again.
+  - If a value cannot be put back, the state directory is kept, so that the next run tries again.
+extends_documentation_fragment:
+  - openfuyao.colocation._attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  path:
+    description:
+      - The state directory.
+    type: path
+    default: /var/lib/openfuyao-colocation
+  cgroup_root:
+    description:
+      - Where the cgroup hierarchy is mounted.
+    type: path
+    default: /sys/fs/cgroup
+requirements:
+  - python >= 3.9
+seealso:
+  - module: openfuyao.colocation.node_prepare
+  - module: openfuyao.colocation.node_state
+"""
+
+EXAMPLES = r"""
+- name: Put the node back as it was
+  openfuyao.colocation.node_restore:
+"""
+
+RETURN = r"""
+restored:
+  description: Cgroup files that got their old value back, or would in check mode.
+  returned: always
+  type: list
+  elements: str
+gone:
+  description: Cgroup files whose group does not exist any more.
+  returned: always
+  type: list
+  elements: str
+done:
+  description: Everything else that was put back or removed, a clause each.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import os
+import shutil
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.openfuyao.colocation.plugins.module_utils import _journal, _node
+
+
+def would_restore(journal: str, cgroup_root: str) -> dict[str, list[str]]:
+    """What restore() would do, without doing it."""
+    entries = _journal.Journal(journal, cgroup_root).entries
+    return {"restored": [e.path for e in reversed(entries)], "gone": [], "failed": []}
+
+
+def settings_back(module: AnsibleModule, before: _node.Before) -> list[str]:
+    """Undo node_prepare, the last thing first."""
+    done: list[str] = []
+    steps: list[tuple[str, t.Callable[[], None]]] = []
+    for path, text in (before.notes.get("files") or {}).items():
+        if _node.read(path) == text:
+            continue
+        if text is None:
+            steps.append((f"removed {path}", lambda p=path: os.unlink(p)))
+        else:
+            steps.append((f"put back {path}", lambda p=path, x=text: _node.write(p, x)))
+    for name, value in (before.notes.get("sysctls") or {}).items():
+        have = _node.read(_node.sysctl_path(name))
+        if have is not None and not _node.same_value(have, value):
+            steps.append((f"set {name} back to {value}", lambda n=name, v=value: _set(n, v)))
+    for name in before.notes.get("modules") or {}:
+        if _node.loaded(name):
+            # -r would take others along; a module in use stays, and goes with the next boot
+            steps.append((f"unloaded the kernel module {name}", lambda n=name: module.run_command(["rmmod", n])))
+    for what, step in steps:
+        if not module.check_mode:
+            step()
+        done.append(what)
+    return done
+
+
+def _set(name: str, value: str) -> None:
+    with open(_node.sysctl_path(name), "w", encoding="ascii") as file:
+        file.write(value)
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "default": "/var/lib/openfuyao-colocation"},
+            "cgroup_root": {"type": "path", "default": "/sys/fs/cgroup"},
+        },
+        supports_check_mode=True,
+    )
+    path, root = module.params["path"], module.params["cgroup_root"]
+    if os.path.normpath(path).count("/") < 2:
+        module.fail_json(msg=f"{path} is no state directory: it would be removed with all that is in it.")
+    if not os.path.isdir(path):
+        module.exit_json(changed=False, restored=[], gone=[], done=[])
+    journal = os.path.join(path, "journal")
+    try:
+        back = would_restore(journal, root) if module.check_mode else _journal.restore(journal, root)
+        done = settings_back(module, _node.Before(path))
+        if back["failed"]:
+            module.fail_json(
+                msg=f"{len(back['failed'])} value(s) could not be put back: {'; '.join(back['failed'])}. {path} is kept; "
+                "run this again.",
+                restored=back["restored"],
+                gone=back["gone"],
+                done=done,
+            )
+        if not module.check_mode:
+            shutil.rmtree(path)
+    except (OSError, ValueError) as e:
+        module.fail_json(msg=f"The node could not be put back as it was: {e}")
+    module.exit_json(changed=True, restored=back["restored"], gone=back["gone"], done=[*done, f"removed {path}"])
+
+
+if __name__ == "__main__":
+    main()

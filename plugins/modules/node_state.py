@@ -1,0 +1,373 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the openfuyao.colocation contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_state
+short_description: Let nodes take part in the colocation, or let them leave
+version_added: 0.1.0
+author:
+  - The openfuyao.colocation contributors (@openfuyao)
+description:
+  - Labels Nodes, and waits until the manager has published what they oversell.
+  - Lets Nodes leave in the right order. The label goes first, upon which the manager closes the node to new best-effort
+    pods, then the best-effort pods are evicted, then the oversold resources are withdrawn.
+  - Runs where the API server can be reached, once for all nodes, not on the nodes themselves.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - openfuyao.colocation._attributes
+  - openfuyao.colocation._attributes.k8s
+attributes:
+  check_mode:
+    support: full
+    details: Waits for nothing in check mode.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  nodes:
+    description:
+      - Names of the Nodes.
+    type: list
+    elements: str
+    required: true
+  state:
+    description:
+      - V(present) labels the nodes, so that manager and agent take them on.
+      - V(absent) removes the label. Refused, with the pods named, while pods on the node require the label by node affinity
+        or nodeSelector, since kubelet would fail them at its next restart.
+    type: str
+    choices:
+      - present
+      - absent
+    default: present
+  wait:
+    description:
+      - With O(state=present), wait until every node has published oversold resources. When O(timeout) is over, the
+        error says for each node what is missing.
+    type: bool
+    default: true
+  drain:
+    description:
+      - With O(state=absent), evict the best-effort pods and wait until the oversold resources are gone from the Node.
+      - Uses the Eviction API, so PodDisruptionBudgets hold; what they refuse is tried again until O(timeout).
+    type: bool
+    default: false
+  purge:
+    description:
+      - With O(state=absent), remove oversold resources, the gate and our annotation from the Node directly, where they are
+        left over. For clusters whose manager is gone; a running manager does it by itself.
+      - With O(drain=true), it is done after the pods have gone, instead of waiting for the manager.
+    type: bool
+    default: false
+  timeout:
+    description:
+      - Seconds to wait in all.
+    type: int
+    default: 300
+requirements:
+  - python >= 3.9
+  - kubernetes >= 24.2.0
+seealso:
+  - module: openfuyao.colocation.node_restore
+  - module: openfuyao.colocation.cluster_info
+"""
+
+EXAMPLES = r"""
+- name: Take two nodes into the colocation, and wait until they sell
+  openfuyao.colocation.node_state:
+    kubeconfig: /etc/kubernetes/admin.conf
+    nodes:
+      - node-a
+      - node-b
+
+- name: Let a node leave; its best-effort pods are evicted, disruption budgets kept
+  openfuyao.colocation.node_state:
+    nodes:
+      - node-b
+    state: absent
+    drain: true
+    timeout: 900
+
+- name: Remove what an already deleted manager left behind
+  openfuyao.colocation.node_state:
+    nodes:
+      - node-a
+    state: absent
+    purge: true
+"""
+
+RETURN = r"""
+nodes:
+  description: What was found and done, for each node in the order asked for.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The Node.
+      type: str
+      sample: node-a
+    label_before:
+      description: The value of the label before this task; V(null) if there was none.
+      type: str
+    labelled:
+      description: Whether the Node carries the label now.
+      type: bool
+    published:
+      description: Whether oversold resources are in capacity and allocatable.
+      type: bool
+    be_cpu:
+      description: What is published, in millicores.
+      type: str
+      sample: "1200"
+    be_memory:
+      description: What is published, in bytes.
+      type: str
+      sample: "1073741824"
+    evicted:
+      description: Pods that were evicted, or would be in check mode.
+      type: list
+      elements: str
+    purged:
+      description: Keys that were removed directly.
+      type: list
+      elements: str
+"""
+
+import datetime
+import time
+import typing as t
+
+from ansible_collections.openfuyao.colocation.plugins.module_utils import _state
+from ansible_collections.openfuyao.colocation.plugins.module_utils._api import Api, ApiError, make_module
+from ansible_collections.openfuyao.colocation.plugins.module_utils._names import (
+    API_GROUP,
+    API_VERSION,
+    BE_CPU,
+    BE_MEMORY,
+    NODE_LABEL,
+)
+
+POLL_SECONDS = 1.0
+CONFLICT_TRIES = 20
+
+
+class Failure(Exception):
+    """What the user gets to read."""
+
+
+class NodeState:
+    """One run of the module over all its nodes."""
+
+    def __init__(self, api: Api, params: dict[str, t.Any], check_mode: bool) -> None:
+        self.api = api
+        self.nodes: list[str] = list(dict.fromkeys(params["nodes"]))
+        self.wait = params["wait"] and not check_mode
+        self.drain = params["drain"]
+        self.purge = params["purge"]
+        self.timeout = params["timeout"]
+        self.deadline = time.monotonic() + params["timeout"]
+        self.check_mode = check_mode
+        self.changed = False
+        self.rows: dict[str, dict[str, t.Any]] = {}
+        self.before: dict[str, t.Any] = {}
+        self.after: dict[str, t.Any] = {}
+
+    def present(self) -> None:
+        found = self._found()
+        for name, node in found.items():
+            if _state.label_of(node) != "true":
+                self._label(name, "true")
+        if self.wait:
+            self._until_published()
+        self._finish()
+
+    def absent(self) -> None:
+        found = self._found()
+        # All refusals before any change: half of the nodes out and half in is nobody's wish.
+        refusals = [
+            said
+            for name, node in found.items()
+            if _state.label_of(node) is not None
+            for said in [_state.refusal(node, self.api.pods_on(name), self.drain)]
+            if said
+        ]
+        if refusals:
+            raise Failure(" ".join(refusals))
+        for name, node in found.items():
+            if _state.label_of(node) is not None:
+                self._label(name, None)
+        if self.drain:
+            self._evict_all()
+        if self.purge:
+            for name in found:
+                self._purge(name)
+        elif self.drain and not self.check_mode:
+            self._until_withdrawn()
+        self._finish()
+
+    def result(self) -> dict[str, t.Any]:
+        return {
+            "changed": self.changed,
+            "nodes": [self.rows[name] for name in self.nodes if name in self.rows],
+            "diff": {"before": self.before, "after": self.after},
+        }
+
+    def _found(self) -> dict[str, dict[str, t.Any]]:
+        every = {node["metadata"]["name"]: node for node in self.api.nodes()}
+        missing = [name for name in self.nodes if name not in every]
+        if missing:
+            raise Failure(
+                f"No such Node: {', '.join(missing)}. Known Nodes: {', '.join(sorted(every)) or 'none'}. Nothing was changed."
+            )
+        found = {name: every[name] for name in self.nodes}
+        for name, node in found.items():
+            label = _state.label_of(node)
+            self.rows[name] = {"name": name, "label_before": label, "labelled": label == "true", "evicted": [], "purged": []}
+            self.before[name] = {"label": label, "keys": _state.leftover_keys(node)}
+            self.after[name] = dict(self.before[name])
+        return found
+
+    def _label(self, name: str, value: str | None) -> None:
+        self.api.merge(f"/api/v1/nodes/{name}", {"metadata": {"labels": {NODE_LABEL: value}}}, dry_run=self.check_mode)
+        self.changed = True
+        self.rows[name]["labelled"] = value == "true"
+        self.after[name]["label"] = value
+
+    def _until_published(self) -> None:
+        while True:
+            nodes = {n["metadata"]["name"]: n for n in self.api.nodes()}
+            waiting = [name for name in self.nodes if name not in nodes or not _state.published(nodes[name])]
+            if not waiting:
+                return
+            if not self._sleep():
+                break
+        ncols = {
+            o["metadata"]["name"]: o for o in self.api.list(f"/apis/{API_GROUP}/{API_VERSION}/nodecolocations")
+        }
+        now = datetime.datetime.now(datetime.timezone.utc)
+        told = [
+            f"{name}: "
+            + (_state.why_unpublished(nodes[name], ncols.get(name), now) if name in nodes else "the Node has gone")
+            for name in waiting
+        ]
+        raise Failure(
+            f"{len(waiting)} of {len(self.nodes)} node(s) have published nothing within {self.timeout} s. " + "; ".join(told) + "."
+        )
+
+    def _evict_all(self) -> None:
+        refused: dict[str, str] = {}
+        while True:
+            left: list[str] = []
+            for name in self.nodes:
+                for pod in self.api.pods_on(name):
+                    if _state.must_leave(pod):
+                        left.append(_state.pod_name(pod))
+                        self._evict(name, pod, refused)
+            if not left or self.check_mode:
+                return
+            if not self._sleep():
+                told = [f"{pod} ({refused[pod]})" if pod in refused else f"{pod} (terminating)" for pod in left]
+                raise Failure(
+                    f"{len(left)} best-effort pod(s) have not left within {self.timeout} s: {', '.join(told)}. The nodes are "
+                    "closed to new ones; run this again, or give it a longer timeout."
+                )
+
+    def _evict(self, name: str, pod: dict[str, t.Any], refused: dict[str, str]) -> None:
+        metadata, known = pod["metadata"], _state.pod_name(pod)
+        if metadata.get("deletionTimestamp"):
+            refused.pop(known, None)
+            return
+        try:
+            self.api.evict(metadata["namespace"], metadata["name"], metadata["uid"], dry_run=self.check_mode)
+        except ApiError as e:
+            if e.status in (404, 409):  # gone, or another pod of that name by now
+                return
+            if e.status == 429:  # a PodDisruptionBudget says: not now
+                refused[known] = e.message
+                return
+            raise
+        refused.pop(known, None)
+        self.changed = True
+        if known not in self.rows[name]["evicted"]:
+            self.rows[name]["evicted"].append(known)
+
+    def _purge(self, name: str) -> None:
+        for _attempt in range(CONFLICT_TRIES):
+            node = self.api.node(name)
+            patch = _state.purge_patch(node) if node else None
+            if node is None or patch is None:
+                return
+            try:
+                self.api.merge(f"/api/v1/nodes/{name}/status", patch, dry_run=self.check_mode)
+            except ApiError as e:
+                if e.status != 409:
+                    raise
+                continue  # kubelet wrote in between: look again
+            self.changed = True
+            self.rows[name]["purged"] = _state.leftover_keys(node)
+            self.after[name]["keys"] = []
+            return
+        raise Failure(f"Node {name} changed at every one of {CONFLICT_TRIES} tries to remove its leftover keys; run this again.")
+
+    def _until_withdrawn(self) -> None:
+        while True:
+            left = {n: k for n in self.nodes for node in [self.api.node(n)] if node for k in [_state.leftover_keys(node)] if k}
+            if not left:
+                return
+            if not self._sleep():
+                told = "; ".join(f"{name} still has {', '.join(keys)}" for name, keys in left.items())
+                raise Failure(
+                    f"The manager has not withdrawn everything within {self.timeout} s: {told}. If no manager is running, "
+                    "purge=true removes these keys directly."
+                )
+
+    def _finish(self) -> None:
+        """What is there now, for the return value."""
+        for name in self.nodes:
+            node = self.api.node(name)
+            if node is None:
+                continue
+            capacity = (node.get("status") or {}).get("capacity") or {}
+            self.rows[name].update(
+                published=_state.published(node), be_cpu=capacity.get(BE_CPU), be_memory=capacity.get(BE_MEMORY)
+            )
+            if not self.check_mode:
+                self.after[name] = {"label": _state.label_of(node), "keys": _state.leftover_keys(node)}
+
+    def _sleep(self) -> bool:
+        """False once the time is over."""
+        if time.monotonic() + POLL_SECONDS > self.deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+        return True
+
+
+def argument_spec() -> dict[str, t.Any]:
+    return {
+        "nodes": {"type": "list", "elements": "str", "required": True},
+        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        "wait": {"type": "bool", "default": True},
+        "drain": {"type": "bool", "default": False},
+        "purge": {"type": "bool", "default": False},
+        "timeout": {"type": "int", "default": 300},
+    }
+
+
+def main() -> None:
+    module, api = make_module(argument_spec(), supports_check_mode=True)
+    run = NodeState(api, module.params, module.check_mode)
+    try:
+        run.present() if module.params["state"] == "present" else run.absent()
+    except (Failure, ApiError) as e:
+        module.fail_json(msg=str(e), **run.result())
+    module.exit_json(**run.result())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Makes this checkout, kubernetes.core and ansible.posix importable as Ansible collections, without Galaxy.
+
+PyPI's C(ansible) carries both; its wheel is fetched once into the cache folder and only these two are unpacked.
+Prints the ANSIBLE_COLLECTIONS_PATH to use. Nothing is done where it is all there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+CLONE = Path(__file__).resolve().parents[2]
+CACHE = Path(os.environ.get("COLOCATION_CACHE") or Path.home() / ".cache" / "openfuyao-colocation")
+ANSIBLE = "14.5.0"  # the first with kubernetes.core 6.6, which speaks with Helm 4
+WANTED = ("kubernetes/core", "ansible/posix")
+
+
+def path() -> str:
+    """The value for ANSIBLE_COLLECTIONS_PATH: this checkout first."""
+    return f"{CLONE / '.collections'}:{CACHE / 'collections'}"
+
+
+def main() -> None:
+    """Fetch, unpack, link."""
+    target = CACHE / "collections" / "ansible_collections"
+    mark = target / f".ansible-{ANSIBLE}"
+    if not mark.exists():
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+            fetch(Path(scratch))
+            for name in WANTED:
+                shutil.rmtree(target / name, ignore_errors=True)
+                (target / name).parent.mkdir(exist_ok=True)
+                (Path(scratch) / "ansible_collections" / name).rename(target / name)
+        mark.touch()
+    link = CLONE / ".collections" / "ansible_collections" / "openfuyao" / "colocation"
+    if not link.is_symlink():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to("../../..")
+        (CLONE / ".collections" / ".gitignore").write_text("*\n")
+    if "--quiet" not in sys.argv:
+        print(path())
+
+
+def fetch(scratch: Path) -> None:
+    """The wheel is for Python 3.12; kubernetes.core's files run on 3.11 too, so pip must not look at this Python."""
+    subprocess.run(
+        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        + ["--python-version", "3.12", "--dest", str(scratch), f"ansible=={ANSIBLE}"],
+        check=True,
+    )
+    prefixes = tuple(f"ansible_collections/{name}/" for name in WANTED)
+    with zipfile.ZipFile(next(scratch.glob("ansible-*.whl"))) as wheel:
+        wheel.extractall(scratch, [name for name in wheel.namelist() if name.startswith(prefixes)])
+
+
+if __name__ == "__main__":
+    main()
