@@ -2,12 +2,11 @@
 """The nodes: systemd-nspawn machines with systemd, sshd, containerd and kubelet.
 
 systemd-nspawn is ended by SIGTERM only: any other signal leaves its machine
-running without a parent. Containers are stopped first, else it waits 90 s.
+running without a parent.
 """
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +19,6 @@ from .process import Daemon, run, wait_until
 
 # Joins the machine's own cgroups before it becomes the machine; arguments: the groups, `--`, the command.
 _ENTER = 'while [ "$1" != -- ]; do echo $$ > "$1" || exit 1; shift; done; shift; exec "$@"'
-_EMPTY = (
-    "systemctl stop kubelet; "
-    "for t in $(ctr -n k8s.io t ls -q); do ctr -n k8s.io t rm -f $t & done; wait; "
-    "systemctl stop containerd"
-)
 _SSH_OPTIONS = ("BatchMode=yes", "LogLevel=ERROR", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes")
 
 
@@ -49,10 +43,11 @@ def prepare(lab: Lab, node: Node, pki: Pki, base: Path, images: Sequence[Path]) 
     _install("containerd.toml", root / "etc/containerd/config.toml", values)
     _install("cni.conflist", root / "etc/cni/net.d/10-lab.conflist", values)
     _install("kubelet.yaml", root / "etc/kubernetes/kubelet.yaml", values)
-    _install("kubelet.service", root / "etc/systemd/system/kubelet.service", values)
     wants = root / "etc/systemd/system/multi-user.target.wants"
     wants.mkdir(exist_ok=True)
-    (wants / "kubelet.service").symlink_to("/etc/systemd/system/kubelet.service")
+    for unit in ("kubelet.service", "end-containers.service"):
+        _install(unit, root / "etc/systemd/system" / unit, values)
+        (wants / unit).symlink_to(f"/etc/systemd/system/{unit}")
     (root / "etc/hostname").write_text(f"{node.name}\n")
     (root / "etc/hosts").write_text(f"127.0.0.1 localhost\n{node.address} {node.name}\n")
     (root / "etc/lab-memtotal").write_text(f"{lab.mem_kb}\n")
@@ -90,7 +85,7 @@ def host_key(node: Node) -> str:
 
 def start(lab: Lab, node: Node) -> None:
     """Boot a machine that was prepared."""
-    machine: list[str | Path] = [
+    machine = [
         str(FILES / "machine"),
         "systemd-nspawn",
         "--quiet",
@@ -110,20 +105,24 @@ def start(lab: Lab, node: Node) -> None:
         "/usr/local/sbin/preinit",
     ]
     groups = cgroups.make(lab, node)
-    enter = ["sh", "-c", _ENTER, "sh", *groups, "--", "env", "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network"]
+    enter: list[str | Path] = [
+        "sh",
+        "-c",
+        _ENTER,
+        "sh",
+        *groups,
+        "--",
+        "env",
+        "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network",
+    ]
     daemon(lab, node.name).start([*enter, *machine], lab.logs / f"{node.name}.log")
 
 
 def stop(lab: Lab, node: Node) -> None:
-    """Stop containers, then the machine; a second SIGTERM ends one that will not shut down."""
+    """Shut a machine down; a second SIGTERM ends one that will not (or that has only begun to boot)."""
     record = daemon(lab, node.name)
-    if record.pid is not None:
-        # Without ssh (yet) it is a machine without containers, or one that hangs.
-        with contextlib.suppress(LabError):
-            run(ssh_command(lab, node, _EMPTY), check=False, timeout=20)
-        if not record.stop(20, kill=False) and not record.stop(30, kill=False):
-            raise LabError(f"{node.name} does not stop: pid {record.pid}, see {lab.logs / node.name}.log")
-    record.record.unlink(missing_ok=True)
+    if not record.stop(20, kill=False) and not record.stop(30, kill=False):
+        raise LabError(f"{node.name} does not stop: pid {record.pid}, see {lab.logs / node.name}.log")
 
 
 def ssh_command(lab: Lab, node: Node, *command: str) -> list[str]:
