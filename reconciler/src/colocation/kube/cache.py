@@ -82,7 +82,7 @@ class Reflector(Generic[W, F]):
     ``emit`` is called on the reflector's thread and must not block.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         rest: Rest,
         resource: Resource,

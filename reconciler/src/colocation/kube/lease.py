@@ -23,8 +23,11 @@ RETRY_SECONDS: Final = 2.0
 
 
 def boottime() -> float:
-    """Seconds since boot, suspension included: unlike the wall clock it never jumps back, unlike CLOCK_MONOTONIC
-    it does not stand still while the machine sleeps and our lease runs out."""
+    """Seconds since boot, suspension included.
+
+    Unlike the wall clock it never jumps back, and unlike CLOCK_MONOTONIC it does not stand still while the
+    machine sleeps and our lease runs out.
+    """
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -52,7 +55,7 @@ class _Lease(Struct, rename="camel"):
 class Elector:
     """Holds the Lease or waits for it. ``step`` does one round; ``start`` does rounds on a thread."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         rest: Rest,
         namespace: str,

@@ -119,7 +119,7 @@ def find(path: str | None = None, context: str | None = None) -> Login:
     return kubeconfig(path, context)
 
 
-def _context(settings: Any) -> ssl.SSLContext:  # noqa: ANN401 (a class of the lazily imported client)
+def _context(settings: Any) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=settings.ssl_ca_cert)
     if not settings.verify_ssl:
         context.check_hostname = False

@@ -53,6 +53,8 @@ class ApiError(Exception):
 class _Status(Struct):
     reason: str = ""
     message: str = ""
+    error: str = ""
+    """Our own manager's word for it, seen through the service proxy."""
 
 
 class ListMeta(Struct, rename="camel"):
@@ -126,7 +128,7 @@ class Rest:
         body = {"apiVersion": "v1", "kind": "DeleteOptions", **options}
         return self.send("DELETE", path, body=msgspec.json.encode(body), label=label)
 
-    def send(  # noqa: PLR0913 (all but two by name)
+    def send(
         self,
         method: str,
         path: str,
@@ -144,15 +146,13 @@ class Rest:
 
     def stream(self, resource: Resource, query: Mapping[str, str], read_seconds: float) -> urllib3.BaseHTTPResponse:
         """Open a watch; the caller reads and closes the answer. Raises ApiError like ``send``."""
-        return self._open(
-            "GET", resource.path(), query, None, "", resource.plural, "WATCH", read_seconds, stream=True
-        )
+        return self._open("GET", resource.path(), query, None, "", resource.plural, "WATCH", read_seconds, stream=True)
 
     def close(self) -> None:
         """Close what is idle in the pool."""
         self._pool.close()
 
-    def _open(  # noqa: PLR0913
+    def _open(
         self,
         method: str,
         path: str,
@@ -209,7 +209,7 @@ def _error(response: urllib3.BaseHTTPResponse) -> ApiError:
     return ApiError(
         response.status,
         status.reason or str(response.reason or "Unknown"),
-        status.message,
+        status.message or status.error,
         float(said) if said.isdigit() else None,
     )
 

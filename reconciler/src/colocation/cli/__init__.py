@@ -1,0 +1,56 @@
+"""Command line: one file per subcommand, each imported only when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from colocation import __version__
+
+COMMANDS: Final = {
+    "manager": "recompute and publish what nodes oversell (one per cluster, leader-elected)",
+    "agent": "measure a node and protect its online work (one per node)",
+    "explain": "why a node has the number it has",
+    "report": "the cluster in one table",
+}
+_EXAMPLES: Final = """\
+examples:
+  colocation report                           what every node sells, and who uses it
+  colocation explain worker-1                 the sum behind one node's number
+  colocation manager --once --dry-run         what a manager would write now; writes nothing
+
+`colocation COMMAND --help` tells more.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status: 0 done, 1 failed, 2 asked wrongly."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    chosen = next((word for word in given if not word.startswith("-")), None)
+    parser = argparse.ArgumentParser(
+        prog="colocation",
+        description=(sys.modules["colocation"].__doc__ or "").strip(),
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"colocation {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, line in COMMANDS.items():
+        sub = commands.add_parser(name, help=line, formatter_class=argparse.RawDescriptionHelpFormatter)
+        if name == chosen:
+            # The agent must not pay for what only the manager imports, and the other way round.
+            module = importlib.import_module(f"colocation.cli.{name}")
+            sub.description, sub.epilog = module.__doc__, module.EXAMPLES
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    args = parser.parse_args(given)
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # `colocation report | head`: not worth a word
+        return 141

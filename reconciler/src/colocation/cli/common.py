@@ -1,0 +1,134 @@
+"""What several subcommands share: options, login, the way to the manager, output forms."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+import msgspec
+import yaml
+
+from colocation import logs
+from colocation.kube.login import Login, LoginError, find
+from colocation.kube.rest import ApiError, Rest
+from colocation.model import names
+
+SERVICE: Final = "http:colocation-manager:8080"
+
+
+class CliError(Exception):
+    """What went wrong, and what to do about it; exit status 1."""
+
+
+def add_login(parser: argparse.ArgumentParser) -> None:
+    """--kubeconfig, --context, --namespace."""
+    group = parser.add_argument_group("cluster")
+    group.add_argument(
+        "--kubeconfig", metavar="FILE", help="default: the pod's ServiceAccount, $KUBECONFIG, ~/.kube/config"
+    )
+    group.add_argument("--context", metavar="NAME", help="context of the kubeconfig (default: its current one)")
+    group.add_argument(
+        "--namespace",
+        default=os.environ.get("POD_NAMESPACE", names.NAMESPACE),
+        help="where the manager and its Lease are (default: $POD_NAMESPACE, else %(default)s)",
+    )
+
+
+def add_logging(parser: argparse.ArgumentParser) -> None:
+    """--log-level, --log-format."""
+    group = parser.add_argument_group("logging (to stderr)")
+    group.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    group.add_argument("--log-format", choices=("json", "text"), default="json", help="json: one object a line")
+
+
+def add_asking(parser: argparse.ArgumentParser) -> None:
+    """Options of commands that ask the manager."""
+    parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table", help="default: table")
+    add_login(parser)
+    parser.add_argument(
+        "--manager", metavar="URL", help="ask this manager itself (a port-forward), not through the API server"
+    )
+
+
+def login(args: argparse.Namespace) -> Login:
+    """Log in as the options say. Raises CliError."""
+    try:
+        return find(args.kubeconfig, args.context)
+    except LoginError as error:
+        raise CliError(str(error)) from error
+
+
+def set_up_logs(args: argparse.Namespace) -> None:
+    """Apply the logging options."""
+    logs.setup(args.log_level, args.log_format)
+
+
+def ask_manager(args: argparse.Namespace, path: str) -> Any:
+    """GET a JSON answer of the manager's. Raises CliError with the remedy."""
+    if args.manager:
+        if urlsplit(args.manager).scheme not in ("http", "https"):
+            raise CliError(f"--manager {args.manager}: not a URL; try --manager http://127.0.0.1:8080")
+        rest, proxy = Rest(Login(args.manager.rstrip("/"), dict, _nothing)), ""
+    else:
+        rest = Rest(login(args))
+        proxy = f"/api/v1/namespaces/{quote(args.namespace)}/services/{SERVICE}/proxy"
+    try:
+        return msgspec.json.decode(rest.text(proxy + path))
+    except ApiError as error:
+        raise CliError(_remedy(error, args)) from error
+    except msgspec.DecodeError as error:
+        raise CliError(f"what answered is no colocation manager: {error}") from error
+    finally:
+        rest.close()
+
+
+def show(document: Any, form: str) -> None:
+    """Print as JSON or YAML."""
+    if form == "json":
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+    else:
+        sys.stdout.write(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+
+
+def fail(error: Exception) -> int:
+    """Say it, on stderr; exit status 1."""
+    sys.stderr.write(f"colocation: {error}\n")
+    return 1
+
+
+def table(rows: list[list[str]], right: frozenset[int] = frozenset()) -> str:
+    """Columns as wide as needed, two spaces apart; ``right``: columns of numbers."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = (
+        "  ".join(
+            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def _remedy(error: ApiError, args: argparse.Namespace) -> str:
+    if error.code == 0:
+        where = args.manager or "the API server"
+        return f"{where} does not answer: {error.message}"
+    if error.code == 404 and "services" in error.message:
+        return (
+            f"no manager in namespace {args.namespace}: Service colocation-manager is not there. "
+            "Install it (playbooks/site.yml, or the chart), or give --namespace"
+        )
+    if error.code == 503 and "endpoints" in error.message:
+        return (
+            f"the manager is not ready: kubectl -n {args.namespace} get pods shows why "
+            "(Service colocation-manager has no endpoint)"
+        )
+    if error.code == 403:
+        return f"not allowed to ask the manager: you need `get` on services/proxy in {args.namespace}: {error.message}"
+    return error.message or str(error)
+
+
+def _nothing() -> None:
+    return None

@@ -1,0 +1,268 @@
+"""The loop: events in, dirty nodes evaluated, jobs out. One thread owns all of it; `step` runs without any."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from colocation.budget import Evaluation, ReportView, evaluate
+from colocation.budget.explain import in_words
+from colocation.kube.cache import Bad, Delete, Synced, Upsert
+from colocation.manager.metrics import Metrics
+from colocation.manager.patches import NODE, SPEC, node_job, spec_job
+from colocation.manager.publisher import Done, Outbox
+from colocation.manager.state import NodeState, State, colocation_facts
+from colocation.model.facts import NodeFacts, node_facts
+from colocation.model.wire import Node, NodeColocation
+
+log = logging.getLogger(__name__)
+IDLE_SECONDS: Final = 1.0
+"""The loop comes round at least so often: its heartbeat, and the lease, are looked at."""
+_BATCH: Final = 1000
+_NODE: Final = msgspec.json.Decoder(Node)
+_COLOCATION: Final = msgspec.json.Decoder(NodeColocation)
+
+
+class Stop(Struct, frozen=True):
+    """Message: end the loop."""
+
+
+class Wake(Struct, frozen=True):
+    """Message: look again (leadership has changed)."""
+
+
+class Ask(Struct):
+    """Message: a question from another thread, answered on the loop's."""
+
+    question: Callable[[Loop, float], Any]
+    answer: queue.SimpleQueue[Any]
+
+
+class Loop:
+    """Decides and publishes. ``may_write``: do we lead, now."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        may_write: Callable[[], bool],
+        inbox: queue.SimpleQueue[Any],
+    ) -> None:
+        self.state = State()
+        self.inbox, self.beat = inbox, clock()
+        self._outbox, self._metrics, self._clock, self._may_write = outbox, metrics, clock, may_write
+        self._timers: list[tuple[float, str]] = []
+        self._led = False
+
+    @property
+    def leads(self) -> bool:
+        """May write, as of the last step."""
+        return self._led
+
+    @property
+    def settled(self) -> bool:
+        """Everything is decided and written."""
+        return self.state.synced and not self.state.dirty and len(self._outbox) == 0
+
+    def run(self) -> None:
+        """Until a `Stop`."""
+        while self.round():
+            pass
+
+    def round(self) -> bool:
+        """Do what is due, then wait for the next message or timer; False after a `Stop`."""
+        now = self._clock()
+        self.beat = now
+        try:
+            until = self.step(now)
+        except Exception:  # one node's fault must not end the publishing of the others
+            log.exception("step failed")
+            until = now + IDLE_SECONDS
+        wait = IDLE_SECONDS if until is None else min(IDLE_SECONDS, max(0.0, until - self._clock()))
+        return self._receive(wait)
+
+    def drain(self, seconds: float) -> None:
+        """Wait for the answers to what has been sent; send nothing more."""
+        self._outbox.clear()
+        end = time.monotonic() + seconds
+        while self._outbox.out and (left := end - time.monotonic()) > 0:
+            self._receive(left)
+
+    def handle(self, message: object, now: float) -> None:
+        """Take one message."""
+        match message:
+            case Upsert() | Delete() | Synced():
+                self.state.apply(message, now)
+            case Bad():
+                self._metrics.bad_objects.labels(message.resource.plural).inc()
+                self.state.apply(message, now)
+            case Done():
+                self._done(message, now)
+            case Ask():
+                try:
+                    message.answer.put(message.question(self, now))
+                except Exception as error:  # told to the one who asked, whose fault it may be
+                    log.exception("question failed")
+                    message.answer.put(error)
+
+    def step(self, now: float) -> float | None:
+        """Evaluate what is dirty or due, hand out what may be written; when to come back at the latest."""
+        if not self.state.synced:
+            return None
+        leads = self._may_write()
+        if leads != self._led:
+            self._led = leads
+            self._metrics.leader.set(leads)
+            self._outbox.clear()
+            if leads:
+                self.state.dirty.update(self.state.nodes)
+        while self._timers and self._timers[0][0] <= now:
+            at, name = heapq.heappop(self._timers)
+            node = self.state.nodes.get(name)
+            if node is not None and node.due == at:
+                self.state.dirty.add(name)
+        if self.state.dirty:
+            began = time.perf_counter()
+            for name in self._take_dirty():
+                self._evaluate(name, now)
+            self._metrics.recompute.observe(time.perf_counter() - began)
+        self._metrics.outbox.set(len(self._outbox))
+        times = [self._outbox.step(now) if leads else None, self._timers[0][0] if self._timers else None]
+        return min((t for t in times if t is not None), default=None)
+
+    def _take_dirty(self) -> set[str]:
+        dirty, self.state.dirty = self.state.dirty, set()
+        return dirty
+
+    def _evaluate(self, name: str, now: float) -> None:
+        node = self.state.nodes.get(name)
+        if node is None:
+            return
+        if node.facts is None:
+            self._gone(node)
+            return
+        made = node.evaluation = self._compute(node, node.facts, now)
+        if made.next_at != node.due:
+            node.due = made.next_at
+            if made.next_at is not None:
+                heapq.heappush(self._timers, (made.next_at, name))
+        self._metrics.node(node, now)
+        if not self._led:
+            return
+        for key, job in (
+            ((NODE, name), node_job(node.facts, made.decision, in_words(made))),
+            ((SPEC, name), spec_job(node, node.facts)),
+        ):
+            if self._outbox.busy(key):
+                continue  # its answer makes the node dirty again
+            if job is None:
+                self._outbox.drop(key)
+            else:
+                self._outbox.put(job)
+
+    def _compute(self, node: NodeState, facts: NodeFacts, now: float) -> Evaluation:
+        selection = node.selection = self.state.select(node)
+        pods = node.pods.values()
+        try:
+            return evaluate(facts, selection, node.report, pods, node.windows, now, node.gone_be)
+        except Exception as error:  # a fault of ours costs that node alone, and on the safe side
+            log.exception("node cannot be evaluated", extra={"node": node.name})
+            self._metrics.failures.inc()
+            problem = ReportView(problem=f"{type(error).__name__}: {error}")
+            return evaluate(facts, selection, problem, pods, node.windows, now)
+
+    def _gone(self, node: NodeState) -> None:
+        node.evaluation = node.due = None
+        self._outbox.drop((NODE, node.name))
+        self._outbox.drop((SPEC, node.name))  # garbage-collected by its owner, the Node
+        self._outbox.forget(node.name)
+        self._metrics.forget(node.name)
+        if node.empty:
+            del self.state.nodes[node.name]
+
+    def _done(self, done: Done, now: float) -> None:
+        self._outbox.done(done, now)
+        kind, name = done.job.key
+        if done.skipped:
+            return
+        outcome = "ok" if done.error is None else str(done.error.code)
+        self._metrics.writes.labels(kind, outcome).inc()
+        if name in self.state.nodes:
+            self.state.dirty.add(name)
+        if done.error is not None:
+            self._refused(done, done.error.code)
+        elif kind == NODE:
+            self.state.wrote_node(name, node_facts(_NODE.decode(done.answer)))
+            self._say(done)
+        else:
+            wrote = None
+            if done.job.method != "DELETE":
+                wrote = msgspec.structs.replace(colocation_facts(_COLOCATION.decode(done.answer)), status=None)
+            self.state.wrote_colocation(name, wrote)
+
+    def _refused(self, done: Done, code: int) -> None:
+        kind, name = done.job.key
+        if code == 404 and kind == SPEC:
+            self.state.wrote_colocation(name, None)
+        elif code in (404, 409):
+            log.debug("decided on an old version", extra={"node": name, "kind": kind, "code": code})
+        else:
+            log.warning("write refused", extra={"node": name, "kind": kind, "error": str(done.error)})
+
+    def _say(self, done: Done) -> None:
+        status = done.job.body["status"]["capacity"]
+        extra = dict(zip(("be_cpu", "be_memory", "gate"), status.values(), strict=True))
+        log.info("published", extra={"node": done.job.key[1], **extra, "why": done.job.words})
+
+    def _receive(self, wait: float) -> bool:
+        """Take a batch of messages, waiting for the first; False after a `Stop`."""
+        try:
+            message = self.inbox.get(timeout=wait) if wait > 0 else self.inbox.get_nowait()
+        except queue.Empty:
+            return True
+        for _ in range(_BATCH):
+            if isinstance(message, Stop):
+                return False
+            try:
+                self.handle(message, self._clock())
+            except Exception:  # one message's fault must not cost the others
+                log.exception("message failed")
+            try:
+                message = self.inbox.get_nowait()
+            except queue.Empty:
+                return True
+        self.handle(message, self._clock())
+        return True
+
+
+def ask(loop: Loop, question: Callable[[Loop, float], Any], seconds: float) -> Any:
+    """Have a question answered on the loop's thread. Raises TimeoutError, or what the question raised."""
+    answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    loop.inbox.put(Ask(question, answer))
+    try:
+        said = answer.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError("the manager's loop is busy") from None
+    if isinstance(said, Exception):
+        raise said
+    return said
+
+
+def wait_settled(loop: Loop, seconds: float, stopped: threading.Event) -> bool:
+    """Run the loop until nothing is left to do; False if that took too long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not stopped.is_set():
+        if not loop.round():
+            return False
+        if loop.leads and loop.settled and loop.inbox.empty():
+            return True
+    return False

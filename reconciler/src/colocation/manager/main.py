@@ -1,0 +1,125 @@
+"""Puts a manager together: threads, signals, and the order in which they end."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgspec import Struct
+
+from colocation.kube.bucket import Bucket
+from colocation.kube.cache import Reflector
+from colocation.kube.lease import Elector, boottime
+from colocation.kube.login import Login
+from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
+from colocation.kube.rest import Rest
+from colocation.manager.loop import Loop, Stop, Wake, wait_settled
+from colocation.manager.metrics import Metrics
+from colocation.manager.publisher import WRITERS, DryWriter, Outbox, Writer, Writers
+from colocation.manager.server import Server
+from colocation.manager.state import WATCHED, candidate, colocation_facts
+from colocation.model import names
+from colocation.model.facts import node_facts, pod_facts
+from colocation.model.wire import ColocationPolicy, Node, NodeColocation, Pod
+
+log = logging.getLogger(__name__)
+LEASE_NAME: Final = "colocation-manager"
+BOUND_UNFINISHED: Final = "spec.nodeName!=,status.phase!=Failed,status.phase!=Succeeded"
+DRAIN_SECONDS: Final = 5.0
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """How a manager is run."""
+
+    namespace: str = names.NAMESPACE
+    identity: str = ""
+    """Who we are in the Lease; empty: the pod's name, else host and process."""
+    host: str = ""
+    port: int = 8080
+    """0: serve nothing."""
+    rate: float = 50.0
+    burst: float = 100.0
+    once: bool = False
+    once_seconds: float = 60.0
+    dry_run: bool = False
+    show: Callable[[str], None] = print
+    """Where a dry run's lines go."""
+
+
+def identity() -> str:
+    """The pod's name; outside a pod, something that two processes never share."""
+    return os.environ.get("POD_NAME") or f"{socket.gethostname()}_{os.getpid()}"
+
+
+def run(login: Login, options: Options) -> int:
+    """Run until SIGTERM or SIGINT (or, with ``once``, until all is written); the exit status.
+
+    Raises OSError if the port is taken.
+    """
+    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    metrics = Metrics()
+    rest = Rest(login, connections=WRITERS + len(WATCHED) + 1, observe=metrics.request)
+    who = options.identity or identity()
+    elector = Elector(rest, options.namespace, LEASE_NAME, who, changed=lambda _: inbox.put(Wake()))
+    may_write = _always if options.dry_run else elector.may_write
+    writers = Writers(rest, may_write, inbox.put)
+    writer: Writer = DryWriter(inbox.put, options.show) if options.dry_run else writers
+    outbox = Outbox(writer, Bucket(options.rate, options.burst, boottime()))
+    loop = Loop(outbox, metrics, boottime, may_write, inbox)
+    stopped = threading.Event()
+
+    def stop(*_: object) -> None:
+        stopped.set()
+        inbox.put(Stop())
+
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, stop)
+    with contextlib.ExitStack() as running:
+        # Undone from the bottom up: no new write begins and those sent are answered; then another may lead.
+        running.callback(log.info, "stopped")
+        running.callback(rest.close)
+        if options.port:
+            server = Server(options.host, options.port, loop, metrics, boottime, lambda: elector.holder)
+            server.start()
+            running.callback(server.stop)
+        log.info("starting", extra={"identity": who, "dry_run": options.dry_run, "once": options.once})
+        for reflector in _reflectors(rest, inbox):
+            reflector.start()
+            running.callback(reflector.stop)
+        if not options.dry_run:
+            writers.start()
+            running.callback(writers.stop, 1.0)
+            elector.start()
+            running.callback(elector.stop)
+        running.callback(loop.drain, DRAIN_SECONDS)
+        return _run(loop, options, stopped)
+
+
+def _run(loop: Loop, options: Options, stopped: threading.Event) -> int:
+    if not options.once:
+        loop.run()
+        return 0
+    if wait_settled(loop, options.once_seconds, stopped):
+        return 0
+    log.error("not everything was written in time", extra={"seconds": options.once_seconds})
+    return 1
+
+
+def _always() -> bool:
+    return True
+
+
+def _reflectors(rest: Rest, inbox: queue.SimpleQueue[Any]) -> list[Reflector[Any, Any]]:
+    return [
+        Reflector(rest, NODES, Node, node_facts, inbox.put),
+        Reflector(rest, PODS, Pod, pod_facts, inbox.put, query={"fieldSelector": BOUND_UNFINISHED}),
+        Reflector(rest, POLICIES, ColocationPolicy, candidate, inbox.put),
+        Reflector(rest, NODE_COLOCATIONS, NodeColocation, colocation_facts, inbox.put),
+    ]

@@ -1,0 +1,127 @@
+"""From a decision to the merge patch that carries it out; None when nothing would change."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from colocation.budget import Decision
+from colocation.kube.resources import NODE_COLOCATIONS, NODES
+from colocation.manager.state import NodeState
+from colocation.model import names
+from colocation.model.facts import NodeFacts, Qos
+from colocation.model.report import MAX_PODS, Capacity, NodeColocationSpec, PolicyRef
+
+NODE: Final = "node"
+SPEC: Final = "spec"
+
+
+class Urgency(IntEnum):
+    """Order of writing: what takes away goes first, then what the agents must know, then what gives."""
+
+    SHRINK = 0
+    SPEC = 1
+    GROW = 2
+
+
+class Job(Struct, frozen=True):
+    """One write. ``key`` is what it is about: a newer job takes an older one's place."""
+
+    key: tuple[str, str]
+    """(NODE or SPEC, node name)."""
+    urgency: Urgency
+    method: str
+    path: str
+    body: dict[str, Any]
+    label: str
+    words: str = ""
+
+
+def node_job(node: NodeFacts, decision: Decision, words: str) -> Job | None:
+    """The patch that makes a Node carry the decision, on the version the decision was made on."""
+    before = node.published
+    wanted = (decision.cpu, decision.memory, decision.gate)
+    if (
+        (before.cpu, before.memory, before.gate) == wanted
+        and before.consistent
+        and node.withdrawn == decision.withdrawn
+    ):
+        return None
+    amounts = {
+        key: None if value is None else str(value)
+        for key, value in zip((names.BE_CPU, names.BE_MEMORY, names.GATE), wanted, strict=True)
+    }
+    metadata: dict[str, Any] = {"resourceVersion": node.resource_version}
+    if node.withdrawn != decision.withdrawn:
+        metadata["annotations"] = {names.WITHDRAWN_ANNOTATION: decision.withdrawn}
+    takes = (
+        (decision.gate is None and before.gate is not None)
+        or (decision.cpu or 0) < (before.cpu or 0)
+        or (decision.memory or 0) < (before.memory or 0)
+    )
+    return Job(
+        key=(NODE, node.name),
+        urgency=Urgency.SHRINK if takes else Urgency.GROW,
+        method="PATCH",
+        path=NODES.path(node.name, sub="status"),
+        # Kubelet copies capacity over allocatable: only equal values last.
+        body={"metadata": metadata, "status": {"capacity": amounts, "allocatable": amounts}},
+        label="nodes/status",
+        words=words,
+    )
+
+
+def wanted_spec(node: NodeState, facts: NodeFacts) -> NodeColocationSpec | None:
+    """What this node's agent is to be told; None: no object, for the node takes no part and carries nothing of ours."""
+    pods = sorted((p.as_be_pod() for p in node.pods.values() if p.qos is Qos.BE), key=lambda p: p.uid)
+    if not facts.takes_part and facts.published.absent:
+        return None
+    capacity = Capacity(cpu=facts.cpu_capacity, memory=facts.memory_capacity)
+    winner = node.selection.winner if node.selection else None
+    if winner is None:
+        return NodeColocationSpec(capacity=capacity, pods=tuple(pods[:MAX_PODS]))
+    return NodeColocationSpec(
+        enabled=facts.takes_part and winner.spec.enabled,
+        engine=winner.spec.engine,
+        policy=PolicyRef(name=winner.name, generation=winner.generation),
+        capacity=capacity,
+        report=winner.spec.report,
+        suppress=winner.spec.suppress,
+        pods=tuple(pods[:MAX_PODS]),
+    )
+
+
+def spec_job(node: NodeState, facts: NodeFacts) -> Job | None:
+    """The creation, patch or deletion that makes the NodeColocation say what is wanted."""
+    spec, known = wanted_spec(node, facts), node.colocation
+    key = (SPEC, node.name)
+    path = NODE_COLOCATIONS.path(node.name)
+    label = NODE_COLOCATIONS.plural
+    if spec is None:
+        if known is None:
+            return None
+        body = {"preconditions": {"uid": known.uid}} if known.uid else {}
+        return Job(key, Urgency.SPEC, "DELETE", path, body, label)
+    owner = [{"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": facts.uid}]
+    if known is None:
+        whole = {
+            "apiVersion": NODE_COLOCATIONS.group_version,
+            "kind": "NodeColocation",
+            "metadata": {"name": node.name, "ownerReferences": owner},
+            "spec": _without_none(msgspec.to_builtins(spec)),
+        }
+        return Job(key, Urgency.SPEC, "POST", NODE_COLOCATIONS.path(), whole, label)
+    patch: dict[str, Any] = {}
+    if known.spec != spec:
+        # Whole, with null where nothing is said: in a merge patch that is how a field goes away.
+        patch["spec"] = msgspec.to_builtins(spec)
+    if known.owner_uid != facts.uid:
+        patch["metadata"] = {"ownerReferences": owner}
+    return Job(key, Urgency.SPEC, "PATCH", path, patch, label) if patch else None
+
+
+def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}

@@ -1,0 +1,115 @@
+"""HTTP: health, metrics, explanations. Read-only, bounded, with a time limit on every connection."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from colocation.manager import views
+from colocation.manager.loop import Loop, ask
+from colocation.manager.metrics import Metrics
+
+ANSWER_SECONDS: Final = 5.0
+CONNECTION_SECONDS: Final = 10
+BEAT_SECONDS: Final = 30.0
+"""A loop that has not come round for so long is stuck: restart it."""
+MOST_AT_ONCE: Final = 32
+
+
+class Server:
+    """Serves on a thread; each connection on one of its own, at most `MOST_AT_ONCE`."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        loop: Loop,
+        metrics: Metrics,
+        clock: Callable[[], float],
+        holder: Callable[[], str],
+    ) -> None:
+        """``holder``: who leads, as far as we know. Raises OSError if the address is taken."""
+        slots = threading.BoundedSemaphore(MOST_AT_ONCE)
+
+        class Handler(_Handler):
+            timeout = CONNECTION_SECONDS
+            context = (loop, metrics, clock, holder, slots)
+
+        kind = _Six if ":" in host else ThreadingHTTPServer
+        self._http = kind((host, port), Handler)
+        self._http.daemon_threads = True
+        self._thread = threading.Thread(target=self._http.serve_forever, name="http", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the port."""
+        self._http.shutdown()
+        self._http.server_close()
+
+
+class _Six(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server_version, sys_version = "colocation", ""
+    context: tuple[Loop, Metrics, Callable[[], float], Callable[[], str], threading.BoundedSemaphore]
+
+    def do_GET(self) -> None:
+        slots = self.context[4]
+        if not slots.acquire(blocking=False):
+            self._json(503, {"error": "too many requests at once"})
+            return
+        try:
+            self._answer(unquote(urlsplit(self.path).path))
+        except TimeoutError as error:
+            self._json(503, {"error": str(error)})
+        finally:
+            slots.release()
+
+    def _answer(self, path: str) -> None:
+        loop, metrics, clock, holder, _ = self.context
+        if path == "/healthz":
+            age = clock() - loop.beat
+            self._json(200 if age < BEAT_SECONDS else 503, {"loopAgeSeconds": round(age, 3)})
+        elif path == "/readyz":
+            ready = loop.state.synced
+            self._json(200 if ready else 503, {"synced": ready, "leader": loop.leads, "holder": holder()})
+        elif path == "/metrics":
+            self._send(200, CONTENT_TYPE_LATEST, generate_latest(metrics.registry))
+        elif not path.startswith("/v1/"):
+            self._json(404, {"error": "try /healthz, /readyz, /metrics, /v1/report or /v1/explain/NODE"})
+        elif not loop.state.synced:
+            self._json(503, {"error": "still reading the cluster; try again in a moment"})
+        elif path == "/v1/report":
+            self._json(200, ask(loop, views.report, ANSWER_SECONDS))
+        elif path.startswith("/v1/explain/"):
+            name = path.removeprefix("/v1/explain/")
+            told = ask(loop, lambda inner, now: views.explain(inner, name, now), ANSWER_SECONDS)
+            missing = {"error": f"no node {name!r} with a known capacity"}
+            self._json(200 if told else 404, told or missing)
+        else:
+            self._json(404, {"error": f"no {path}; try /v1/report or /v1/explain/NODE"})
+
+    def _json(self, code: int, body: dict[str, Any]) -> None:
+        self._send(code, "application/json", msgspec.json.encode(body) + b"\n")
+
+    def _send(self, code: int, kind: str, body: bytes) -> None:
+        self.send_response(code)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name that http.server uses)
+        """Say nothing: probes come every few seconds, and metrics count the rest."""

@@ -1,0 +1,242 @@
+"""What the manager knows: nodes with their pods, reports and windows, and the policies. Owned by the loop's thread."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from colocation.budget import Candidate, Evaluation, ReportView, Selection, Windows, select_policy
+from colocation.kube.cache import Bad, Delete, Event, Synced, Upsert
+from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
+from colocation.model.facts import NodeFacts, PodFacts, Qos
+from colocation.model.report import NodeColocationSpec, NodeColocationStatus
+from colocation.model.wire import ColocationPolicy, NodeColocation
+
+log = logging.getLogger(__name__)
+WATCHED = (NODES, PODS, POLICIES, NODE_COLOCATIONS)
+
+
+class ColocationFacts(Struct, frozen=True):
+    """One NodeColocation as it stands in the API."""
+
+    uid: str
+    resource_version: str
+    owner_uid: str
+    spec: NodeColocationSpec | None
+    """None: it cannot be read, and is to be written again."""
+    status: NodeColocationStatus | None = None
+    problem: str | None = None
+    """Why the status cannot be used."""
+
+
+def colocation_facts(wire: NodeColocation) -> ColocationFacts:
+    """Project a NodeColocation; garbage in its status becomes a reason, not an error."""
+    status, problem = None, None
+    if wire.status is not None:
+        try:
+            status = msgspec.convert(wire.status, NodeColocationStatus)
+        except msgspec.ValidationError as error:
+            problem = str(error)
+    return ColocationFacts(
+        uid=wire.metadata.uid,
+        resource_version=wire.metadata.resource_version,
+        owner_uid=next((o.uid for o in wire.metadata.owner_references if o.kind == "Node"), ""),
+        spec=wire.spec,
+        status=status,
+        problem=problem,
+    )
+
+
+def candidate(wire: ColocationPolicy) -> Candidate:
+    """Project a ColocationPolicy."""
+    return Candidate(wire.metadata.name, wire.metadata.generation, wire.spec)
+
+
+class NodeState(Struct):
+    """Everything about one node; `facts` is None while no Node of that name is there."""
+
+    name: str
+    facts: NodeFacts | None = None
+    pods: dict[str, PodFacts] = field(default_factory=dict)
+    gone_be: set[str] = field(default_factory=set)
+    """Cgroup uids of BE pods that ended and may still stand in the last report."""
+    colocation: ColocationFacts | None = None
+    report: ReportView = ReportView()
+    windows: Windows = field(default_factory=Windows)
+    selection: Selection | None = None
+    evaluation: Evaluation | None = None
+    due: float | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Nothing left to remember."""
+        return self.facts is None and self.colocation is None and not self.pods
+
+
+class State:
+    """Applies events; says which nodes are dirty by them."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, NodeState] = {}
+        self.policies: dict[str, Candidate] = {}
+        self.dirty: set[str] = set()
+        self.bad: dict[tuple[str, str], str] = {}
+        """Objects that cannot be read: (resource, key) -> why."""
+        self._pod_node: dict[str, str] = {}
+        self._synced: set[str] = set()
+
+    @property
+    def synced(self) -> bool:
+        """Everything that exists has been seen once: before, nothing may be decided."""
+        return len(self._synced) == len(WATCHED)
+
+    def apply(self, event: Event[Any], now: float) -> None:
+        """Take one event from a reflector."""
+        if isinstance(event, Synced):
+            self._synced.add(event.resource.plural)
+            return
+        place = (event.resource.plural, event.key)
+        if isinstance(event, Bad):
+            self.bad[place] = event.reason
+        elif self.bad:
+            self.bad.pop(place, None)
+        match event.resource.plural:
+            case NODES.plural:
+                self._node(event)
+            case PODS.plural:
+                self._pod(event)
+            case POLICIES.plural:
+                self._policy(event)
+            case _:
+                self._colocation(event, now)
+
+    def select(self, node: NodeState) -> Selection:
+        """Which policy is this node's."""
+        return select_policy(self.policies.values(), node.facts.labels if node.facts else {})
+
+    def wrote_node(self, name: str, facts: NodeFacts) -> None:
+        """The answer to a patch of ours: known before the watch tells."""
+        node = self.nodes.get(name)
+        if node is not None and node.facts is not None and node.facts.uid == facts.uid:
+            node.facts = facts
+            self.dirty.add(name)
+
+    def wrote_colocation(self, name: str, facts: ColocationFacts | None) -> None:
+        """The answer to a creation, patch or deletion (None) of ours. Its status is the watch's to tell."""
+        self._at(name).colocation = facts
+        self.dirty.add(name)
+
+    def _at(self, name: str) -> NodeState:
+        node = self.nodes.get(name)
+        if node is None:
+            node = self.nodes[name] = NodeState(name)
+        return node
+
+    def _node(self, event: Upsert[NodeFacts] | Delete | Bad) -> None:
+        node = self._at(event.key)
+        match event:
+            case Upsert():
+                known = node.facts
+                if known is not None and known.uid == event.object.uid:
+                    # Our own patch's answer may be ahead of the watch; a list is always believed (etcd restored).
+                    if not event.listed and _older(event.object.resource_version, known.resource_version):
+                        return
+                    if msgspec.structs.replace(known, resource_version=event.object.resource_version) == event.object:
+                        node.facts = event.object  # a heartbeat: nothing that we read has changed
+                        return
+                elif known is not None:
+                    node.windows = Windows()
+                node.facts = event.object
+            case Bad():
+                node.facts = None  # no capacity yet: it will have one, or nothing to sell
+            case Delete():
+                node.facts, node.windows = None, Windows()
+        self._changed(node)
+
+    def _pod(self, event: Upsert[PodFacts] | Delete | Bad) -> None:
+        if isinstance(event, Bad):
+            return  # what we knew of it stands; the reflector has logged it
+        home = self._pod_node.get(event.key)
+        if isinstance(event, Upsert):
+            pod = event.object
+            known = self.nodes[home].pods.get(event.key) if home is not None else None
+            if known == pod:
+                return
+            if known is not None and home is not None and (known.node != pod.node or known.uid != pod.uid):
+                self._forget(event.key, home)
+            node = self._at(pod.node)
+            node.pods[event.key] = pod
+            self._pod_node[event.key] = pod.node
+            self._changed(node)
+        elif home is not None:
+            self._forget(event.key, home)
+
+    def _forget(self, key: str, home: str) -> None:
+        del self._pod_node[key]
+        node = self.nodes[home]
+        pod = node.pods.pop(key)
+        if pod.qos is Qos.BE:
+            node.gone_be.add(pod.cgroup_uid)
+        self._changed(node)
+
+    def _policy(self, event: Upsert[Candidate] | Delete | Bad) -> None:
+        match event:
+            case Upsert():
+                if self.policies.get(event.key) == event.object:
+                    return
+                self.policies[event.key] = event.object
+            case Delete():
+                self.policies.pop(event.key, None)
+            case Bad():
+                return  # the API server's schema keeps such ones out; what we knew stands, the log says so
+        self.dirty.update(self.nodes)
+
+    def _colocation(self, event: Upsert[ColocationFacts] | Delete | Bad, now: float) -> None:
+        node = self._at(event.key)
+        match event:
+            case Upsert():
+                self._reported(node, event.object, now, first=event.listed and node.colocation is None)
+                known = node.colocation
+                stale = (
+                    known is not None
+                    and not event.listed
+                    and known.uid == event.object.uid
+                    and _older(event.object.resource_version, known.resource_version)
+                )
+                if not stale:
+                    # Kept without the status, which `report` holds: one copy is enough.
+                    kept = msgspec.structs.replace(event.object, status=None)
+                    if known is None or kept.spec != known.spec or kept.uid != known.uid:
+                        self.dirty.add(node.name)
+                    node.colocation = kept
+            case Bad():
+                node.colocation = ColocationFacts("", "", "", None)
+                node.report = ReportView(problem=event.reason, arrived=now, since_start=True)
+                self.dirty.add(node.name)
+            case Delete():
+                node.colocation, node.report = None, ReportView()
+                self._changed(node)
+
+    def _reported(self, node: NodeState, facts: ColocationFacts, now: float, *, first: bool) -> None:
+        """Take the status, if it is another one: a change of the spec is no report."""
+        if first and facts.spec is not None:
+            # Whom we once told the agent about is BE, though the pod may have ended while no manager ran.
+            node.gone_be.update(pod.uid for pod in facts.spec.pods)
+        before = node.report
+        if facts.status == before.status and facts.problem == before.problem:
+            return
+        node.report = ReportView(facts.status, facts.problem, now, since_start=not first)
+        if facts.status is not None and not first:
+            # Only a pod that this report still shows can turn into somebody's use.
+            node.gone_be.intersection_update([row.uid for row in facts.status.pods])
+        self.dirty.add(node.name)
+
+    def _changed(self, node: NodeState) -> None:
+        self.dirty.add(node.name)
+
+
+def _older(version: str, than: str) -> bool:
+    return version.isdigit() and than.isdigit() and int(version) < int(than)

@@ -1,0 +1,98 @@
+"""What the HTTP server tells: one node explained, and the cluster in one table. Runs on the loop's thread."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from colocation import budget
+from colocation.budget.explain import in_words
+from colocation.manager.loop import Loop
+from colocation.manager.state import NodeState
+from colocation.model.facts import NodeFacts, Qos
+
+REPORT_SCHEMA: Final = "colocation.openfuyao.com/report/v1"
+
+
+class Amounts(Struct, kw_only=True, rename="camel"):
+    """One resource of a node, in millicores or bytes; None: not known."""
+
+    capacity: int
+    online_requested: int
+    used: int | None
+    """By everything on the node, mean of the last window."""
+    oversold: int | None
+    promised: int
+    used_by_be: int | None
+
+
+class Row(Struct, kw_only=True, rename="camel"):
+    """One node of the table."""
+
+    node: str
+    policy: str | None
+    open: bool
+    withdrawn: str | None
+    report_age_seconds: float | None
+    online_pods: int
+    be_pods: int
+    cpu: Amounts
+    memory: Amounts
+    reason: str
+
+
+def explain(loop: Loop, name: str, now: float) -> dict[str, Any] | None:
+    """The explanation of a node, with who publishes; None if there is no such node."""
+    node = loop.state.nodes.get(name)
+    if node is None or node.facts is None or node.evaluation is None or node.selection is None:
+        return None
+    told = budget.explain(
+        node.facts, node.selection, node.report, list(node.pods.values()), node.evaluation, node.windows, now
+    )
+    return {**msgspec.to_builtins(told), "leader": loop.leads}
+
+
+def report(loop: Loop, now: float) -> dict[str, Any]:
+    """All nodes that take part or carry something of ours, by name."""
+    rows = [
+        _row(node, node.facts, now)
+        for _, node in sorted(loop.state.nodes.items())
+        if node.facts is not None and (node.facts.takes_part or not node.facts.published.absent)
+    ]
+    return {"schema": REPORT_SCHEMA, "leader": loop.leads, "nodes": msgspec.to_builtins(rows)}
+
+
+def _row(node: NodeState, facts: NodeFacts, now: float) -> Row:
+    made, status, arrived = node.evaluation, node.report.status, node.report.arrived
+    online = [pod for pod in node.pods.values() if pod.qos is not Qos.BE]
+    used = status.node if status else None
+    engine = status.engine if status else None
+    winner = node.selection.winner if node.selection else None
+    return Row(
+        node=node.name,
+        policy=winner.name if winner else None,
+        open=facts.published.gate is not None,
+        withdrawn=made.withdraw if made else None,
+        report_age_seconds=None if arrived is None else round(now - arrived, 1),
+        online_pods=len(online),
+        be_pods=len(node.pods) - len(online),
+        cpu=Amounts(
+            capacity=facts.cpu_capacity,
+            online_requested=sum(pod.cpu for pod in online),
+            used=used.cpu if used else None,
+            oversold=facts.published.cpu,
+            promised=made.owed.cpu if made else 0,
+            used_by_be=engine.cpu_used if engine else None,
+        ),
+        memory=Amounts(
+            capacity=facts.memory_capacity,
+            online_requested=sum(pod.memory for pod in online),
+            used=used.memory if used else None,
+            oversold=facts.published.memory,
+            promised=made.owed.memory if made else 0,
+            used_by_be=engine.memory_used if engine else None,
+        ),
+        reason=in_words(made) if made else "not evaluated yet",
+    )
