@@ -49,7 +49,9 @@ def _make(base: Path) -> None:
     temporary = base.with_suffix(".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     with step(f"making the machines' base system (Debian {SUITE})", "30 to 170 s, once"):
-        run(["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, temporary])
+        # It mounts /proc inside; in a mount namespace of its own that never outlives it,
+        # so an interrupted run is removed without removing through such a mount.
+        run(["unshare", "--mount", "debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, temporary])
         for waste in _WASTE:
             for entry in (temporary / waste).iterdir():
                 if entry.is_dir() and not entry.is_symlink():
