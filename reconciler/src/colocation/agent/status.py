@@ -42,11 +42,11 @@ class Conditions:
         if refused:
             path, first = min(refused.items(), key=lambda row: row[0])
             more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
-            self._set("Enforced", "False", "ValuesRefused", f"{path}: {first.reason}{more}"[:300], now)
+            self._set("Enforced", "False", "ValuesRefused", f"{path}: {first.reason}{more}"[:160], now)
         else:
             self._set("Enforced", "True", "AsWanted", "", now)
         if spec_error:
-            self._set("SpecReadable", "False", "CannotBeRead", f"the last good spec holds: {spec_error}"[:300], now)
+            self._set("SpecReadable", "False", "CannotBeRead", f"the last good spec holds: {spec_error}"[:160], now)
         else:
             self._set("SpecReadable", "True", "Read", "", now)
         return tuple(self._rows.values())

@@ -35,6 +35,8 @@ class Refusal(Struct):
     reason: str
     retry_at: float
     wait: float
+    back: bool = False
+    """It was the old value, on its way back."""
 
 
 class Applier:
@@ -75,6 +77,7 @@ class Applier:
                 files = self._files[uid] = PodFiles(self.layout, group)
             for setting in files.settings(knobs, idle_file=self._idle_file):
                 held.add(setting.path)
+                held.add(setting.beside or setting.path)
                 if setting.holds:
                     self.refused.pop(setting.path, None)
                 elif setting.there is not None and self._due(setting.path, now):
@@ -84,14 +87,17 @@ class Applier:
         self._write(missing, now)
         self._put_back(held, now)
 
-    def _due(self, path: str, now: float) -> bool:
+    def _due(self, path: str, now: float, *, back: bool = False) -> bool:
         refusal = self.refused.get(path)
-        return refusal is None or now >= refusal.retry_at
+        return refusal is None or refusal.back != back or now >= refusal.retry_at
 
     def _write(self, missing: list[tuple[str, Setting]], now: float) -> None:
         if not missing or self._dry_run:
             return
-        if not self._note([self._entry(s.path, s.there or "", uid) for uid, s in missing], now):
+        # Beside values first: put back last, when what changes them is out of the way.
+        values = [(uid, s.beside, s.beside_there or "") for uid, s in missing if s.beside_there is not None]
+        values += [(uid, s.path, s.there or "") for uid, s in missing]
+        if not self._note([self._entry(path, there, uid) for uid, path, there in values], now):
             # What was noted in an earlier round may still be moved.
             missing = [(uid, s) for uid, s in missing if self._noted(s.path)]
         for _, setting in missing:
@@ -123,14 +129,14 @@ class Applier:
     def _put_back(self, held: set[str], now: float) -> None:
         """Restore what we changed and no longer want; forget the groups that are gone."""
         done = []
-        for entry in self._journal.entries:
-            if entry.path in held or self._dry_run or not self._due(entry.path, now):
+        for entry in reversed(self._journal.entries):
+            if entry.path in held or self._dry_run or not self._due(entry.path, now, back=True):
                 continue
             try:
                 put_back(entry, self.layout.root)
                 done.append(entry.path)
             except OSError as error:
-                self._refuse(entry.path, f"putting {entry.old} back: {error.strerror}", now)
+                self._refuse(entry.path, f"putting {entry.old} back: {error.strerror}", now, back=True)
         if done:
             try:
                 self._journal.drop(done)
@@ -161,12 +167,14 @@ class Applier:
         entry = self._journal.get(path)
         return entry is not None and entry.group == group_id(entry.directory(self.layout.root))
 
-    def _refuse(self, path: str, reason: str, now: float) -> None:
+    def _refuse(self, path: str, reason: str, now: float, *, back: bool = False) -> None:
         before = self.refused.get(path)
+        if before is not None and before.back != back:
+            before = None
         wait = RETRY_FIRST if before is None else min(RETRY_MOST, before.wait * 2)
         if before is None:  # said once, not each time it is tried again
             log.warning("value refused", extra={"path": path, "reason": reason})
-        self.refused[path] = Refusal(reason=reason, retry_at=now + wait, wait=wait)
+        self.refused[path] = Refusal(reason=reason, retry_at=now + wait, wait=wait, back=back)
 
     def _absolute(self, path: str) -> str:
         return f"{self.layout.root.rstrip('/')}/{path}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
@@ -137,6 +138,10 @@ class Meters:
             return self._cpu.number()
         used = self._cpu.field(b"usage_usec ")
         return None if used is None else used * 1000
+
+    def there(self) -> bool:
+        """The group still exists (asked when a counter of it could not be read)."""
+        return Path(self._cpu.path).parent.is_dir()
 
     def throttled(self) -> int | None:
         """How often a quota held the group back so far."""

@@ -21,6 +21,9 @@ class Setting(Struct, frozen=True, gc=False):
     path: str
     want: str
     there: str | None
+    beside: str = ""
+    """Path of a value that the kernel changes when this one is written: it is noted, and put back, with it."""
+    beside_there: str | None = None
 
     @property
     def holds(self) -> bool:
@@ -31,7 +34,7 @@ class Setting(Struct, frozen=True, gc=False):
 class PodFiles:
     """The knob files of one pod's group, kept open for reading."""
 
-    __slots__ = ("_idle", "_memory", "_period", "_prefix", "_quota", "_v2", "group")
+    __slots__ = ("_idle", "_memory", "_period", "_prefix", "_quota", "_v2", "_weight", "group")
 
     def __init__(self, layout: Layout, group: str) -> None:
         self.group = group
@@ -41,6 +44,7 @@ class PodFiles:
         self._quota = File(f"{cpu}/cpu.max" if self._v2 else f"{cpu}/cpu.cfs_quota_us")
         self._period = File(f"{cpu}/cpu.cfs_period_us")
         self._idle = File(f"{cpu}/cpu.idle")
+        self._weight = File(f"{cpu}/cpu.weight" if self._v2 else f"{cpu}/cpu.shares")
         self._memory = File(f"{memory}/memory.max" if self._v2 else f"{memory}/memory.limit_in_bytes")
 
     def settings(self, knobs: Knobs, *, idle_file: bool) -> list[Setting]:
@@ -51,16 +55,25 @@ class PodFiles:
         if knobs.cpu is not None:
             found.append(self._quota_setting(knobs.cpu))
         if knobs.idle and idle_file:
-            found.append(self._setting(self._idle, "1", text(self._idle)))
+            found.append(self._idle_setting())
         return found
 
     def close(self) -> None:
         """Give all descriptors back."""
-        for file in (self._quota, self._period, self._idle, self._memory):
+        for file in (self._quota, self._period, self._idle, self._weight, self._memory):
             file.close()
 
     def _setting(self, file: File, want: str, there: str | None) -> Setting:
-        return Setting(file.path[self._prefix :], want, there)
+        return Setting(self._name(file), want, there)
+
+    def _idle_setting(self) -> Setting:
+        # Switching idle off gives the group the default weight, not the one kubelet had set.
+        there = text(self._idle)
+        weight = None if there == "1" else text(self._weight)
+        return Setting(self._name(self._idle), "1", there, self._name(self._weight), weight)
+
+    def _name(self, file: File) -> str:
+        return file.path[self._prefix :]
 
     def _quota_setting(self, millicores: int) -> Setting:
         there = text(self._quota)

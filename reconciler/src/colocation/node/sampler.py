@@ -73,14 +73,14 @@ class Sampler:
         seconds = (now - self._last) / 1e9 if self._last else 0.0
         self._last = now
         self._round += 1
-        with_memory = self._round % MEMORY_EVERY == 1
+        with_memory = self._round % MEMORY_EVERY == 2  # the first round only sets the counters
         if not self.layout.pods_root and self._round % 10 == 0:
             self._look_again()
         self._list()
         rows = []
         for uid, pod in list(self._pods.items()):
             value = pod.meters.cpu()
-            if value is None:  # gone between the listing and the reading
+            if value is None and not pod.meters.there():  # gone between the listing and the reading
                 self._forget(uid)
                 continue
             rows.append(

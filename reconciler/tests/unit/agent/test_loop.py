@@ -1,0 +1,255 @@
+"""The loop against whatever the API server does: it goes on enforcing, and puts back only when it should."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import threading
+import time
+
+import msgspec
+import pytest
+
+from colocation.agent import main
+from colocation.agent.loop import Loop
+from colocation.agent.server import serve
+from colocation.agent.specs import Specs
+from colocation.kube.cache import Bad, Delete, Synced, Upsert
+from colocation.kube.resources import NODE_COLOCATIONS
+from colocation.model.report import BePod, Capabilities, Capacity, NodeColocationSpec, PolicyRef
+from colocation.node import state
+from colocation.node.apply import Applier
+from colocation.node.journal import Journal
+from colocation.node.sampler import Sampler
+
+SPEC = NodeColocationSpec(
+    enabled=True,
+    policy=PolicyRef(name="p"),
+    capacity=Capacity(cpu=4000, memory=1 << 30),
+    pods=(BePod(uid="be1", cpu_request=500, cpu_limit=500, memory_limit=1 << 20),),
+)
+FEATURES = ("cpu.idle", "cpu.quota", "memory.limit")
+
+
+def upsert(spec=SPEC):
+    return Upsert(NODE_COLOCATIONS, "node1", spec, listed=True)
+
+
+class Node:
+    """A made v2 node with one BE and one online pod."""
+
+    def __init__(self, tmp_path):
+        self.root, self.state = tmp_path / "cgroup", tmp_path / "state"
+        for group in ("", "kubepods", "kubepods/besteffort/podbe1", "kubepods/podonline1"):
+            (self.root / group).mkdir(parents=True, exist_ok=True)
+            files = {"cpu.max": "max 100000", "cpu.idle": "0", "memory.max": "max", "memory.current": "4096"}
+            files |= {"memory.stat": "inactive_file 0\n", "cpu.stat": "usage_usec 0\nnr_throttled 0\n"}
+            for name, text in files.items():
+                (self.root / group / name).write_text(text + "\n")
+        (self.root / "cgroup.controllers").write_text("cpu memory\n")
+        self.now = 1_000_000_000
+        self.specs = Specs(self.state / "state")
+        self.loop = self.make()
+
+    def make(self):
+        self.sampler = Sampler(str(self.root), "/proc", lambda: self.now)
+        journal = Journal(str(self.state / "journal"), str(self.root))
+        self.applier = Applier(self.sampler.layout, journal, FEATURES)
+        found = Capabilities(kernel="k", cgroup_version=2, features=FEATURES)
+        return Loop(sampler=self.sampler, applier=self.applier, specs=self.specs, found=found)
+
+    def rounds(self, count=2):
+        for _ in range(count):
+            self.now += 1_000_000_000
+            self.loop.step()
+
+    def values(self, pod="besteffort/podbe1"):
+        names = ("cpu.max", "cpu.idle", "memory.max")
+        return tuple((self.root / "kubepods" / pod / name).read_text().strip() for name in names)
+
+
+@pytest.fixture
+def node(tmp_path):
+    return Node(tmp_path)
+
+
+HELD, FREE = ("50000 100000", "1", str(1 << 20)), ("max 100000", "0", "max")
+
+
+def test_it_enforces_and_touches_no_online_pod(node):
+    node.specs.emit(upsert())
+    node.rounds()
+    assert node.values() == HELD
+    assert node.values("podonline1") == FREE
+    assert node.loop.status().engine.reason.startswith("65 % of 4,000m is 2,600m")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Delete(NODE_COLOCATIONS, "node1"),
+        upsert(msgspec.structs.replace(SPEC, enabled=False)),
+        upsert(msgspec.structs.replace(SPEC, engine="none")),
+        upsert(msgspec.structs.replace(SPEC, pods=())),
+        upsert(NodeColocationSpec()),
+    ],
+    ids=["deleted", "disabled", "engine none", "pod gone", "no policy"],
+)
+def test_everything_is_put_back(node, event):
+    node.specs.emit(upsert())
+    node.rounds()
+    node.specs.emit(event)
+    node.rounds(1)
+    assert node.values() == FREE
+
+
+def test_after_a_restart_the_kept_spec_holds_without_an_api_server(node):
+    node.specs.emit(upsert())
+    node.rounds()
+    (node.root / "kubepods/besteffort/podbe1/cpu.max").write_text("max 100000\n")
+    node.specs = Specs(node.state / "state")
+    node.loop = node.make()
+    node.rounds()
+    assert node.values() == HELD
+
+
+def test_nothing_known_leaves_values_as_they_are(node):
+    node.specs.emit(upsert())
+    node.rounds()
+    state.forget(node.state / "state")
+    node.specs = Specs(node.state / "state")
+    node.loop = node.make()
+    node.rounds()
+    assert node.values() == HELD
+    node.specs.emit(Synced(NODE_COLOCATIONS))  # listed: there is no such object any more
+    node.rounds(1)
+    assert node.values() == FREE
+
+
+def test_deleted_while_we_were_away(node):
+    node.specs.emit(upsert())
+    node.rounds()
+    node.specs = Specs(node.state / "state")
+    node.loop = node.make()
+    node.rounds()
+    node.specs.emit(Synced(NODE_COLOCATIONS))
+    node.rounds(1)
+    assert node.values() == FREE
+    assert not (node.state / "state").exists()
+
+
+def test_a_spec_that_cannot_be_read_leaves_the_last_good_one(node):
+    node.specs.emit(upsert())
+    node.specs.emit(Synced(NODE_COLOCATIONS))
+    node.rounds()
+    node.specs.emit(Bad(NODE_COLOCATIONS, "node1", "Expected `int`"))
+    node.specs.emit(Synced(NODE_COLOCATIONS))
+    node.rounds()
+    assert node.values() == HELD
+    conditions = {c.type: c for c in node.loop.status().conditions}
+    assert conditions["SpecReadable"].status == "False"
+    node.specs.emit(upsert())
+    assert {c.type: c.status for c in node.loop.status().conditions}["SpecReadable"] == "True"
+
+
+@pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b"\xff\xfe", b'{"pods": 7}'])
+def test_garbage_in_the_kept_spec_is_no_spec(node, garbage):
+    node.state.mkdir()
+    (node.state / "state").write_bytes(garbage)
+    assert Specs(node.state / "state").take() is None
+
+
+def test_a_state_folder_that_cannot_be_written_stops_nothing(node):
+    node.state.write_text("a file where a folder should be")
+    node.specs.emit(upsert())
+    node.rounds()
+    assert node.values() == FREE, "what cannot be noted is not changed"
+    assert node.loop.status().conditions[0].status == "False"
+    assert node.loop.status().node.cpu is not None
+
+
+def test_a_faulty_round_and_a_late_one_end_nothing(node, monkeypatch):
+    stop = threading.Event()
+    calls = []
+
+    def step():
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("odd")
+        if len(calls) == 2:
+            time.sleep(0.15)
+        if len(calls) == 4:
+            stop.set()
+
+    monkeypatch.setattr(node.loop, "step", step)
+    node.loop._interval = 0.05
+    node.loop.run(stop)
+    assert (len(calls), node.loop.faults) == (4, 1)
+    assert node.loop.overruns >= 1
+
+
+def test_health_and_metrics(node):
+    node.specs.emit(upsert())
+    node.rounds()
+    server = serve("127.0.0.1:0", node.loop, node.applier, None)
+    try:
+
+        def get(path):
+            connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=5)
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+        assert get("/healthz")[0] == 200
+        node.loop.beat = time.monotonic() - 60
+        assert get("/healthz")[0] == 503
+        code, text = get("/metrics")
+        assert code == 200
+        assert "colocation_agent_writes_total 3.0" in text
+        assert "colocation_agent_be_pods 1.0" in text
+        assert get("/secret")[0] == 404
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:", "127.0.0.1:x"])
+def test_a_bad_address(node, address):
+    with pytest.raises(ValueError, match="HOST:PORT"):
+        serve(address, node.loop, node.applier, None)
+
+
+def arguments(node, *more):
+    parser = argparse.ArgumentParser()
+    main.add_arguments(parser)
+    return parser.parse_args(["--cgroup-root", str(node.root), "--state-dir", str(node.state), *more])
+
+
+def test_once_prints_a_report_and_writes_nothing(node, capsys):
+    node.state.mkdir()
+    state.save(node.state / "state", SPEC)
+    before = {path: path.read_bytes() for path in node.root.rglob("*") if path.is_file()}
+    assert main.run(arguments(node, "--once", "--interval", "0.1")) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert {row["uid"] for row in report["pods"]} == {"be1", "online1"}
+    assert before == {path: path.read_bytes() for path in node.root.rglob("*") if path.is_file()}
+    assert [path.name for path in node.state.iterdir()] == ["state"]
+
+
+def test_restore_command(node, capsys):
+    node.specs.emit(upsert())
+    node.rounds()
+    assert main.run(arguments(node, "--restore")) == 0
+    assert len(json.loads(capsys.readouterr().out)["restored"]) == 3
+    assert node.values() == FREE
+
+
+def test_no_cgroups_and_no_node_name_are_said(node, tmp_path, caplog, monkeypatch):
+    args = arguments(node)
+    args.cgroup_root = str(tmp_path / "nowhere")
+    assert main.run(args) == 1
+    args = arguments(node)
+    args.node = ""
+    assert main.run(args) == 2
+    assert "NODE_NAME" in caplog.text

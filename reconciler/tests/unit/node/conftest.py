@@ -1,0 +1,119 @@
+"""Made cgroup trees (v1, v2, both drivers) and, as root on a v1 host, real ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CONTROLLERS = ("cpu", "cpuacct", "memory", "cpuset")
+
+
+class Tree:
+    """A directory tree that looks like a cgroup mount."""
+
+    def __init__(self, root: Path, version: int, driver: str, parent: str = "") -> None:
+        self.root, self.version, self.driver = root, version, driver
+        prefix = f"{parent}-" if parent else ""
+        top = "kubepods" if driver == "cgroupfs" else f"{prefix}kubepods.slice"
+        self.top = top if not parent else f"{parent if driver == 'cgroupfs' else parent + '.slice'}/{top}"
+        self.prefix = f"{prefix}kubepods"
+        if version == 2:
+            root.mkdir(parents=True, exist_ok=True)
+            (root / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
+        for qos in ("", "burstable", "besteffort"):
+            self.make(self.qos(qos))
+        self.make("")
+
+    def qos(self, name: str) -> str:
+        if not name:
+            return self.top
+        return f"{self.top}/{name}" if self.driver == "cgroupfs" else f"{self.top}/{self.prefix}-{name}.slice"
+
+    def pod(self, uid: str, qos: str = "besteffort") -> str:
+        if self.driver == "cgroupfs":
+            group = f"{self.qos(qos)}/pod{uid}"
+        else:
+            middle = f"-{qos}" if qos else ""
+            group = f"{self.qos(qos)}/{self.prefix}{middle}-pod{uid.replace('-', '_')}.slice"
+        self.make(group)
+        return group
+
+    def make(self, group: str) -> None:
+        if self.version == 2:
+            self.write("cpu", group, {"cpu.stat": "usage_usec 0\nnr_throttled 0\n", "cpu.max": "max 100000\n"})
+            self.write(
+                "memory", group, {"memory.stat": "anon 1\ninactive_file 0\nactive_file 2\n", "memory.max": "max\n"}
+            )
+            if group:  # the real root has no memory.current
+                self.write("memory", group, {"memory.current": "0\n"})
+            self.write("cpu", group, {"cpu.idle": "0\n", "cpu.weight": "1\n"})
+            return
+        stat = "nr_periods 0\nnr_throttled 0\nthrottled_time 0\n"
+        quota = {"cpu.stat": stat, "cpu.cfs_quota_us": "-1\n", "cpu.cfs_period_us": "100000\n", "cpu.idle": "0\n"}
+        self.write("cpu", group, {**quota, "cpu.shares": "2\n"})
+        self.write("cpuacct", group, {"cpuacct.usage": "0\n"})
+        unlimited = {"memory.limit_in_bytes": "9223372036854771712\n", "memory.usage_in_bytes": "0\n"}
+        self.write("memory", group, {**unlimited, "memory.stat": "inactive_file 7\ntotal_inactive_file 0\n"})
+
+    def dir(self, controller: str, group: str) -> Path:
+        return self.root / group if self.version == 2 else self.root / controller / group
+
+    def write(self, controller: str, group: str, files: dict[str, str]) -> None:
+        directory = self.dir(controller, group)
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (directory / name).write_text(text)
+
+    def cpu(self, group: str, ns: int) -> None:
+        if self.version == 2:
+            self.write("cpu", group, {"cpu.stat": f"usage_usec {ns // 1000}\nnr_throttled 0\n"})
+        else:
+            self.write("cpuacct", group, {"cpuacct.usage": f"{ns}\n"})
+
+    def memory(self, group: str, used: int, inactive: int) -> None:
+        v2 = self.version == 2
+        self.write("memory", group, {"memory.current" if v2 else "memory.usage_in_bytes": f"{used}\n"})
+        key = "inactive_file" if v2 else "total_inactive_file"
+        self.write("memory", group, {"memory.stat": f"anon 1\n{key} {inactive}\nunevictable 0\n"})
+
+
+@pytest.fixture(
+    params=[(1, "cgroupfs"), (1, "systemd"), (2, "cgroupfs"), (2, "systemd")], ids=lambda p: f"v{p[0]}-{p[1]}"
+)
+def tree(request: pytest.FixtureRequest, tmp_path: Path) -> Tree:
+    return Tree(tmp_path / "cgroup", *request.param)
+
+
+@pytest.fixture
+def v1(tmp_path: Path) -> Tree:
+    return Tree(tmp_path / "cgroup", 1, "cgroupfs")
+
+
+@pytest.fixture
+def real_root(tmp_path: Path) -> Iterator[Path]:
+    """A cgroup root of our own: links to one group in each real v1 hierarchy, removed afterwards."""
+    if os.geteuid() != 0:
+        pytest.skip("making cgroups needs root")
+    if not Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").exists() and not Path("/sys/fs/cgroup/cpu").is_dir():
+        pytest.skip("no cgroup v1 cpu controller on this machine")
+    view = tmp_path / "sys-fs-cgroup"
+    view.mkdir()
+    name = f"colocation-test-{os.getpid()}"
+    made = []
+    try:
+        for controller in CONTROLLERS:
+            group = Path("/sys/fs/cgroup", controller, name)
+            try:
+                group.mkdir()
+            except OSError as error:
+                pytest.skip(f"{group} cannot be made: {error.strerror}")
+            made.append(group)
+            (view / controller).symlink_to(group)
+        yield view
+    finally:
+        for group in made:
+            for directory, _, _ in os.walk(group, topdown=False):
+                Path(directory).rmdir()

@@ -1,0 +1,222 @@
+"""Applying values: only what differs is written, everything is noted first, what is not wanted is put back."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from colocation.node import apply as apply_module
+from colocation.node.apply import Applier
+from colocation.node.cgroups import detect
+from colocation.node.journal import Journal, restore
+from colocation.node.knobs import quota_us
+from colocation.protect.wanted import Knobs
+
+UID, OTHER = "1111-22", "3333-44"
+ALL = ("cpu.idle", "cpu.quota", "memory.limit", "sched.idle")
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def node(tree, tmp_path, clock):
+    tree.pod(UID)
+    tree.pod(OTHER)
+    return make(tree, tmp_path, clock)
+
+
+def make(tree, tmp_path, clock, features=ALL, **options):
+    journal = Journal(str(tmp_path / "state" / "journal"), str(tree.root))
+    return Applier(detect(str(tree.root)), journal, features, clock=clock, **options)
+
+
+def groups(tree):
+    return detect(str(tree.root)).list_pods()
+
+
+def read(tree, uid):
+    group = groups(tree)[uid]
+    names = ("cpu.max", "memory.max") if tree.version == 2 else ("cpu.cfs_quota_us", "memory.limit_in_bytes")
+    texts = [(tree.dir(c, group) / n).read_text().strip() for c, n in zip(("cpu", "memory"), names, strict=True)]
+    return (*texts, (tree.dir("cpu", group) / "cpu.idle").read_text().strip())
+
+
+def untouched(tree):
+    return ("max 100000", "max", "0") if tree.version == 2 else ("-1", "9223372036854771712", "0")
+
+
+KNOBS = Knobs(cpu=500, idle=True, memory=1_000_000)
+
+
+def changed(tree):
+    quota = "50000 100000" if tree.version == 2 else "50000"
+    return quota, "999424", "1"
+
+
+def test_values_are_written_and_a_sibling_is_left_alone(tree, node):
+    node.apply({UID: KNOBS}, groups(tree))
+    assert read(tree, UID) == changed(tree)
+    assert read(tree, OTHER) == untouched(tree)
+    assert node.refused == {}
+
+
+def test_what_holds_is_not_written_again(tree, node):
+    node.apply({UID: KNOBS}, groups(tree))
+    before = node.writes
+    node.apply({UID: KNOBS}, groups(tree))
+    assert node.writes == before == 3
+
+
+def test_what_somebody_else_put_back_is_corrected_a_round_later(tree, node):
+    """systemctl daemon-reload does this."""
+    node.apply({UID: KNOBS}, groups(tree))
+    name = "cpu.max" if tree.version == 2 else "cpu.cfs_quota_us"
+    (tree.dir("cpu", groups(tree)[UID]) / name).write_text(untouched(tree)[0] + "\n")
+    node.apply({UID: KNOBS}, groups(tree))
+    assert read(tree, UID) == changed(tree)
+
+
+def test_one_knob_no_longer_wanted_is_put_back_alone(tree, node):
+    node.apply({UID: KNOBS}, groups(tree))
+    node.apply({UID: Knobs(memory=1_000_000)}, groups(tree))
+    assert read(tree, UID) == (untouched(tree)[0], changed(tree)[1], "0")
+
+
+def test_everything_is_put_back_when_nothing_is_wanted(tree, node, tmp_path):
+    node.apply({UID: KNOBS, OTHER: KNOBS}, groups(tree))
+    node.apply({}, groups(tree))
+    assert read(tree, UID) == read(tree, OTHER) == untouched(tree)
+    assert (tmp_path / "state" / "journal").read_text() == ""
+
+
+def test_a_restarted_agent_still_knows_the_first_value(tree, node, tmp_path, clock):
+    node.apply({UID: KNOBS}, groups(tree))
+    again = make(tree, tmp_path, clock)
+    again.apply({UID: Knobs(cpu=200, idle=True, memory=1 << 20)}, groups(tree))
+    again.apply({}, groups(tree))
+    assert read(tree, UID) == untouched(tree)
+
+
+def test_restore_without_an_agent(tree, node, tmp_path):
+    node.apply({UID: KNOBS}, groups(tree))
+    assert len(restore(str(tmp_path / "state" / "journal"), str(tree.root))["restored"]) == 3
+    assert read(tree, UID) == untouched(tree)
+
+
+def test_a_pod_that_vanished_is_forgotten(tree, node, tmp_path):
+    node.apply({UID: KNOBS}, groups(tree))
+    stale = groups(tree)
+    for controller in ("cpu", "cpuacct", "memory"):
+        directory = tree.dir(controller, stale[UID])
+        if directory.exists():
+            directory.rename(tmp_path / f"gone-{controller}")
+    node.apply({UID: KNOBS}, stale)
+    node.apply({}, groups(tree))
+    assert (tmp_path / "state" / "journal").read_text() == ""
+    assert node.refused == {}
+
+
+def test_a_refusal_is_told_once_and_tried_again_ever_later(tree, node, clock, monkeypatch, caplog):
+    tried = []
+
+    def refuse(path, value):
+        tried.append(path)
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(apply_module, "_write_value", refuse)
+    for _ in range(120):
+        node.apply({UID: Knobs(memory=1 << 20)}, groups(tree))
+        clock.now += 1
+    assert 5 <= len(tried) <= 9
+    assert len(caplog.records) == 1
+    (refusal,) = node.refused.values()
+    assert "busy" in refusal.reason
+    monkeypatch.undo()
+    clock.now += 60
+    node.apply({UID: Knobs(memory=1 << 20)}, groups(tree))
+    assert node.refused == {}
+    assert read(tree, UID)[1] == str(1 << 20)
+
+
+def test_what_cannot_be_noted_is_not_changed(tree, node, clock, monkeypatch):
+    node.apply({UID: KNOBS}, groups(tree))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(apply_module.Journal, "note", full)
+    node.apply({UID: Knobs(cpu=100, idle=True, memory=1_000_000), OTHER: KNOBS}, groups(tree))
+    assert read(tree, OTHER) == untouched(tree)
+    assert read(tree, UID)[0].startswith("10000"), "what is in the journal already may be moved"
+    assert any("No space" in refusal.reason for refusal in node.refused.values())
+    monkeypatch.undo()
+    clock.now += 2
+    node.apply({UID: KNOBS, OTHER: KNOBS}, groups(tree))
+    assert read(tree, OTHER) == changed(tree)
+    assert node.refused == {}
+
+
+def test_a_dry_run_changes_nothing(tree, tmp_path, clock):
+    tree.pod(UID)
+    make(tree, tmp_path, clock, dry_run=True).apply({UID: KNOBS}, groups(tree))
+    assert read(tree, UID) == untouched(tree)
+    assert not (tmp_path / "state").exists()
+
+
+def test_garbage_in_a_knob_file_is_replaced_and_put_back(tree, node):
+    name = "memory.max" if tree.version == 2 else "memory.limit_in_bytes"
+    path = tree.dir("memory", groups(tree)[UID]) / name
+    path.write_text("garbage\n")
+    node.apply({UID: KNOBS}, groups(tree))
+    assert read(tree, UID) == changed(tree)
+    path.write_bytes(b"\xff\xfe")
+    node.apply({UID: KNOBS}, groups(tree))  # not text: left alone, nothing raised
+
+
+def test_never_a_qos_group(tree, node):
+    """cpu.idle on a QoS group stops kubelet from starting again."""
+    node.apply({UID: KNOBS, OTHER: KNOBS}, groups(tree))
+    for qos in ("", "burstable", "besteffort"):
+        assert (tree.dir("cpu", tree.qos(qos)) / "cpu.idle").read_text().strip() == "0"
+
+
+@pytest.mark.parametrize(
+    ("millicores", "period", "us"), [(500, 100_000, 50_000), (1, 100_000, 1_000), (2500, 10_000, 25_000)]
+)
+def test_quota_us(millicores, period, us):
+    assert quota_us(millicores, period) == us
+
+
+def test_kubelets_own_period_is_kept(v1, tmp_path, clock):
+    group = v1.pod(UID)
+    v1.write("cpu", group, {"cpu.cfs_period_us": "10000\n"})
+    make(v1, tmp_path, clock).apply({UID: Knobs(cpu=500)}, groups(v1))
+    assert Path(v1.dir("cpu", group), "cpu.cfs_quota_us").read_text() == "5000"
+
+
+def test_the_weight_that_idle_overwrites_is_put_back_after_it(tree, node, tmp_path):
+    """The kernel gives a group the default weight when idle is switched off; kubelet had set the least."""
+    name = "cpu.weight" if tree.version == 2 else "cpu.shares"
+    weight = tree.dir("cpu", groups(tree)[UID]) / name
+    before = weight.read_text().strip()
+    node.apply({UID: KNOBS}, groups(tree))
+    weight.write_text("1024\n")
+    node.apply({UID: KNOBS}, groups(tree))
+    paths = [
+        entry.path.rpartition("/")[2] for entry in Journal(str(tmp_path / "state/journal"), str(tree.root)).entries
+    ]
+    assert paths.index(name) < paths.index("cpu.idle"), "restored in reverse order"
+    node.apply({}, groups(tree))
+    assert weight.read_text().strip() == before

@@ -1,0 +1,223 @@
+"""Path forms, counters and their accidents, on made trees of v1 and v2 with both kubelet drivers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from colocation.node import sampler as sampler_module
+from colocation.node.cgroups import detect, field, number, pod_uid
+from colocation.node.sampler import Sampler, count_cpus, some_avg10
+from colocation.protect.sample import PodSample
+
+UID = "12345678-9abc-def0-1234-56789abcdef0"
+HASH = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("name", "uid"),
+    [
+        (f"pod{UID}", UID),
+        (f"pod{HASH}", HASH),
+        (f"kubepods-besteffort-pod{UID.replace('-', '_')}.slice", UID),
+        (f"kubepods-burstable-pod{HASH}.slice", HASH),
+        (f"kubepods-pod{UID.replace('-', '_')}.slice", UID),
+        (f"kubelet-kubepods-besteffort-pod{UID.replace('-', '_')}.slice", UID),
+        ("besteffort", None),
+        ("kubepods-besteffort.slice", None),
+        ("kubelet-kubepods-burstable.slice", None),
+        ("kubepods", None),
+        ("pod", None),
+        ("cgroup.procs", None),
+        ("crio-0123.scope", None),
+        ("colocation-probe-12", None),
+    ],
+)
+def test_a_pods_uid_is_read_from_its_groups_name(name, uid):
+    assert pod_uid(name) == uid
+
+
+def test_pods_are_found_in_all_three_qos_groups(tree):
+    expected = {
+        f"{i}{UID[1:]}": tree.pod(f"{i}{UID[1:]}", qos) for i, qos in enumerate(("", "burstable", "besteffort"))
+    }
+    expected[HASH] = tree.pod(HASH, "burstable")
+    layout = detect(str(tree.root))
+    assert (layout.version, layout.driver, layout.pods_root) == (tree.version, tree.driver, tree.top)
+    assert layout.list_pods() == expected
+
+
+@pytest.mark.parametrize(("version", "driver"), [(1, "cgroupfs"), (1, "systemd"), (2, "cgroupfs"), (2, "systemd")])
+def test_a_tree_below_a_group_of_kubelets_own_is_found(tmp_path, version, driver, request):
+    tree = type(request.getfixturevalue("v1"))(tmp_path / "nested", version, driver, parent="kubelet")
+    group = tree.pod(UID)
+    assert detect(str(tree.root)).list_pods() == {UID: group}
+
+
+def test_controllers_mounted_together_are_found(tmp_path):
+    (tmp_path / "cpu,cpuacct" / "kubepods" / f"pod{UID}").mkdir(parents=True)
+    (tmp_path / "cpu").symlink_to("cpu,cpuacct")
+    layout = detect(str(tmp_path))
+    assert layout.version == 1
+    assert layout.list_pods() == {UID: f"kubepods/pod{UID}"}
+
+
+def test_no_kubelet_yet(tmp_path):
+    (tmp_path / "cgroup.controllers").write_text("cpu memory\n")
+    layout = detect(str(tmp_path))
+    assert layout.list_pods() is None
+    assert layout.driver == ""
+
+
+class Clock:
+    now = 1_000_000_000
+
+    def __call__(self):
+        return self.now
+
+
+def rounds(sampler, clock, count=1):
+    for _ in range(count):
+        clock.now += 1_000_000_000
+        sample = sampler.sample()
+    return sample
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def sampler(tree, tmp_path, clock):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "meminfo").write_text("MemTotal: 1000 kB\nMemFree: 1 kB\nMemAvailable: 400 kB\n")
+    return Sampler(str(tree.root), str(tmp_path / "proc"), clock)
+
+
+def test_rates_of_node_tree_and_pod(tree, sampler, clock):
+    group = tree.pod(UID)
+    rounds(sampler, clock)
+    tree.cpu(group, 250_000_000)
+    tree.cpu(tree.top, 300_000_000)
+    tree.cpu("", 700_000_000)
+    sample = rounds(sampler, clock)
+    assert (sample.cpu, sample.pods_cpu, sample.pods) == (700, 300, (PodSample(uid=UID, cpu=250, memory=0),))
+
+
+def test_memory_is_the_working_set(tree, sampler, clock, monkeypatch):
+    monkeypatch.setattr(sampler_module, "MEMORY_EVERY", 10**9)
+    group = tree.pod(UID)
+    tree.memory(group, 5000, 1000)
+    tree.memory(tree.top, 6000, 1000)
+    tree.memory("", 9000, 500)
+    sample = rounds(sampler, clock, 2)
+    assert (sample.pods[0].memory, sample.pods_memory, sample.memory) == (4000, 5000, 8500)
+    assert rounds(sampler, clock).memory is None
+
+
+def test_the_real_root_of_v2_falls_back_to_meminfo(tree, sampler, clock):
+    sample = rounds(sampler, clock, 2)
+    assert sample.memory == (600 * 1024 if tree.version == 2 else 0)
+
+
+@pytest.mark.parametrize("garbage", ["", "abc\n", "-5\n", "1 2 3\n", "usage_usec\n", "\x00\x01", "9" * 9 + "x"])
+def test_garbage_is_no_value_rather_than_zero(tree, sampler, clock, garbage):
+    group = tree.pod(UID)
+    rounds(sampler, clock)
+    name = "cpu.stat" if tree.version == 2 else "cpuacct.usage"
+    (tree.dir("cpuacct", "") / name).write_text(garbage)
+    (tree.dir("cpuacct", group) / name).write_text(garbage)
+    (tree.dir("memory", "") / "memory.stat").write_text(garbage)
+    sample = rounds(sampler, clock)
+    assert sample.cpu is None
+    assert sample.pods[0].cpu is None
+    if tree.version == 1:
+        assert sample.memory is None
+
+
+def test_a_counter_that_goes_back_gives_no_sample_and_then_counts_on(tree, sampler, clock):
+    group = tree.pod(UID)
+    tree.cpu(group, 5_000_000_000)
+    rounds(sampler, clock)
+    tree.cpu(group, 1_000_000)
+    assert rounds(sampler, clock).pods[0].cpu is None
+    tree.cpu(group, 101_000_000)
+    assert rounds(sampler, clock).pods[0].cpu == 100
+
+
+def test_a_pod_that_vanishes_is_dropped_and_comes_back_anew(tree, sampler, clock):
+    group = tree.pod(UID)
+    tree.cpu(group, 5_000_000_000)
+    rounds(sampler, clock, 2)
+    directories = {tree.dir(name, group) for name in ("cpu", "cpuacct", "memory")}
+    for directory in directories:
+        directory.rename(directory.with_name("away"))
+    assert rounds(sampler, clock).pods == ()
+    assert sampler.groups == {}
+    for directory in directories:
+        directory.with_name("away").rename(directory)
+    assert rounds(sampler, clock).pods[0].cpu is None
+
+
+def test_kubelet_may_come_after_us(tmp_path, clock):
+    (tmp_path / "cgroup.controllers").write_text("cpu memory\n")
+    late = Sampler(str(tmp_path), str(tmp_path), clock)
+    rounds(late, clock, 3)
+    (tmp_path / "kubepods" / f"pod{UID}").mkdir(parents=True)
+    (tmp_path / "kubepods" / f"pod{UID}" / "cpu.stat").write_text("usage_usec 5\n")
+    assert [row.uid for row in rounds(late, clock, 10).pods] == [UID]
+
+
+def test_pressure_comes_from_the_root_group_or_else_from_proc(tmp_path, tree, sampler):
+    assert sampler.pressure().cpu is None
+    (tmp_path / "proc" / "pressure").mkdir()
+    (tmp_path / "proc" / "pressure" / "cpu").write_text("some avg10=1.50 avg60=0.00 avg300=0.00 total=1\n")
+    assert Sampler(str(tree.root), str(tmp_path / "proc")).pressure().cpu == 1.5
+    directory = tree.root if tree.version == 2 else tree.root / "unified"
+    directory.mkdir(exist_ok=True)
+    (directory / "cpu.pressure").write_text("some avg10=2.25 avg60=0.00 avg300=0.00 total=1\n")
+    assert Sampler(str(tree.root), str(tmp_path / "proc")).pressure().cpu == 2.25
+
+
+def test_capacity_is_what_the_cpuset_and_the_memory_limit_leave(tmp_path, v1):
+    (tmp_path / "meminfo").write_text("MemTotal: 4 kB\n")
+    v1.write("cpuset", "", {"cpuset.effective_cpus": "0-2,7\n"})
+    v1.write("memory", "", {"memory.limit_in_bytes": "2048\n"})
+    capacity = Sampler(str(v1.root), str(tmp_path)).capacity()
+    assert (capacity.cpu, capacity.memory) == (4000, 2048)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [(b"0-3,8\n", 5), (b"0\n", 1), (b"\n", 0), (b"x", 0), (b"1-x", 0), (None, 0)]
+)
+def test_count_cpus(text, count):
+    assert count_cpus(text) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"some avg10=0.25 avg60=1\n", 0.25),
+        (b"full avg10=1 ", None),
+        (b"", None),
+        (None, None),
+        (b"some avg10=x ", None),
+    ],
+)
+def test_some_avg10(text, value):
+    assert some_avg10(text) == value
+
+
+def test_number_and_field():
+    assert (number(b"12\n"), number(b"-1"), number(b""), number(None)) == (12, None, None, None)
+    assert field(b"inactive_file 7\ntotal_inactive_file 9\n", b"total_inactive_file ") == 9
+    assert field(b"inactive_file 7\n", b"inactive_file ") == 7
+    assert field(b"xinactive_file 7\n", b"inactive_file ") is None
+
+
+def test_a_root_that_is_no_cgroup_mount(tmp_path):
+    layout = detect(str(tmp_path / "nowhere"))
+    assert (layout.version, layout.pods_root) == (0, "")
+    assert Path(layout.root).name == "nowhere"
