@@ -20,7 +20,7 @@ from pathlib import Path
 from .config import cache_dir
 from .errors import LabError
 from .process import run
-from .progress import step
+from .progress import say, step
 from .toolchain import find_go, go_env, needed_version
 
 MODULES = Path(__file__).resolve().parent / "go"
@@ -144,9 +144,13 @@ def _build(tool: Tool) -> None:
 
 
 @contextmanager
-def cache_lock() -> Iterator[None]:
-    """One builder at a time: a second lab waits and then finds the work done."""
+def cache_lock(name: str = "lock") -> Iterator[None]:
+    """One builder at a time: a second one waits and then finds the work done."""
     cache_dir().mkdir(parents=True, exist_ok=True)
-    with (cache_dir() / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with (cache_dir() / name).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another run of the lab that is under way")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,11 @@ def build() -> None:
 
 def up(lab: Lab) -> None:
     """Start a lab; one that is up already is left as it is, a broken one is replaced."""
+    with _alone(lab):
+        _up(lab)
+
+
+def _up(lab: Lab) -> None:
     if lab.state.exists():
         if healthy(lab):
             if running(lab).node_count != lab.node_count:
@@ -42,7 +48,7 @@ def up(lab: Lab) -> None:
             say("the lab is up already")
             return
         say("what an earlier run left is taken away first")
-        down(lab)
+        _take_down(lab)
     preflight.check(lab)
     build()
     try:
@@ -50,7 +56,7 @@ def up(lab: Lab) -> None:
     except BaseException as error:
         say("interrupted: taking down what was started" if isinstance(error, KeyboardInterrupt) else "failed")
         if isinstance(error, KeyboardInterrupt) or not os.environ.get("LAB_KEEP_FAILED"):
-            down(lab)
+            _take_down(lab)
         raise
 
 
@@ -141,9 +147,19 @@ def start_part(lab: Lab, name: str) -> None:
 
 def down(lab: Lab, *, force: bool = False) -> None:
     """Take everything away; also half a lab, also twice. Ctrl-C waits until it is done."""
-    if not lab.state.exists() and not force:
-        say("no lab is up")
-        return
+    with _alone(lab):
+        if lab.state.exists() or force:
+            _take_down(lab)
+        else:
+            say("no lab is up")
+
+
+def _alone(lab: Lab) -> AbstractContextManager[None]:
+    """One `up` or `down` of a lab at a time: a second `up` would take the first for a broken one."""
+    return binaries.cache_lock(f"{lab.hub}.lock")
+
+
+def _take_down(lab: Lab) -> None:
     kept = {sign: signal.signal(sign, signal.SIG_IGN) for sign in (signal.SIGINT, signal.SIGTERM)}
     try:
         with step("taking the lab down", "about 5 s"):
