@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint fmt generate chart-test component sanity e2e bench image chart build lab-up lab-down clean setup
+.PHONY: help demo test unit lint fmt generate chart-test component sanity e2e bench image chart build lock lab-up lab-down clean setup
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -62,6 +62,9 @@ image: setup  ## the manager and agent image, as build/out/colocation-image.tar
 
 chart: setup binaries  ## the packaged chart, in build/out/
 	@$(BIN)/python -m build.chart
+
+lock: setup  ## move what goes into the image to the newest that its ranges allow (build/lock/)
+	@$(BIN)/python -m build.lock
 
 build: image chart  ## image, chart and the collection's artifact, in build/out/
 	@$(BIN)/python -m build.collection

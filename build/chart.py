@@ -1,0 +1,36 @@
+"""`make chart`: the packaged chart in build/out/, and a copy where the role that installs it looks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from build.paths import CHART, CLONE, OUT, run, say, version
+
+ROLE_FILES = CLONE / "roles/colocation_manager/files"
+
+
+def helm() -> str:
+    """Helm: the one that was named, the one on PATH, or the lab's own build of it."""
+    if found := os.environ.get("HELM") or shutil.which("helm"):
+        return found
+    from tests.lab import binaries  # noqa: PLC0415 - only a machine without helm builds one
+
+    binaries.ensure("helm")
+    return str(binaries.path("helm"))
+
+
+def main() -> None:
+    """Package the chart with the distribution's version."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    archive = OUT / f"colocation-package-{version()}.tgz"
+    run(helm(), "package", CHART, "--version", version(), "--app-version", version(), "--destination", OUT)
+    ROLE_FILES.mkdir(parents=True, exist_ok=True)
+    for old in ROLE_FILES.glob("colocation-package-*.tgz"):
+        old.unlink()
+    shutil.copy(archive, ROLE_FILES)
+    say(f"{archive.relative_to(CLONE)}, {archive.stat().st_size / 1024:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""`make build`: the collection's artifact from what git tracks, with the packaged chart inside."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from build.paths import CLONE, OUT, run, say
+
+
+def main() -> None:
+    """Build build/out/openfuyao-colocation-VERSION.tar.gz."""
+    with tempfile.TemporaryDirectory(prefix="colocation-collection-") as scratch:
+        tree = Path(scratch) / "tree"
+        for name in run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=CLONE).split("\0"):
+            if name and (CLONE / name).is_file():
+                (tree / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(CLONE / name, tree / name)
+        files = tree / "roles/colocation_manager/files"
+        files.mkdir(parents=True, exist_ok=True)
+        for chart in (CLONE / "roles/colocation_manager/files").glob("colocation-package-*.tgz"):
+            shutil.copy2(chart, files)
+        galaxy = Path(sys.executable).parent / "ansible-galaxy"
+        # ansible-galaxy looks for its configuration in HOME; none is wanted here.
+        env = {**os.environ, "ANSIBLE_CONFIG": os.devnull}
+        run(galaxy, "collection", "build", "--force", "--output-path", OUT, tree, env=env)
+    for artifact in sorted(OUT.glob("openfuyao-colocation-*.tar.gz")):
+        say(f"{artifact.relative_to(CLONE)}, {artifact.stat().st_size / 1024:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
