@@ -1,4 +1,4 @@
-"""The base of the image where no registry is in reach: Debian's Python 3.11, by mmdebstrap, without the rest of Debian."""
+"""The image's base where no registry is in reach: Debian's Python 3.11, without the rest of Debian."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _DROPPED = (
     "usr/lib/python3.11/test", "usr/lib/python3.11/pydoc_data", "usr/lib/python3.11/unittest",
     "usr/lib/python3.11/distutils", "usr/lib/python3.11/turtle.py", "usr/lib/python3.11/venv",
 )  # fmt: skip
-_PASSWD = "root:x:0:0:root:/root:/usr/sbin/nologin\nnonroot:x:65532:65532:nonroot:/:/usr/sbin/nologin\n"
-_GROUP = "root:x:0:\nnonroot:x:65532:\n"
+_USERS = "root:x:0:0:root:/root:/usr/sbin/nologin\nnonroot:x:65532:65532:nonroot:/:/usr/sbin/nologin\n"
+_GROUPS = "root:x:0:\nnonroot:x:65532:\n"
 NEEDED = ("buildah", "mmdebstrap")
 
 
@@ -38,7 +38,7 @@ def ensure_tools() -> None:
 
 def ensure_base(architecture: str) -> Path:
     """The base's root file system, from the cache or made now."""
-    recipe = repr((SUITE, PACKAGES, _DROPPED, _PASSWD, _GROUP))
+    recipe = repr((SUITE, PACKAGES, _DROPPED, _USERS, _GROUPS))
     folder = cache() / f"image-base-{architecture}-{hashlib.sha256(recipe.encode()).hexdigest()[:8]}"
     if folder.is_dir():
         return folder
@@ -64,8 +64,8 @@ def ensure_base(architecture: str) -> Path:
     # Extracted, not installed: what maintainer scripts would have done, as far as it is needed.
     (temporary / "usr/bin/python3").unlink(missing_ok=True)
     (temporary / "usr/bin/python3").symlink_to("python3.11")
-    (temporary / "etc/passwd").write_text(_PASSWD)
-    (temporary / "etc/group").write_text(_GROUP)
+    (temporary / "etc/passwd").write_text(_USERS)
+    (temporary / "etc/group").write_text(_GROUPS)
     (temporary / "tmp").chmod(0o1777)
     temporary.rename(folder)
     return folder

@@ -63,7 +63,7 @@ def ensure_wheels(architecture: str) -> Path:
     temporary = folder.with_suffix(".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     say(f"fetching the locked wheels for {architecture}")
-    arguments = ["install", "--quiet", "--no-deps", "--no-compile", "--require-hashes", "--target", temporary]
+    arguments = ["install", "--quiet", "--no-deps", "--no-compile", "--require-hashes", "--target", str(temporary)]
     try:
         run(sys.executable, "-m", "pip", *arguments, *platform_arguments(architecture), "-r", LOCK)
     except SystemExit as error:
@@ -107,10 +107,10 @@ def build(scratch: Path, base: Path, context: Path) -> None:
 
 
 def commit_field(form: str, default: str) -> str:
-    """Something about HEAD; a default outside a git checkout."""
+    """Something about the commit that last changed what goes in; a default outside a git checkout."""
     if form == "%ct" and (given := os.environ.get("SOURCE_DATE_EPOCH")):
         return given
-    command = ["git", "log", "-1", f"--format={form}"]
+    command = ["git", "log", "-1", f"--format={form}", "--", "reconciler/src", "build"]
     return subprocess.run(command, cwd=CLONE, capture_output=True, text=True, check=False).stdout.strip() or default
 
 

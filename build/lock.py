@@ -47,8 +47,9 @@ def main() -> None:
             name = f"{item['metadata']['name'].lower()}=={item['metadata']['version']}"
             pins.setdefault(name, set()).add(item["download_info"]["archive_info"]["hashes"]["sha256"])
     lines = ["# Written by `make lock`: the wheels in the image, for amd64 and arm64. Do not edit."]
-    for name in sorted(pins):
-        lines.append(name + "".join(f" \\\n    --hash=sha256:{digest}" for digest in sorted(pins[name])))
+    lines += [
+        name + "".join(f" \\\n    --hash=sha256:{digest}" for digest in sorted(pins[name])) for name in sorted(pins)
+    ]
     LOCK.write_text("\n".join(lines) + "\n")
     say(f"{LOCK.relative_to(CLONE)}: {', '.join(sorted(pins))}")
 
