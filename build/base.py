@@ -10,7 +10,10 @@ from pathlib import Path
 from build.paths import cache, run, say
 
 SUITE = "bookworm"
-PACKAGES = "python3.11-minimal,libpython3.11-stdlib,libc6,libssl3,zlib1g,libexpat1,libbz2-1.0,liblzma5,libffi8,libuuid1,libcrypt1"
+PACKAGES = (
+    "python3.11-minimal,libpython3.11-stdlib,libc6,libssl3,zlib1g,libexpat1,libbz2-1.0,liblzma5,"
+    "libffi8,libuuid1,libcrypt1"
+)
 _DROPPED = (
     # Nothing in a container that runs one Python program reads these; half of the size.
     "etc/resolv.conf", "etc/hostname", "etc/cron.daily", "etc/logrotate.d", "etc/apt", "etc/dpkg",

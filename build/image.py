@@ -40,10 +40,8 @@ def main() -> None:
         context = make_context(Path(scratch), wheels)
         build(Path(scratch), base, context)
     stamp.write_text(key)
-    size = ARCHIVE.stat().st_size / 1e6
-    say(
-        f"{ARCHIVE.relative_to(CLONE)}: {size:.1f} MB uncompressed, as {' and '.join(f'{n}:{version()}' for n in NAMES)}"
-    )
+    size, names = ARCHIVE.stat().st_size / 1e6, " and ".join(f"{name}:{version()}" for name in NAMES)
+    say(f"{ARCHIVE.relative_to(CLONE)}: {size:.1f} MB uncompressed, as {names}")
 
 
 def inputs() -> str:
