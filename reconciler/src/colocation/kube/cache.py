@@ -20,8 +20,12 @@ from colocation.kube.watch import READ_SECONDS, Watch
 log = logging.getLogger(__name__)
 W = TypeVar("W")
 F = TypeVar("F")
+RELIST_SECONDS: Final = 10.0
+"""A second list within so long is made after a pause."""
 WATCH_SECONDS: Final = (240, 360)
 """The server ends each watch after so long (spread out), which moves clients to API servers that came back."""
+
+
 
 
 class Upsert(Struct, Generic[F], frozen=True, gc=False):
@@ -103,6 +107,7 @@ class Reflector(Generic[W, F]):
         self._backoff = backoff or Backoff()
         self._keys: set[str] = set()
         self._version: str | None = None
+        self._listed = float("-inf")
         self._watch = Watch(rest, resource)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -141,9 +146,8 @@ class Reflector(Generic[W, F]):
             if error.code == 410:
                 log.info("version too old, listing again", extra={"resource": self._resource.plural})
                 self._version = None
-                first = self._backoff.failures == 0
-                wait = self._backoff.next()
-                return 0.0 if first else wait
+                # At once, unless a list has only just been made: then history runs away faster than we read it.
+                return 0.0 if began - self._listed > RELIST_SECONDS else self._backoff.next()
             wait = self._backoff.next(error.retry_after or 0.0)
             log.warning(
                 "list or watch failed",
@@ -177,6 +181,7 @@ class Reflector(Generic[W, F]):
         self._keys = seen
         self._version = version
         self.lists += 1
+        self._listed = time.monotonic()
         self._emit(Synced(self._resource))
 
     def _follow(self, version: str) -> None:

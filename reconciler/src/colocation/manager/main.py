@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from colocation.kube.backoff import Backoff
 from colocation.kube.bucket import Bucket
 from colocation.kube.cache import Reflector
 from colocation.kube.lease import Elector, boottime
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 LEASE_NAME: Final = "colocation-manager"
 BOUND_UNFINISHED: Final = "spec.nodeName!=,status.phase!=Failed,status.phase!=Succeeded"
 DRAIN_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 5.0
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -117,9 +119,21 @@ def _always() -> bool:
 
 
 def _reflectors(rest: Rest, inbox: queue.SimpleQueue[Any]) -> list[Reflector[Any, Any]]:
-    return [
-        Reflector(rest, NODES, Node, node_facts, inbox.put),
-        Reflector(rest, PODS, Pod, pod_facts, inbox.put, query={"fieldSelector": BOUND_UNFINISHED}),
-        Reflector(rest, POLICIES, ColocationPolicy, candidate, inbox.put),
-        Reflector(rest, NODE_COLOCATIONS, NodeColocation, colocation_facts, inbox.put),
+    # There are few managers, and all wait for them: they come back sooner than agents do.
+    made: list[Reflector[Any, Any]] = [
+        Reflector(rest, NODES, Node, node_facts, inbox.put, backoff=Backoff(most=RETRY_SECONDS)),
+        Reflector(
+            rest,
+            PODS,
+            Pod,
+            pod_facts,
+            inbox.put,
+            query={"fieldSelector": BOUND_UNFINISHED},
+            backoff=Backoff(most=RETRY_SECONDS),
+        ),
+        Reflector(rest, POLICIES, ColocationPolicy, candidate, inbox.put, backoff=Backoff(most=RETRY_SECONDS)),
+        Reflector(
+            rest, NODE_COLOCATIONS, NodeColocation, colocation_facts, inbox.put, backoff=Backoff(most=RETRY_SECONDS)
+        ),
     ]
+    return made

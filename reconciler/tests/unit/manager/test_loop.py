@@ -1,0 +1,457 @@
+"""The loop without threads: events in, jobs out, time by hand."""
+
+from __future__ import annotations
+
+import queue
+from typing import Any
+
+import msgspec
+import pytest
+
+from colocation.kube.bucket import Bucket
+from colocation.kube.cache import Bad, Delete, Synced, Upsert
+from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
+from colocation.kube.rest import ApiError
+from colocation.manager.loop import Loop
+from colocation.manager.metrics import Metrics
+from colocation.manager.patches import Job, Urgency
+from colocation.manager.publisher import Done, Outbox
+from colocation.manager.state import ColocationFacts, candidate, colocation_facts
+from colocation.model.facts import NodeFacts, PodFacts, Published, Qos
+from colocation.model.policy import Oversell, OversellCpu, OversellMemory, PolicySpec
+from colocation.model.report import BePod, NodeColocationSpec, NodeColocationStatus, Usage
+from colocation.model.wire import ColocationPolicy, Metadata, NodeColocation
+
+GI = 2**30
+
+
+class FakeWriter:
+    """NOT a writer: keeps the jobs, so that a test can look at them and answer as it likes."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    def submit(self, job: Job) -> None:
+        self.jobs.append(job)
+
+
+class Bench:
+    """A loop with everything around it under our hand."""
+
+    def __init__(self, *, rate: float = 0, parallel: int = 4) -> None:
+        self.now = 100.0
+        self.writer = FakeWriter()
+        self.leads = True
+        outbox = Outbox(self.writer, Bucket(rate, 1, self.now), parallel)
+        self.loop = Loop(outbox, Metrics(), lambda: self.now, lambda: self.leads, queue.SimpleQueue())
+        self.version = 10
+
+    def say(self, *events: object) -> None:
+        for event in events:
+            self.loop.handle(event, self.now)
+
+    def step(self, after: float = 0) -> float | None:
+        self.now += after
+        return self.loop.step(self.now)
+
+    def sync(self) -> None:
+        self.say(*(Synced(r) for r in (NODES, PODS, POLICIES, NODE_COLOCATIONS)))
+
+    def policy(self, **oversell: Any) -> None:
+        usage = {"cpu": OversellCpu(strategy="usage"), "memory": OversellMemory(strategy="usage"), "grow_after_seconds": 0}
+        spec = PolicySpec(oversell=Oversell(**{**usage, **oversell}))
+        self.say(Upsert(POLICIES, "p", candidate(ColocationPolicy(Metadata(name="p"), spec)), False))
+
+    def node(self, name: str = "n", *, label: bool = True, listed: bool = False, **more: Any) -> None:
+        self.version += 1
+        labels = {"node.openfuyao.com/colocation": "true"} if label else {}
+        facts = NodeFacts(name, f"uid-{name}", str(self.version), labels, 10000, 10000, 100 * GI, 100 * GI, **more)
+        self.say(Upsert(NODES, name, facts, listed))
+
+    def report(self, name: str = "n", cpu: int = 1000, at: str = "t", *, listed: bool = False, **more: Any) -> None:
+        self.version += 1
+        usage = Usage(cpu=cpu, memory=5 * GI)
+        status = NodeColocationStatus(observed_at=f"{at}{self.now}", node=usage, system=usage)
+        known = self.loop.state.nodes.get(name)
+        spec = more.pop("spec", known.colocation.spec if known and known.colocation else NodeColocationSpec())
+        facts = ColocationFacts("u", str(self.version), f"uid-{name}", spec, status)
+        self.say(Upsert(NODE_COLOCATIONS, name, facts, listed))
+
+    def pod(self, name: str, *, be: int = 0, node: str = "n", qos: Qos = Qos.BE, running: bool = True, uid: str = "") -> None:
+        uid = uid or f"uid-{name}"
+        pod = PodFacts(uid, uid, name, node, qos, running, 0, 0, be_cpu=be, be_memory=be and GI, booked=be > 0)
+        self.say(Upsert(PODS, name, pod, False))
+
+    def take(self, kind: str = "node") -> list[Job]:
+        """The jobs handed out since the last look, of one kind; the others answered away."""
+        self.step()
+        taken = [job for job in self.writer.jobs if job.key[0] == kind]
+        for job in self.writer.jobs:
+            if job.key[0] != kind:
+                self.answer(job)
+        self.writer.jobs = []
+        return taken
+
+    def answer(self, job: Job, error: ApiError | None = None) -> None:
+        """Answer as the API server would: with the object as it is now."""
+        if error is not None:
+            self.say(Done(job, error=error))
+            return
+        self.version += 1
+        kind, name = job.key
+        node = self.loop.state.nodes[name]
+        if kind == "node":
+            assert node.facts is not None
+            meta = {"name": name, "uid": node.facts.uid, "resourceVersion": str(self.version)}
+            meta["labels"] = node.facts.labels  # type: ignore[assignment]
+            said = job.body["metadata"].get("annotations", {})
+            meta["annotations"] = {k: v for k, v in said.items() if v}  # type: ignore[assignment]
+            amounts = {k: v for k, v in job.body["status"]["capacity"].items() if v is not None}
+            amounts |= {"cpu": "10", "memory": "100Gi"}
+            body = {"metadata": meta, "status": {"capacity": amounts, "allocatable": amounts}}
+        else:
+            body = {
+                "metadata": {
+                    "name": name,
+                    "uid": "u",
+                    "resourceVersion": str(self.version),
+                    "ownerReferences": [{"kind": "Node", "uid": f"uid-{name}"}],
+                },
+                "spec": job.body.get("spec", {}),
+            }
+        self.say(Done(job, msgspec.json.encode(body)))
+
+    def publish(self, **more: Any) -> None:
+        """One node, reported and published."""
+        self.sync()
+        self.policy()
+        self.node(**more)
+        for job in self.take("spec"):
+            self.answer(job)
+        self.report()
+        for job in self.take():
+            self.answer(job)
+        assert self.take() == []
+
+
+def amounts(job: Job) -> tuple[str | None, ...]:
+    assert job.body["status"]["capacity"] == job.body["status"]["allocatable"]
+    return tuple(job.body["status"]["capacity"].values())
+
+
+FULL = ("5000", str(60 * GI), "250")
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_nothing_is_decided_before_everything_is_known(bench: Bench) -> None:
+    bench.policy()
+    bench.node()
+    bench.report()
+    bench.say(*(Synced(r) for r in (NODES, POLICIES, NODE_COLOCATIONS)))
+    assert bench.step() is None
+    assert bench.writer.jobs == []
+    bench.say(Synced(PODS))
+    [job] = bench.take()
+    assert amounts(job) == FULL
+
+
+def test_a_patch_carries_the_version_it_was_decided_on(bench: Bench) -> None:
+    bench.sync()
+    bench.policy()
+    bench.node()
+    version = str(bench.version)
+    bench.report()
+    [job] = bench.take()
+    assert job.body["metadata"] == {"resourceVersion": version}
+    assert (job.path, job.urgency) == ("/api/v1/nodes/n/status", Urgency.GROW)
+
+
+def test_what_has_been_written_is_not_written_again(bench: Bench) -> None:
+    bench.publish()
+    for _ in range(3):
+        bench.report(at="again")
+        bench.node(published=Published(5000, 60 * GI, 250))
+        assert bench.take() == []
+        assert bench.take("spec") == []
+
+
+def test_a_conflict_is_decided_again_on_the_new_version(bench: Bench) -> None:
+    bench.publish()
+    bench.report(cpu=2000)
+    [job] = bench.take()
+    bench.answer(job, ApiError(409, "Conflict", ""))
+    bench.node(published=Published(5000, 60 * GI, 250))
+    version = str(bench.version)
+    assert bench.take() == []  # not at once: the watch may be behind
+    bench.now += 0.2
+    [job] = bench.take()
+    assert job.body["metadata"]["resourceVersion"] == version
+    assert amounts(job)[0] == "4000"
+
+
+def test_while_a_patch_is_out_no_second_one_goes(bench: Bench) -> None:
+    bench.publish()
+    bench.report(cpu=2000)
+    [first] = bench.take()
+    bench.report(cpu=3000)
+    assert bench.take() == []
+    bench.answer(first)
+    [second] = bench.take()
+    assert amounts(second)[0] == "3000"
+
+
+def test_shrinks_go_before_grows() -> None:
+    bench = Bench(parallel=1)
+    bench.sync()
+    bench.policy()
+    for name in ("grow", "shrink"):
+        bench.node(name, published=Published(3000, 60 * GI, 250))
+        bench.report(name)
+    while bench.step() and bench.writer.jobs:  # whatever the start brings
+        bench.answer(bench.writer.jobs.pop())
+    bench.report("grow", cpu=500)
+    bench.report("shrink", cpu=4000)
+    bench.step()
+    order = []
+    while bench.writer.jobs:
+        job = bench.writer.jobs.pop()
+        order.append(job.key[1])
+        bench.answer(job)
+        bench.step()
+    assert order == ["shrink", "grow"]
+
+
+def test_the_bucket_paces_and_says_when_to_come_back() -> None:
+    bench = Bench(rate=2)
+    bench.sync()
+    bench.policy()
+    for name in "abc":
+        bench.node(name)
+    until = bench.step()
+    assert len(bench.writer.jobs) == 1
+    assert until == pytest.approx(bench.now + 0.5)
+    bench.step(after=0.5)
+    assert len(bench.writer.jobs) == 2
+
+
+def test_429_closes_the_door_for_all(bench: Bench) -> None:
+    bench.publish()
+    bench.report(cpu=2000)
+    [job] = bench.take()
+    bench.answer(job, ApiError(429, "TooManyRequests", "", retry_after=7))
+    assert bench.take() == []
+    bench.now += 6.9
+    assert bench.take() == []
+    bench.now += 0.2
+    assert len(bench.take()) == 1
+
+
+def test_a_node_that_fails_delays_itself_alone(bench: Bench) -> None:
+    bench.publish()
+    bench.node("m")
+    bench.take("spec")
+    bench.report("m")
+    [job] = bench.take()
+    bench.answer(job, ApiError(500, "InternalError", ""))
+    bench.report("n", cpu=2000)
+    [other] = bench.take()
+    assert other.key == ("node", "n")
+
+
+def test_a_node_that_is_gone_is_forgotten(bench: Bench) -> None:
+    bench.publish()
+    bench.report(cpu=2000)
+    [job] = bench.take()
+    bench.answer(job, ApiError(404, "NotFound", ""))
+    bench.say(Delete(NODES, "n"), Delete(NODE_COLOCATIONS, "n"))
+    assert bench.take() == []
+    assert bench.loop.state.nodes == {}
+
+
+def test_silence_withdraws_by_timer(bench: Bench) -> None:
+    bench.publish()
+    until = bench.step()
+    assert until == pytest.approx(bench.now + 180)
+    bench.now = until
+    [job] = bench.take()
+    assert amounts(job) == (None, None, None)
+    assert "silent" in job.body["metadata"]["annotations"]["colocation.openfuyao.com/withdrawn"]
+    assert job.urgency is Urgency.SHRINK
+
+
+def test_a_change_of_the_spec_is_no_report(bench: Bench) -> None:
+    bench.publish()
+    node = bench.loop.state.nodes["n"]
+    before = node.report
+    bench.now += 100
+    assert node.colocation is not None
+    bench.version += 1
+    facts = msgspec.structs.replace(node.colocation, resource_version=str(bench.version), status=before.status)
+    bench.say(Upsert(NODE_COLOCATIONS, "n", facts, False))
+    assert node.report is before
+    bench.report(at="later")
+    assert node.report.arrived == bench.now
+
+
+def test_after_a_start_a_listed_report_may_lower_but_not_raise(bench: Bench) -> None:
+    bench.policy()
+    bench.node(listed=True, published=Published(4000, 60 * GI, 250))
+    bench.report(cpu=0, listed=True)
+    bench.sync()
+    assert bench.take() == []
+    bench.report(cpu=0, at="new")
+    [job] = bench.take()
+    assert amounts(job)[0] == "6000"
+
+
+def test_a_node_never_published_is_published_from_the_list(bench: Bench) -> None:
+    bench.policy()
+    bench.node(listed=True)
+    bench.report(listed=True)
+    bench.sync()
+    [job] = bench.take()
+    assert amounts(job) == FULL
+
+
+def test_a_node_that_was_withdrawn_waits_for_a_report(bench: Bench) -> None:
+    bench.policy()
+    bench.node(listed=True, withdrawn="silent")
+    bench.report(listed=True)
+    bench.sync()
+    for job in bench.take():  # open at zero room, at most
+        assert amounts(job)[:2] == ("0", "0")
+
+
+def test_without_the_lease_nothing_is_written_and_with_it_everything(bench: Bench) -> None:
+    bench.leads = False
+    bench.sync()
+    bench.policy()
+    bench.node()
+    bench.report()
+    bench.step()
+    assert bench.writer.jobs == []
+    bench.leads = True
+    [job] = bench.take()
+    assert amounts(job) == FULL
+
+
+def test_a_lost_lease_empties_the_outbox(bench: Bench) -> None:
+    bench.publish()
+    bench.loop._outbox._bucket.close(bench.now + 5)
+    bench.report(cpu=2000)
+    bench.step()
+    bench.leads = False
+    bench.step(after=6)
+    assert bench.writer.jobs == []
+    assert len(bench.loop._outbox) == 0
+
+
+def test_be_pods_reach_the_spec_and_leave_it(bench: Bench) -> None:
+    bench.publish()
+    bench.pod("b", be=1000)
+    bench.pod("web", qos=Qos.LS)
+    [job] = bench.take("spec")
+    assert [p["uid"] for p in job.body["spec"]["pods"]] == ["uid-b"]
+    bench.answer(job)
+    bench.say(Delete(PODS, "b"))
+    [job] = bench.take("spec")
+    assert job.body["spec"]["pods"] == ()
+
+
+def test_a_be_pod_that_ended_does_not_turn_into_online_use(bench: Bench) -> None:
+    bench.publish()
+    bench.pod("b", be=1000)
+    bench.take("spec")
+    bench.say(Delete(PODS, "b"))
+    assert bench.loop.state.nodes["n"].gone_be == {"uid-b"}
+    bench.report(at="later")  # it no longer shows it
+    assert bench.loop.state.nodes["n"].gone_be == set()
+
+
+def test_be_pods_of_the_last_manager_are_remembered_by_the_spec(bench: Bench) -> None:
+    bench.report(listed=True, spec=NodeColocationSpec(pods=(BePod(uid="old"),)))
+    assert bench.loop.state.nodes["n"].gone_be == {"old"}
+
+
+def test_a_pod_that_came_back_under_its_name_elsewhere_counts_once(bench: Bench) -> None:
+    bench.publish()
+    bench.node("m")
+    bench.pod("b", be=1000, node="n", uid="one")
+    bench.pod("b", be=1000, node="m", uid="two")
+    assert bench.loop.state.nodes["n"].pods == {}
+    assert [p.uid for p in bench.loop.state.nodes["m"].pods.values()] == ["two"]
+
+
+def test_an_unlabelled_node_is_left_alone(bench: Bench) -> None:
+    bench.sync()
+    bench.policy()
+    bench.node(label=False)
+    bench.report()
+    assert bench.take() == []
+    assert [job.method for job in bench.take("spec")] == []
+
+
+def test_garbage_costs_that_node_alone(bench: Bench) -> None:
+    bench.publish()
+    wire = NodeColocation(Metadata(name="n", uid="u", resource_version="999"), status={"pods": [{"uid": 7}]})
+    facts = colocation_facts(wire)
+    assert facts.status is None
+    assert "$.pods[0].uid" in str(facts.problem)
+    bench.say(Upsert(NODE_COLOCATIONS, "n", facts, False))
+    [job] = bench.take()
+    assert amounts(job) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "status", [7, [], "x", {"system": []}, {"node": {"cpu": -1}}, {"pods": {}}, {"pods": [{}]}, {"observedAt": 3}]
+)
+def test_no_status_is_an_error(status: object) -> None:
+    facts = colocation_facts(NodeColocation(Metadata(name="n"), status=status))
+    assert facts.problem
+    assert facts.status is None
+
+
+def test_a_colocation_that_cannot_be_read_is_withdrawn_and_its_spec_written_anew(bench: Bench) -> None:
+    bench.publish()
+    bench.say(Bad(NODE_COLOCATIONS, "n", "nonsense"))
+    bench.step()
+    by_kind = {job.key[0]: job for job in bench.writer.jobs}
+    assert amounts(by_kind["node"]) == (None, None, None)
+    assert by_kind["spec"].body["spec"]["enabled"]
+
+
+def test_an_older_watch_event_does_not_undo_what_a_patch_told(bench: Bench) -> None:
+    bench.publish()
+    facts = bench.loop.state.nodes["n"].facts
+    assert facts is not None
+    old = msgspec.structs.replace(facts, resource_version="1", published=Published())
+    bench.say(Upsert(NODES, "n", old, False))
+    assert bench.take() == []
+    bench.say(Upsert(NODES, "n", old, True))  # a list is believed: etcd may have been restored
+    assert len(bench.take()) == 1
+
+
+def test_a_fault_of_ours_withdraws_the_node(bench: Bench) -> None:
+    bench.publish()
+    bench.policy(cpu=OversellCpu(strategy="usage", quantum="nonsense"))
+    [job] = bench.take()
+    assert amounts(job) == (None, None, None)
+    assert "nonsense" in job.body["metadata"]["annotations"]["colocation.openfuyao.com/withdrawn"]
+
+
+def test_order_of_events_changes_nothing() -> None:
+    import itertools  # noqa: PLC0415
+
+    outcomes = set()
+    for order in itertools.permutations(("policy", "node", "report", "pod")):
+        bench = Bench()
+        for what in order:
+            bench.pod("b", be=7000) if what == "pod" else getattr(bench, what)()
+        bench.sync()
+        [job] = bench.take()
+        outcomes.add(amounts(job))
+    assert outcomes == {("7000", str(60 * GI), None)}
