@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ansible_collections.openfuyao.colocation.plugins.module_utils import _state
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import MADE_ANNOTATION, NODE_LABEL
 
 MINIMUM = (1, 30)
@@ -47,6 +48,25 @@ def ready(node: JSON) -> bool:
 
 def internal_ips(node: JSON) -> list[str]:
     return [a["address"] for a in (node.get("status") or {}).get("addresses") or [] if a.get("type") == "InternalIP"]
+
+
+def reached(hosts: dict[str, JSON]) -> tuple[dict[str, JSON], list[str]]:
+    """The hosts that answered, and a sentence for each that did not."""
+    answered = {host: said for host, said in hosts.items() if not said.get("unreachable")}
+    problems = [
+        f"Inventory host {host} cannot be reached: {' '.join(str(hosts[host].get('msg') or 'no answer').split()).rstrip('.')}."
+        for host in sorted(set(hosts) - set(answered))
+    ]
+    return answered, problems
+
+
+def node_problems(hosts: dict[str, JSON]) -> list[str]:
+    """What the nodes said of themselves."""
+    return [
+        f"Inventory host {host} cannot take part: {'; '.join(said['problems'])}."
+        for host, said in sorted(hosts.items())
+        if said.get("problems")
+    ]
 
 
 def match_hosts(hosts: dict[str, JSON], nodes: list[JSON]) -> tuple[dict[str, str], list[str]]:
@@ -102,6 +122,11 @@ def node_row(node: JSON) -> JSON:
         "kubelet": (status.get("nodeInfo") or {}).get("kubeletVersion", ""),
         "label": (metadata.get("labels") or {}).get(NODE_LABEL),
     }
+
+
+def takes_part(node: JSON) -> bool:
+    """True if anything on this Node is ours."""
+    return _state.label_of(node) is not None or _state.purge_patch(node) is not None
 
 
 def namespace_is_ours(namespace: JSON | None) -> bool:

@@ -99,6 +99,27 @@ def age_seconds(stamp: str, now: datetime.datetime) -> int | None:
     return max(0, int((now - then).total_seconds()))
 
 
+def sentence(row: JSON) -> str:
+    """One node's part, for the summary of a play."""
+    name = row["name"]
+    if row.get("purged"):
+        return f"{name} takes no part any more; removed {', '.join(row['purged'])}."
+    if not row.get("labelled"):
+        left = f"; {len(row['evicted'])} best-effort pod(s) evicted" if row.get("evicted") else ""
+        return f"{name} takes no part{left}."
+    if not row.get("published"):
+        return f"{name} takes part and has published nothing yet."
+    return f"{name} takes part and oversells {amount(row)}."
+
+
+def amount(row: JSON) -> str:
+    """be-cpu in millicores and be-memory in MiB, as they are said."""
+    memory = str(row.get("be_memory") or "0")
+    said = f"{int(memory) >> 20} MiB" if memory.isdigit() else memory
+    cpu = str(row.get("be_cpu") or "0")
+    return f"{cpu}m of CPU and {said} of memory" if cpu.isdigit() else f"be-cpu {cpu} and {said} of memory"
+
+
 def pod_name(pod: JSON) -> str:
     return f"{pod['metadata'].get('namespace', 'default')}/{pod['metadata']['name']}"
 

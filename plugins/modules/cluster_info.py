@@ -22,9 +22,15 @@ extends_documentation_fragment:
 options:
   hosts:
     description:
-      - Inventory hosts to find the Nodes of. Each key is the inventory name; the value says what is known of the host.
-      - C(node_name) is the only name that counts where it is given; else the inventory name, C(hostname), and then
-        C(addresses) against the Nodes' InternalIPs.
+      - Inventory hosts to find the Nodes of. Each key is the inventory name, the value what
+        M(openfuyao.colocation.node_capabilities_info) returned for it, of which C(hostname), C(addresses) and C(problems)
+        are read, or that it was unreachable.
+      - A host is the Node with its inventory name or C(hostname); else the one with an InternalIP among its C(addresses).
+    type: dict
+    default: {}
+  node_names:
+    description:
+      - Inventory name to Node name, for hosts of which it was said; only that name counts then. Empty names are ignored.
     type: dict
     default: {}
 requirements:
@@ -62,6 +68,11 @@ problems:
   returned: always
   type: list
   elements: str
+host_problems:
+  description: Those of the RV(problems) that say that a host cannot be reached, or which Node it is.
+  returned: always
+  type: list
+  elements: str
 mutating_admission_policy:
   description: Whether MutatingAdmissionPolicy is served as v1.
   returned: always
@@ -84,6 +95,11 @@ nodes:
         - 192.0.2.17
       kubelet: v1.36.3
       label: null
+taking_part:
+  description: Nodes that carry our label, oversold resources, or a note that they were withdrawn.
+  returned: always
+  type: list
+  elements: str
 namespace_exists:
   description: Whether the namespace of the colocation is there.
   returned: always
@@ -122,12 +138,13 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils._names import
 CRDS = (f"colocationpolicies.{API_GROUP}", f"nodecolocations.{API_GROUP}")
 
 
-def gather(api: Api, hosts: dict[str, dict[str, t.Any]]) -> dict[str, t.Any]:
+def gather(api: Api, hosts: dict[str, dict[str, t.Any]], node_names: dict[str, str]) -> dict[str, t.Any]:
     version = api.request("GET", "/version")
     admission = api.get("/apis/admissionregistration.k8s.io/v1") or {}
     served = any(r.get("name") == "mutatingadmissionpolicies" for r in admission.get("resources") or [])
     nodes = api.nodes()
-    matched, unmatched = _cluster.match_hosts(hosts, nodes)
+    reached, unreached = _cluster.reached(hosts)
+    matched, unmatched = _cluster.match_hosts({h: {**said, "node_name": node_names.get(h)} for h, said in reached.items()}, nodes)
     rows = {node["metadata"]["name"]: _cluster.node_row(node) for node in nodes}
     namespace = api.get(f"/api/v1/namespaces/{NAMESPACE}")
     kept = api.get(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{ROLLOUT_CONFIGMAP}") if namespace else None
@@ -135,9 +152,11 @@ def gather(api: Api, hosts: dict[str, dict[str, t.Any]]) -> dict[str, t.Any]:
     return {
         "version": version.get("gitVersion", ""),
         "mutating_admission_policy": served,
-        "problems": _cluster.version_problems(version, served) + unmatched,
+        "problems": unreached + _cluster.version_problems(version, served) + unmatched + _cluster.node_problems(reached),
+        "host_problems": unreached + unmatched,
         "hosts": matched,
         "nodes": rows,
+        "taking_part": sorted(n["metadata"]["name"] for n in nodes if _cluster.takes_part(n)),
         "namespace_exists": namespace is not None,
         "crds": [name for name in CRDS if api.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")],
         "record_exists": kept is not None,
@@ -148,9 +167,11 @@ def gather(api: Api, hosts: dict[str, dict[str, t.Any]]) -> dict[str, t.Any]:
 
 
 def main() -> None:
-    module, api = make_module({"hosts": {"type": "dict", "default": {}}}, supports_check_mode=True)
+    module, api = make_module(
+        {"hosts": {"type": "dict", "default": {}}, "node_names": {"type": "dict", "default": {}}}, supports_check_mode=True
+    )
     try:
-        found = gather(api, module.params["hosts"])
+        found = gather(api, module.params["hosts"], module.params["node_names"])
     except (ApiError, ValueError) as e:
         module.fail_json(msg=str(e))
     module.exit_json(changed=False, **found)

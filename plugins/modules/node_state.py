@@ -137,6 +137,13 @@ nodes:
       description: Keys that were removed directly.
       type: list
       elements: str
+summary:
+  description: RV(nodes) in words, a sentence for each.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - node-a takes part and oversells 1200m of CPU and 1024 MiB of memory.
 """
 
 import datetime
@@ -212,9 +219,11 @@ class NodeState:
         self._finish()
 
     def result(self) -> dict[str, t.Any]:
+        rows = [self.rows[name] for name in self.nodes if name in self.rows]
         return {
             "changed": self.changed,
-            "nodes": [self.rows[name] for name in self.nodes if name in self.rows],
+            "nodes": rows,
+            "summary": [_state.sentence(row) for row in rows],
             "diff": {"before": self.before, "after": self.after},
         }
 

@@ -25,7 +25,7 @@ def path() -> str:
     return f"{CLONE / '.collections'}:{CACHE / 'collections'}"
 
 
-def main() -> None:
+def main(quiet: bool = False) -> None:
     """Fetch, unpack, link."""
     target = CACHE / "collections" / "ansible_collections"
     mark = target / f".ansible-{ANSIBLE}"
@@ -43,7 +43,7 @@ def main() -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to("../../..")
         (CLONE / ".collections" / ".gitignore").write_text("*\n")
-    if "--quiet" not in sys.argv:
+    if not quiet:
         print(path())
 
 
@@ -60,4 +60,4 @@ def fetch(scratch: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(quiet="--quiet" in sys.argv)
