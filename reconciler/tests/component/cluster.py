@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+
 from colocation.kube.resources import LEASES, NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.kube.rest import ApiError, Rest
 from tests.lab.apiserver import ApiServer, free_ports
@@ -20,35 +22,33 @@ from tests.lab.apiserver import ApiServer, free_ports
 T = TypeVar("T")
 GI = 2**30
 SOURCES = Path(__file__).parents[2] / "src"
+CRDS = Path(__file__).parents[3] / "charts/colocation-package/templates/crds"
 NAMESPACE = "openfuyao-colocation"
 
 
-def crds() -> str:
-    """Our two kinds without a schema, so that tests can put garbage into them too."""
-    kinds = (("ColocationPolicy", "colocationpolicies"), ("NodeColocation", "nodecolocations"))
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    items = [
-        {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"{plural}.colocation.openfuyao.com"},
-            "spec": {
-                "group": "colocation.openfuyao.com",
-                "scope": "Cluster",
-                "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
-                "versions": [
-                    {
-                        "name": "v1alpha1",
-                        "served": True,
-                        "storage": True,
-                        "subresources": {"status": {}},
-                        "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": anything, "status": anything}}},
-                    }
-                ],
-            },
-        }
-        for kind, plural in kinds
-    ]
+def filled(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with every default written out: a CEL rule is checked against the default as it stands."""
+    properties = {key: filled(value) for key, value in schema.get("properties", {}).items()}
+    made = {**schema, "properties": properties} if properties else schema
+    if made.get("default") == {}:
+        inner = {key: value["default"] for key, value in properties.items() if "default" in value}
+        made = {**made, "default": inner}
+    return made
+
+
+def crds(*, anything: bool = False, raw: bool = False) -> str:
+    """The chart's CRDs; with ``anything`` a NodeColocation takes what a future version, or a fault, might write."""
+    items = []
+    for path in sorted(CRDS.glob("*.yaml")):
+        lines = [line for line in path.read_text().splitlines() if "{{" not in line]
+        crd = yaml.safe_load("\n".join(lines))
+        if not raw:
+            versioned = crd["spec"]["versions"][0]["schema"]
+            versioned["openAPIV3Schema"] = filled(versioned["openAPIV3Schema"])
+        if anything and crd["spec"]["names"]["kind"] == "NodeColocation":
+            free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+            crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"].update(spec=free, status=free)
+        items.append(crd)
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
 
 
@@ -109,12 +109,16 @@ class Cluster:
 
     def node(self, name: str, cpu: str = "10", memory: str = "100Gi", *, label: bool = True, **status: Any) -> None:
         labels = {"node.openfuyao.com/colocation": "true"} if label else {}
-        self.rest.create(NODES.path(), {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}})
+        self.rest.create(
+            NODES.path(), {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
+        )
         amounts = {"cpu": cpu, "memory": memory, "pods": "110", **status}
         self.rest.patch(NODES.path(name, sub="status"), {"status": {"capacity": amounts, "allocatable": amounts}})
 
     def policy(self, name: str = "p", **spec: Any) -> None:
-        spec.setdefault("oversell", {"cpu": {"strategy": "usage"}, "memory": {"strategy": "usage"}, "growAfterSeconds": 0})
+        spec.setdefault(
+            "oversell", {"cpu": {"strategy": "usage"}, "memory": {"strategy": "usage"}, "growAfterSeconds": 0}
+        )
         body = {
             "apiVersion": "colocation.openfuyao.com/v1alpha1",
             "kind": "ColocationPolicy",
@@ -138,7 +142,9 @@ class Cluster:
         }
         self.rest.patch(NODE_COLOCATIONS.path(node, sub="status"), {"status": status})
 
-    def pod(self, name: str, node: str, *, be: tuple[int, int] | None = None, running: bool = False, **requests: str) -> Any:
+    def pod(
+        self, name: str, node: str, *, be: tuple[int, int] | None = None, running: bool = False, **requests: str
+    ) -> Any:
         annotations, wanted = {}, dict(requests)
         if be is not None:
             annotations["openfuyao.com/qos-level"] = "BE"

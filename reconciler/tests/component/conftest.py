@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from colocation.kube.login import kubeconfig
-from colocation.kube.rest import Rest
+from colocation.kube.resources import NODE_COLOCATIONS
+from colocation.kube.rest import ApiError, Rest
 from tests.lab.apiserver import ApiServer
 
-from .cluster import Cluster, crds
+from .cluster import Cluster, crds, eventually
 
 _numbers = itertools.count(1)
 
@@ -24,6 +25,28 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         server.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
         server.kubectl("create", "namespace", "openfuyao-colocation")
         yield server
+
+
+@pytest.fixture
+def anything_goes(api: ApiServer, rest: Rest) -> Iterator[None]:
+    """NodeColocations without a schema, for a while."""
+    probe = NODE_COLOCATIONS.path("probe")
+    body = {"apiVersion": NODE_COLOCATIONS.group_version, "kind": "NodeColocation", "metadata": {"name": "probe"}}
+
+    def accepts(spec: object) -> bool:
+        try:
+            rest.create(NODE_COLOCATIONS.path(), {**body, "spec": spec})
+        except ApiError:
+            return False
+        rest.delete(probe)
+        return True
+
+    api.kubectl("replace", "-f", "-", stdin=crds(anything=True))
+    eventually(lambda: accepts({"pods": 7}))
+    yield
+    rest.delete(NODE_COLOCATIONS.path())
+    api.kubectl("replace", "-f", "-", stdin=crds())
+    eventually(lambda: not accepts({"pods": 7}))
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ def _etcd_write_and_compact(api: ApiServer, node: str) -> None:
     call("compaction", {"revision": header["revision"], "physical": True})  # type: ignore[index]
 
 
-def test_a_bad_object_is_told_and_nothing_stops(cluster: Cluster, rest: Rest, seen: Seen) -> None:
+def test_a_bad_object_is_told_and_nothing_stops(cluster: Cluster, anything_goes: None, rest: Rest, seen: Seen) -> None:
     def project(ncol: NodeColocation) -> int:
         return len(ncol.spec.pods)
 
@@ -186,4 +186,3 @@ def test_nobody_there_is_an_error_with_a_sentence(api: ApiServer, rest: Rest) ->
     assert "refused" in str(caught.value)
     assert "HTTPSConnectionPool" not in str(caught.value)
     api.start()
-

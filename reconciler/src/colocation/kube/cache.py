@@ -26,8 +26,6 @@ WATCH_SECONDS: Final = (240, 360)
 """The server ends each watch after so long (spread out), which moves clients to API servers that came back."""
 
 
-
-
 class Upsert(Struct, Generic[F], frozen=True, gc=False):
     """An object is there, or has changed."""
 

@@ -58,7 +58,11 @@ class Bench:
         self.say(*(Synced(r) for r in (NODES, PODS, POLICIES, NODE_COLOCATIONS)))
 
     def policy(self, **oversell: Any) -> None:
-        usage = {"cpu": OversellCpu(strategy="usage"), "memory": OversellMemory(strategy="usage"), "grow_after_seconds": 0}
+        usage = {
+            "cpu": OversellCpu(strategy="usage"),
+            "memory": OversellMemory(strategy="usage"),
+            "grow_after_seconds": 0,
+        }
         spec = PolicySpec(oversell=Oversell(**{**usage, **oversell}))
         self.say(Upsert(POLICIES, "p", candidate(ColocationPolicy(Metadata(name="p"), spec)), False))
 
@@ -77,7 +81,9 @@ class Bench:
         facts = ColocationFacts("u", str(self.version), f"uid-{name}", spec, status)
         self.say(Upsert(NODE_COLOCATIONS, name, facts, listed))
 
-    def pod(self, name: str, *, be: int = 0, node: str = "n", qos: Qos = Qos.BE, running: bool = True, uid: str = "") -> None:
+    def pod(
+        self, name: str, *, be: int = 0, node: str = "n", qos: Qos = Qos.BE, running: bool = True, uid: str = ""
+    ) -> None:
         uid = uid or f"uid-{name}"
         pod = PodFacts(uid, uid, name, node, qos, running, 0, 0, be_cpu=be, be_memory=be and GI, booked=be > 0)
         self.say(Upsert(PODS, name, pod, False))

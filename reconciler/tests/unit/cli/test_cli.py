@@ -1,0 +1,200 @@
+"""The command line: help that teaches, errors that say what to do, tables. A small HTTP server stands in for the manager."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+
+from colocation import budget, cli
+from colocation.budget import Candidate, ReportView, Windows
+from colocation.cli import common, explain
+from colocation.cli.common import table
+from colocation.kube.rest import ApiError
+from colocation.model.facts import NodeFacts, PodFacts, Qos
+from colocation.model.policy import Oversell, OversellCpu, OversellMemory, PolicySpec
+from colocation.model.report import NodeColocationStatus, PodUsage, Usage
+
+GI = 2**30
+
+
+def explanation(*, label: bool = True) -> dict[str, Any]:
+    """What a manager would answer, made by the real budget."""
+    labels = {"node.openfuyao.com/colocation": "true"} if label else {}
+    node = NodeFacts("worker-1", "u", "1", labels, 10000, 9000, 100 * GI, 90 * GI)
+    oversell = Oversell(cpu=OversellCpu(strategy="usage"), memory=OversellMemory(strategy="usage"))
+    selection = budget.select_policy([Candidate("default", 3, PolicySpec(oversell=oversell))], labels)
+    usage = Usage(cpu=800, memory=3 * GI)
+    rows = (PodUsage(uid="a", cpu=500, cpu_peak=900, memory=GI, memory_peak=GI),)
+    status = NodeColocationStatus(observed_at="2026-11-21T00:00:00Z", node=usage, system=usage, pods=rows)
+    report = ReportView(status, None, 90.0, since_start=True)
+    pods = [PodFacts("a", "a", "default/web", "worker-1", Qos.LS, True, 1000, GI)]
+    windows = Windows()
+    made = budget.evaluate(node, selection, report, pods, windows, 100.0)
+    told = budget.explain(node, selection, report, pods, made, windows, 100.0)
+    return dict(json.loads(msgspec.json.encode(told)), leader=True)
+
+
+@pytest.fixture
+def manager() -> Iterator[tuple[str, dict[str, tuple[int, bytes]]]]:
+    """NOT a manager: answers what a test has put there."""
+    answers: dict[str, tuple[int, bytes]] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            code, body = answers.get(self.path, (404, b'{"error": "no node here"}'))
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", answers
+    server.shutdown()
+    server.server_close()
+
+
+def test_explain_adds_up_in_the_table() -> None:
+    told = explanation()
+    text = explain.render(told)
+    for words in ("worker-1", "default (generation 3)", "kubernetes.io/be-cpu", "default/web", "10 s old"):
+        assert words in text
+    # 10,000 - 4,000 - 1,000 (reserved is more than measured) - 500
+    assert "4,500m" in text
+    assert "max(measured 800m outside pods, reserved 1,000m)" in text
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_explain_for_programs_is_what_the_manager_said(
+    form: str, manager: tuple[str, dict[str, tuple[int, bytes]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, answers = manager
+    answers["/v1/explain/worker-1"] = (200, json.dumps(explanation()).encode())
+    assert cli.main(["explain", "worker-1", "-o", form, "--manager", url]) == 0
+    said = capsys.readouterr().out
+    assert (json.loads(said) if form == "json" else yaml.safe_load(said)) == explanation()
+
+
+def test_an_unlabelled_node_is_told_how_to_take_part() -> None:
+    assert "kubectl label node worker-1 node.openfuyao.com/colocation=true" in explain.render(explanation(label=False))
+
+
+def test_a_node_that_is_not_there(
+    manager: tuple[str, dict[str, tuple[int, bytes]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, _ = manager
+    assert cli.main(["explain", "nobody", "--manager", url]) == 1
+    assert capsys.readouterr().err == "colocation: no node here\n"
+
+
+def test_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["report", "--manager", "http://127.0.0.1:1"]) == 1
+    assert "http://127.0.0.1:1 does not answer" in capsys.readouterr().err
+
+
+def test_an_empty_cluster_is_told_how_to_begin(
+    manager: tuple[str, dict[str, tuple[int, bytes]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, answers = manager
+    answers["/v1/report"] = (200, b'{"nodes": []}')
+    assert cli.main(["report", "--manager", url]) == 0
+    assert "kubectl label node" in capsys.readouterr().out
+
+
+def test_a_report_has_sums(
+    manager: tuple[str, dict[str, tuple[int, bytes]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    amounts = {"capacity": 10000, "used": None, "oversold": 3000, "promised": 500, "usedByBe": 7}
+    row = {
+        "node": "n",
+        "policy": "p",
+        "cpu": amounts,
+        "memory": amounts,
+        "bePods": 2,
+        "open": True,
+        "reportAgeSeconds": 3.2,
+        "reason": "why",
+    }
+    url, answers = manager
+    answers["/v1/report"] = (200, json.dumps({"nodes": [row, {**row, "node": "m", "reportAgeSeconds": None}]}).encode())
+    assert cli.main(["report", "--manager", url]) == 0
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last.split() == [
+        "all",
+        "20,000m",
+        "-",
+        "6,000m",
+        "1,000m",
+        "14m",
+        "20Ki",
+        "-",
+        "6Ki",
+        "1000",
+        "14",
+        "4",
+        "2/2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ApiError(404, "NotFound", 'services "colocation-manager" not found'), "no manager in namespace ns"),
+        (ApiError(503, "ServiceUnavailable", "no endpoints available for service"), "get pods"),
+        (ApiError(403, "Forbidden", "nope"), "services/proxy"),
+        (ApiError(0, "Unreachable", "refused"), "the API server does not answer"),
+        (ApiError(500, "InternalError", "boom"), "boom"),
+    ],
+)
+def test_refusals_say_what_to_do(error: ApiError, words: str) -> None:
+    args = argparse.Namespace(namespace="ns", manager=None)
+    assert words in common._remedy(error, args)
+
+
+@pytest.mark.parametrize("command", list(cli.COMMANDS))
+def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+    assert ended.value.code == 0
+    assert "examples:" in capsys.readouterr().out
+
+
+def test_no_command_is_an_error_that_names_them(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([])
+    assert ended.value.code == 2
+    assert "COMMAND" in capsys.readouterr().err
+
+
+def test_a_listen_address_with_nonsense(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["manager", "--listen", "x:http", "--log-level", "error"]) == 1
+    assert "not HOST:PORT" in capsys.readouterr().err
+
+
+def test_the_agent_does_not_load_what_only_others_need() -> None:
+    sources = Path(cli.__file__).parents[2]
+    code = (
+        "import sys, colocation.cli.agent; print([m for m in sys.modules if m in ('kubernetes', 'colocation.manager')])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(sources)}, capture_output=True, check=True
+    )
+    assert said.stdout.strip() == b"[]"
+
+
+def test_columns_line_up() -> None:
+    assert table([["a", "bb"], ["ccc", "d"]], frozenset({1})) == "a    bb\nccc   d\n"
