@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+import msgspec
 from msgspec import Struct
 
 from colocation.model import names, policy, report
@@ -60,7 +61,7 @@ class Kind:
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": struct_schema(self.spec, self.rules) | {"default": {}},
+            "spec": struct_schema(self.spec, self.rules) | {"default": msgspec.to_builtins(self.spec())},
         }
         if self.status:
             properties["status"] = struct_schema(self.status)

@@ -119,8 +119,8 @@ def _default(field: types.Field) -> Any:
         value = field.default
     else:
         return None
-    # The levels below fill themselves, each from its own schema.
-    return {} if isinstance(value, msgspec.Struct) else msgspec.to_builtins(value)
+    # Written out in full: the API server tries a default against the CEL rules before the levels below are filled.
+    return msgspec.to_builtins(value)
 
 
 def description(cls: type) -> str:

@@ -19,8 +19,10 @@ _KUBEPODS = re.compile(r"(?:.+-)?kubepods(?:\.slice)?")
 _SCHED_IDLE = 5
 
 
-def probe(cgroup_root: str = "/sys/fs/cgroup", proc_root: str = "/proc") -> Dict[str, Any]:
+def probe(cgroup_root: str = "/sys/fs/cgroup", proc_root: str = "/proc", *, try_writes: bool = True) -> Dict[str, Any]:
     """Return what was found; never raises for what is merely missing.
+
+    With ``try_writes`` False nothing is made or written: a file that is there counts as available.
 
     ``{"kernel": str, "arch": str,
     "cgroup_version": 1 | 2 | 0 (no cgroups there),
@@ -34,10 +36,10 @@ def probe(cgroup_root: str = "/sys/fs/cgroup", proc_root: str = "/proc") -> Dict
     """
     version, roots = hierarchies(cgroup_root)
     pods = find_pods_root(roots.get("cpu", cgroup_root)) if version else ""
-    features = _try_cgroup(version, roots, cgroup_root, pods)
+    features = _try_cgroup(version, roots, cgroup_root, pods, try_writes=try_writes)
     features["psi.proc"] = _readable(os.path.join(proc_root, "pressure", "cpu"))
     features["resctrl"] = _resctrl(proc_root)
-    features["sched.idle"] = _sched_idle()
+    features["sched.idle"] = _sched_idle(try_writes=try_writes)
     names = os.uname()
     return {
         "kernel": names.release,
@@ -86,7 +88,7 @@ def driver_of(pods_root: str) -> str:
     return "systemd" if pods_root.endswith(".slice") else "cgroupfs"
 
 
-def _try_cgroup(version: int, roots: Dict[str, str], cgroup_root: str, pods: str) -> Features:
+def _try_cgroup(version: int, roots: Dict[str, str], cgroup_root: str, pods: str, *, try_writes: bool) -> Features:
     """Try each knob in a group of our own."""
     if version == 2:
         plan = {
@@ -119,9 +121,13 @@ def _try_cgroup(version: int, roots: Dict[str, str], cgroup_root: str, pods: str
         if controller not in roots:
             features.update({name: _no("controller {} is not there".format(controller)) for name in mine})
             continue
-        with _scratch(roots[controller], pods) as (group, reason):
+        if not try_writes:
+            group = os.path.join(roots[controller], pods)
+            features.update({name: _there(os.path.join(group, file)) for name, (file, _, _) in mine.items()})
+            continue
+        with _scratch(roots[controller], pods) as (mine_group, reason):
             for name, (file, value, first) in mine.items():
-                features[name] = _try(group, file, value, first) if group else _no(reason)
+                features[name] = _try(mine_group, file, value, first) if mine_group else _no(reason)
     if "psi.cgroup" not in features:
         features["psi.cgroup"] = _readable(os.path.join(cgroup_root, "unified", "cpu.pressure"))
     return features
@@ -166,10 +172,12 @@ def _scratch(root: str, pods: str) -> Iterator[Tuple[Optional[str], str]]:
     yield None, reason
 
 
-def _sched_idle() -> Dict[str, Any]:
+def _sched_idle(*, try_writes: bool) -> Dict[str, Any]:
     """Try SCHED_IDLE, and the way back (which needs CAP_SYS_NICE), on a child of our own."""
     if not hasattr(os, "sched_setscheduler"):
         return _no("this Python has no sched_setscheduler")
+    if not try_writes:
+        return {"available": True, "reason": "every Linux has it (not tried)"}
     read_end, write_end = os.pipe()
     child = os.fork()
     if child == 0:  # the child only waits: it is looked at from outside
@@ -196,6 +204,13 @@ def _resctrl(proc_root: str) -> Dict[str, Any]:
     if "resctrl" in (_read(os.path.join(proc_root, "filesystems")) or ""):
         return _no("the kernel has resctrl, but it is not mounted")
     return _no("the kernel has no resctrl, or the CPU has no cache allocation")
+
+
+def _there(path: str) -> Dict[str, Any]:
+    name = os.path.basename(path)
+    if not os.path.exists(path):
+        return _no("{} is not there".format(name))
+    return {"available": True, "reason": "{} is there (not tried)".format(name)}
 
 
 def _readable(path: str) -> Dict[str, Any]:

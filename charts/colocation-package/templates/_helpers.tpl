@@ -1,0 +1,46 @@
+{{- define "colocation.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/part-of: colocation
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* Takes (list $ "component"). */}}
+{{- define "colocation.selector" -}}
+app.kubernetes.io/name: colocation
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* Takes (list $ repository): the one place where an image address is made. */}}
+{{- define "colocation.image" -}}
+{{- $image := (index . 0).Values.image -}}
+{{- with $image.registry }}{{ . }}/{{ end }}{{ index . 1 }}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default (index . 0).Chart.AppVersion }}{{ end }}
+{{- end }}
+
+{{- define "colocation.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* CEL: pods that are never ours, whatever they say. Mirror pods cannot be changed; DaemonSet and system pods say BE in vain. */}}
+{{- define "colocation.ours" -}}
+!('kubernetes.io/config.mirror' in object.metadata.?annotations.orValue({})) &&
+!object.metadata.?ownerReferences.orValue([]).exists(o, o.kind == 'DaemonSet' && o.?controller.orValue(false)) &&
+!(object.spec.?priorityClassName.orValue('') in ['system-node-critical', 'system-cluster-critical'])
+{{- end }}
+
+{{- define "colocation.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
