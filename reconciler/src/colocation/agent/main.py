@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         log.error("no cgroups here", extra={"path": args.cgroup_root})
         return 1
     sampler = Sampler(args.cgroup_root, args.proc_root)
-    specs = Specs(args.state_dir / "state", read_only=idle)
+    specs = Specs(args.state_dir / "state" / "spec.json", read_only=idle)
     if args.once:
         return _once(args, found, sampler, specs)
     if not args.node:

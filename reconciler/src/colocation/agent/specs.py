@@ -66,6 +66,7 @@ class Specs:
         self._present = False
         self._unsaved = False
         self._error = ""
+        self._save_error = ""
 
     def emit(self, event: Event[NodeColocationSpec]) -> None:
         """Take what the watch hands on."""
@@ -90,8 +91,9 @@ class Specs:
         with self._lock:
             current, known = self._current, self._known
             unsaved, self._unsaved = self._unsaved, False
-        if unsaved and not self._read_only:
-            self._save(current)
+        if unsaved and not self._read_only and not self._save(current):
+            with self._lock:
+                self._unsaved = True  # again in the next round
         if not known:
             return None
         return current if current is not None else NodeColocationSpec()
@@ -101,14 +103,19 @@ class Specs:
         """Why the object's spec cannot be read; "" if it can."""
         return self._error
 
-    def _save(self, spec: NodeColocationSpec | None) -> None:
+    def _save(self, spec: NodeColocationSpec | None) -> bool:
         try:
             if spec is None:
                 state.forget(self._kept)
             else:
                 state.save(self._kept, spec)
         except OSError as error:
-            log.warning("spec not kept", extra={"path": str(self._kept), "error": str(error)})
+            if str(error) != self._save_error:
+                log.warning("spec not kept", extra={"path": str(self._kept), "error": str(error)})
+            self._save_error = str(error)
+            return False
+        self._save_error = ""
+        return True
 
 
 __all__ = ["Api", "ApiError", "KubeApi", "Specs"]

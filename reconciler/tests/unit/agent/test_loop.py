@@ -160,13 +160,18 @@ def test_garbage_in_the_kept_spec_is_no_spec(node, garbage):
     assert Specs(node.state / "state").take() is None
 
 
-def test_a_state_folder_that_cannot_be_written_stops_nothing(node):
+def test_a_state_folder_that_cannot_be_written_stops_nothing(node, caplog):
     node.state.write_text("a file where a folder should be")
     node.specs.emit(upsert())
     node.rounds()
     assert node.values() == FREE, "what cannot be noted is not changed"
     assert node.loop.status().conditions[0].status == "False"
     assert node.loop.status().node.cpu is not None
+    assert sum(record.message == "spec not kept" for record in caplog.records) == 1, "said once"
+    node.state.unlink()
+    node.rounds()
+    assert state.load(node.state / "state") == SPEC, "kept as soon as it can be"
+    assert node.values() == HELD
 
 
 def test_a_faulty_round_and_a_late_one_end_nothing(node, monkeypatch):
