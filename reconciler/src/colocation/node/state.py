@@ -12,6 +12,7 @@ from colocation.node.journal import write_atomically
 
 def save(path: Path, spec: NodeColocationSpec) -> None:
     """Replace the kept spec. Raises OSError when the disk refuses."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_atomically(str(path), msgspec.json.encode(spec).decode())
 
 

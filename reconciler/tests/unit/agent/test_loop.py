@@ -233,7 +233,7 @@ def arguments(node, *more):
 
 def test_once_prints_a_report_and_writes_nothing(node, capsys):
     node.state.mkdir()
-    state.save(node.state / "state", SPEC)
+    state.save(node.state / "state" / "spec.json", SPEC)
     before = {path: path.read_bytes() for path in node.root.rglob("*") if path.is_file()}
     assert main.run(arguments(node, "--once", "--interval", "0.1")) == 0
     report = json.loads(capsys.readouterr().out)
