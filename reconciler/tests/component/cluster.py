@@ -26,25 +26,12 @@ CRDS = Path(__file__).parents[3] / "charts/colocation-package/templates/crds"
 NAMESPACE = "openfuyao-colocation"
 
 
-def filled(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with every default written out: a CEL rule is checked against the default as it stands."""
-    properties = {key: filled(value) for key, value in schema.get("properties", {}).items()}
-    made = {**schema, "properties": properties} if properties else schema
-    if made.get("default") == {}:
-        inner = {key: value["default"] for key, value in properties.items() if "default" in value}
-        made = {**made, "default": inner}
-    return made
-
-
-def crds(*, anything: bool = False, raw: bool = False) -> str:
+def crds(*, anything: bool = False) -> str:
     """The chart's CRDs; with ``anything`` a NodeColocation takes what a future version, or a fault, might write."""
     items = []
     for path in sorted(CRDS.glob("*.yaml")):
         lines = [line for line in path.read_text().splitlines() if "{{" not in line]
         crd = yaml.safe_load("\n".join(lines))
-        if not raw:
-            versioned = crd["spec"]["versions"][0]["schema"]
-            versioned["openAPIV3Schema"] = filled(versioned["openAPIV3Schema"])
         if anything and crd["spec"]["names"]["kind"] == "NodeColocation":
             free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
             crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"].update(spec=free, status=free)
@@ -174,9 +161,8 @@ class Cluster:
         """be-cpu, be-memory and gate as the Node carries them; capacity and allocatable must agree."""
         status = self.get(NODES.path(node))["status"]
         keys = ("kubernetes.io/be-cpu", "kubernetes.io/be-memory", "colocation.openfuyao.com/be-pods")
-        said = []
-        for part in ("capacity", "allocatable"):
-            said.append(tuple(_whole(status.get(part, {}).get(key)) for key in keys))
+        parts = ("capacity", "allocatable")
+        said = [tuple(_whole(status.get(part, {}).get(key)) for key in keys) for part in parts]
         assert said[0] == said[1], said
         return said[0]  # type: ignore[return-value]
 

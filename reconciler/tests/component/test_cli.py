@@ -18,7 +18,7 @@ pytestmark = pytest.mark.apiserver
 def colocation(*args: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(SOURCES)}
     return subprocess.run(
-        [sys.executable, "-m", "colocation", *args], env=env, capture_output=True, text=True, timeout=30
+        [sys.executable, "-m", "colocation", *args], env=env, capture_output=True, text=True, timeout=30, check=False
     )
 
 

@@ -8,15 +8,10 @@ from colocation.kube.resources import POLICIES
 from colocation.kube.rest import ApiError, Rest
 from colocation.model.policy import PolicySpec
 from colocation.model.wire import ColocationPolicy
-from tests.lab.apiserver import ApiServer
 
-from .cluster import Cluster, crds
+from .cluster import Cluster
 
 pytestmark = pytest.mark.apiserver
-
-
-def test_the_charts_crds_are_accepted_as_they_are(api: ApiServer) -> None:
-    api.kubectl("replace", "--dry-run=server", "-f", "-", stdin=crds(raw=True))
 
 
 def test_an_empty_policy_gets_the_defaults_of_the_structs(cluster: Cluster, rest: Rest) -> None:

@@ -20,7 +20,7 @@ from colocation.manager.patches import Job
 
 log = logging.getLogger(__name__)
 Key = tuple[str, str]
-WRITERS: Final = 4
+WRITERS: Final = 8
 
 
 class Done(Struct, frozen=True):

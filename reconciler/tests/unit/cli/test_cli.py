@@ -1,4 +1,4 @@
-"""The command line: help that teaches, errors that say what to do, tables. A small HTTP server stands in for the manager."""
+"""The command line: help that teaches, errors that say what to do, tables."""
 
 from __future__ import annotations
 
