@@ -81,9 +81,9 @@ class Loop:
     def round(self) -> bool:
         """Do what is due, then wait for the next message or timer; False after a `Stop`."""
         now = self._clock()
-        self.beat = now
         try:
             until = self.step(now)
+            self.beat = now  # only now: a loop that fails again and again is not alive
         except Exception:  # one node's fault must not end the publishing of the others
             log.exception("step failed")
             until = now + IDLE_SECONDS
@@ -225,22 +225,17 @@ class Loop:
 
     def _receive(self, wait: float) -> bool:
         """Take a batch of messages, waiting for the first; False after a `Stop`."""
-        try:
-            message = self.inbox.get(timeout=wait) if wait > 0 else self.inbox.get_nowait()
-        except queue.Empty:
-            return True
-        for _ in range(_BATCH):
+        for taken in range(_BATCH):
+            try:
+                message = self.inbox.get(block=not taken and wait > 0, timeout=wait or None)
+            except queue.Empty:
+                break
             if isinstance(message, Stop):
                 return False
             try:
                 self.handle(message, self._clock())
             except Exception:  # one message's fault must not cost the others
                 log.exception("message failed")
-            try:
-                message = self.inbox.get_nowait()
-            except queue.Empty:
-                return True
-        self.handle(message, self._clock())
         return True
 
 

@@ -110,7 +110,8 @@ def _run(loop: Loop, options: Options, stopped: threading.Event) -> int:
         return 0
     if wait_settled(loop, options.once_seconds, stopped):
         return 0
-    log.error("not everything was written in time", extra={"seconds": options.once_seconds})
+    why = "not everything was written in time" if loop.leads else "another manager leads"
+    log.error(why, extra={"seconds": options.once_seconds})
     return 1
 
 

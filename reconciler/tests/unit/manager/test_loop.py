@@ -12,7 +12,7 @@ from colocation.kube.bucket import Bucket
 from colocation.kube.cache import Bad, Delete, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.kube.rest import ApiError
-from colocation.manager.loop import Loop
+from colocation.manager.loop import Loop, Stop
 from colocation.manager.metrics import Metrics
 from colocation.manager.patches import Job, Urgency
 from colocation.manager.publisher import Done, Outbox
@@ -461,3 +461,22 @@ def test_order_of_events_changes_nothing() -> None:
         [job] = bench.take()
         outcomes.add(amounts(job))
     assert outcomes == {("7000", str(60 * GI), None)}
+
+
+def test_a_stop_is_not_lost_behind_a_thousand_messages(bench: Bench) -> None:
+    for _ in range(1000):
+        bench.loop.inbox.put(Synced(NODES))
+    bench.loop.inbox.put(Stop())
+    assert bench.loop.round()
+    assert not bench.loop.round()
+
+
+def test_a_loop_that_keeps_failing_has_no_heartbeat(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: float) -> None:
+        raise RuntimeError("broken")
+
+    bench.now += 50
+    bench.loop.inbox.put(Synced(NODES))
+    monkeypatch.setattr(bench.loop, "step", fail)
+    assert bench.loop.round()
+    assert bench.now - bench.loop.beat == 50
