@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import yaml
 
 from colocation.kube.login import kubeconfig
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS
@@ -20,20 +23,20 @@ ACCOUNT = f"system:serviceaccount:{NAMESPACE}:colocation-manager"
 
 @pytest.fixture
 def rights(cluster: Cluster) -> str:
-    """A kubeconfig of the manager's account, its RBAC and its guard in place."""
+    """A kubeconfig of the manager's account, with its RBAC and its guard in place as the chart renders them."""
     binaries.ensure("helm")
-    shown = [f"--show-only=templates/{name}" for name in ("manager/rbac.yaml", "guards/manager.yaml")]
-    helm = [
-        binaries.path("helm"),
-        "template",
-        "x",
-        CHART,
-        f"--namespace={NAMESPACE}",
-        "--set=admission.mode=none",
-        *shown,
-    ]
-    cluster.api.kubectl("apply", f"--namespace={NAMESPACE}", "-f", "-", stdin=run(helm).stdout)
+    served = ["--kube-version=1.36.3", "--api-versions=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"]
+    helm = [binaries.path("helm"), "template", "x", CHART, f"--namespace={NAMESPACE}", *served]
+    wanted = [one for one in yaml.safe_load_all(run(helm).stdout) if one and _of_the_manager(one)]
+    assert len(wanted) >= 6, [one["kind"] for one in wanted]
+    stream = yaml.safe_dump_all(wanted)
+    cluster.api.kubectl("apply", f"--namespace={NAMESPACE}", "-f", "-", stdin=stream)
     return str(cluster.api.user(ACCOUNT, ["system:serviceaccounts", "system:authenticated"]))
+
+
+def _of_the_manager(one: dict[str, Any]) -> bool:
+    named = str(one["metadata"]["name"]).startswith("colocation-manager")
+    return named and (one["kind"].startswith(("ClusterRole", "Role", "ValidatingAdmission")))
 
 
 def test_its_rights_are_enough_for_all_it_does(cluster: Cluster, rights: str) -> None:
