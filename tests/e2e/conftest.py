@@ -28,11 +28,12 @@ VALUES = Path(__file__).parent / "rollout.yml"
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """A fresh lab, nothing rolled out; E2E_KEEP=1 leaves it up afterwards."""
+    """A fresh lab, nothing rolled out. To write tests by: E2E_KEEP=1 leaves it up and takes one that is up."""
     lab = Lab.from_env()
     if os.geteuid() != 0:
         pytest.skip("machines need root")
-    subprocess.run([sys.executable, "-m", "tests.lab", "down"], cwd=CLONE, check=True)
+    if not os.environ.get("E2E_KEEP"):
+        subprocess.run([sys.executable, "-m", "tests.lab", "down"], cwd=CLONE, check=True)
     subprocess.run([sys.executable, "-m", "tests.lab", "up"], cwd=CLONE, check=True)
     try:
         yield Cluster(lab)

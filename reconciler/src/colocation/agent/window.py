@@ -9,6 +9,9 @@ from colocation.model.report import PodUsage, Usage
 from colocation.protect.sample import Sample
 
 SECONDS: Final = 60.0
+SETTLE_SECONDS: Final = 15.0
+"""A pod whose first readings are still incomplete is not reported before: the manager counts it as unseen, with its
+request. A metric that is missing after that is missing for good, and is said to be."""
 
 
 class Series:
@@ -48,10 +51,10 @@ class Series:
 class Meter:
     """CPU and memory of one thing."""
 
-    __slots__ = ("cpu", "memory")
+    __slots__ = ("cpu", "memory", "since")
 
-    def __init__(self) -> None:
-        self.cpu, self.memory = Series(), Series()
+    def __init__(self, since: float = 0.0) -> None:
+        self.cpu, self.memory, self.since = Series(), Series(), since
 
     def usage(self) -> Usage:
         """What the window says."""
@@ -87,13 +90,13 @@ class Window:
         for row in sample.pods:
             meter = self.pods.get(row.uid)
             if meter is None:
-                meter = self.pods[row.uid] = Meter()
+                meter = self.pods[row.uid] = Meter(sample.at)
             self._cpu(meter, sample, row.cpu)
         if sample.memory_read:
             self._memory(sample)
 
     def rows(self) -> tuple[PodUsage, ...]:
-        """One row a pod, by uid."""
+        """One row a pod, by uid; a pod that has just come has none before it was measured whole."""
         return tuple(
             PodUsage(
                 uid=uid,
@@ -103,6 +106,8 @@ class Window:
                 memory_peak=meter.memory.peak,
             )
             for uid, meter in sorted(self.pods.items())
+            if self._at - meter.since >= SETTLE_SECONDS
+            or (meter.cpu.mean is not None and meter.memory.mean is not None)
         )
 
     def _cpu(self, meter: Meter, sample: Sample, value: int | None) -> None:

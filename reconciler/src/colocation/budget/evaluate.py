@@ -69,7 +69,7 @@ def evaluate(
     held = known and not report.since_start
     room_cpu = _room(windows.cpu, cpu, node.published.cpu or 0, now, known=known, held=held)
     room_memory = _room(windows.memory, memory, node.published.memory or 0, now, known=known, held=held)
-    decision = decide(node, room_cpu, room_memory, owed, max_pods, withdraw)
+    decision = decide(node, room_cpu, room_memory, owed, max_pods, withdraw, held=held)
     times = [t for t in (stale_at, windows.cpu.rises_at(), windows.memory.rises_at()) if t is not None and t > now]
     return Evaluation(
         cpu=cpu,

@@ -52,9 +52,20 @@ def published(room: int, promised_all: int, promised_running: int, before: int) 
 
 
 def decide(
-    node: NodeFacts, room_cpu: int, room_memory: int, owed: Promised, max_pods: int, withdraw: str | None
+    node: NodeFacts,
+    room_cpu: int,
+    room_memory: int,
+    owed: Promised,
+    max_pods: int,
+    withdraw: str | None,
+    *,
+    held: bool = False,
 ) -> Decision:
-    """What this Node should carry now. ``withdraw``: why it takes no part (its room is 0 then)."""
+    """What this Node should carry now.
+
+    ``withdraw``: why it takes no part (its room is 0 then). ``held``: no report since the manager started, so a
+    gate that is closed stays closed: its opening would rest on a report of unknown age.
+    """
     before = node.published
     if withdraw is not None:
         if before.absent and node.withdrawn is None:
@@ -71,4 +82,6 @@ def decide(
         for what, room, promise in (("cpu", room_cpu, owed.cpu), ("memory", room_memory, owed.memory))
         if room < promise
     )
+    if held and before.gate is None and not closed:
+        closed = ("it was closed, and the agent has not reported since the manager started",)
     return Decision(cpu, memory, None if closed else max_pods, None, closed)

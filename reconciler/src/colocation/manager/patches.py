@@ -86,7 +86,7 @@ def wanted_spec(node: NodeState, facts: NodeFacts) -> NodeColocationSpec | None:
     return NodeColocationSpec(
         enabled=facts.takes_part and winner.spec.enabled,
         engine=winner.spec.engine,
-        policy=PolicyRef(name=winner.name, generation=winner.generation),
+        policy=PolicyRef(name=winner.name),
         capacity=capacity,
         report=winner.spec.report,
         suppress=winner.spec.suppress,

@@ -21,7 +21,6 @@ class PolicyRef(Struct, frozen=True, kw_only=True, rename="camel"):
     """Which policy won for this node."""
 
     name: str
-    generation: int = 0
 
 
 class BePod(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

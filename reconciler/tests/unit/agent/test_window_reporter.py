@@ -78,9 +78,23 @@ def test_one_pod_that_is_not_known_makes_system_not_known():
 
 def test_pods_come_and_go():
     window = Window()
-    window.add(sample(1, cpu=1, pods=(PodSample(uid="b", cpu=5), PodSample(uid="a", cpu=7))))
-    window.add(sample(2, cpu=1, pods=(PodSample(uid="a", cpu=9),)))
-    assert window.rows() == (PodUsage(uid="a", cpu=8, cpu_peak=9),)
+    for at, pods in (
+        (1, (PodSample(uid="b", cpu=5), PodSample(uid="a", cpu=7, memory=3))),
+        (2, (PodSample(uid="a", cpu=9, memory=3),)),
+    ):
+        window.add(sample(at, cpu=1, memory=9, pods=pods))
+    assert window.rows() == (PodUsage(uid="a", cpu=8, cpu_peak=9, memory=3, memory_peak=3),)
+
+
+def test_a_new_pod_is_reported_when_it_was_measured_whole_or_will_not_be():
+    window = Window()
+    window.add(sample(1, cpu=1, memory=9, pods=(PodSample(uid="new", memory=3),)))
+    assert window.rows() == ()  # unseen: the manager counts its request; a row without cpu would stop the node
+    window.add(sample(2, cpu=1, memory=9, pods=(PodSample(uid="new", cpu=9, memory=3),)))
+    assert [row.uid for row in window.rows()] == ["new"]
+    window.add(sample(3, cpu=1, memory=9, pods=(PodSample(uid="blind", memory=3),)))
+    window.add(sample(18, cpu=1, memory=9, pods=(PodSample(uid="blind", memory=3),)))
+    assert window.rows() == (PodUsage(uid="blind", memory=3, memory_peak=3),)  # missing for good is said, never zero
 
 
 def status(cpu=100, pods=("a",), mode="idle+quota", memory=0, **changes):

@@ -72,6 +72,28 @@ def test_a_restarted_manager_lowers_but_does_not_raise_until_the_agent_reports()
     assert lower.decision.cpu == 1_000
 
 
+def test_a_restarted_manager_does_not_open_a_closed_node_until_the_agent_reports() -> None:
+    pods = [
+        PodFacts(
+            uid="b",
+            cgroup_uid="b",
+            name="d/b",
+            node="n1",
+            qos=Qos.BE,
+            running=True,
+            cpu=0,
+            memory=0,
+            be_cpu=3_000,
+            booked=True,
+        )
+    ]
+    closed = msgspec.structs.replace(NODE, published=Published(3_000, 2**33, None))
+    windows = Windows()
+    first = evaluate(closed, SELECTED, report(0, since_start=False), pods, windows, 0)
+    assert (first.decision.cpu, first.decision.gate) == (3_000, None)
+    assert evaluate(closed, SELECTED, report(0, 10), pods, windows, 10).decision.gate == 250
+
+
 def test_a_silent_agent_is_withdrawn_by_the_clock_alone() -> None:
     windows = Windows()
     assert evaluate(carrying(5_000), SELECTED, report(0, 0), [], windows, 179).withdraw is None
