@@ -135,20 +135,22 @@ class Api:
         )
 
 
-def make_module(argument_spec: dict[str, t.Any], **kwargs: t.Any) -> tuple[t.Any, Api]:
+def make_module(argument_spec: dict[str, t.Any], supports_check_mode: bool) -> tuple[t.Any, Api]:
     """An Ansible module with kubernetes.core's connection options, and the API it is connected to."""
-    if COLLECTION_IMPORT_ERROR or KUBERNETES_IMPORT_ERROR:
+    if COLLECTION_IMPORT_ERROR:
         # The connection options are kubernetes.core's: without it even the arguments cannot be checked.
-        module = AnsibleModule(argument_spec={}, bypass_checks=True)  # type: ignore[call-arg]
-        if COLLECTION_IMPORT_ERROR:
-            module.fail_json(
-                msg="The collection kubernetes.core >= 6.6.0 is missing: ansible-galaxy collection install kubernetes.core",
-                exception=COLLECTION_IMPORT_ERROR,
-            )
-        module.fail_json(msg=missing_required_lib("kubernetes"), exception=KUBERNETES_IMPORT_ERROR)
+        AnsibleModule(argument_spec={}, bypass_checks=True).fail_json(
+            msg="The collection kubernetes.core >= 6.6.0 is missing: ansible-galaxy collection install kubernetes.core",
+            exception=COLLECTION_IMPORT_ERROR,
+        )
     module = AnsibleK8SModule(
-        argument_spec={**{k: dict(v) for k, v in AUTH_ARG_SPEC.items()}, **argument_spec}, **kwargs
+        argument_spec={**{k: dict(v) for k, v in AUTH_ARG_SPEC.items()}, **argument_spec},
+        supports_check_mode=supports_check_mode,
+        check_k8s=False,
+        check_pyyaml=False,
     )
+    if KUBERNETES_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("kubernetes"), exception=KUBERNETES_IMPORT_ERROR)
     try:
         client = get_api_client(module)
     except Exception as e:  # bad kubeconfig, no file, no answer: each library has its own exception

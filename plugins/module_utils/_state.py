@@ -99,17 +99,18 @@ def age_seconds(stamp: str, now: datetime.datetime) -> int | None:
     return max(0, int((now - then).total_seconds()))
 
 
-def sentence(row: JSON) -> str:
+def sentence(row: JSON, check_mode: bool = False) -> str:
     """One node's part, for the summary of a play."""
     name = row["name"]
+    does = "would take" if check_mode else "takes"
     if row.get("purged"):
-        return f"{name} takes no part any more; removed {', '.join(row['purged'])}."
+        return f"{name} {does} no part any more; removed {', '.join(row['purged'])}."
     if not row.get("labelled"):
         left = f"; {len(row['evicted'])} best-effort pod(s) evicted" if row.get("evicted") else ""
-        return f"{name} takes no part{left}."
-    if not row.get("published"):
-        return f"{name} takes part and has published nothing yet."
-    return f"{name} takes part and oversells {amount(row)}."
+        return f"{name} {does} no part{left}."
+    if row.get("published"):
+        return f"{name} {does} part and oversells {amount(row)}."
+    return f"{name} {does} part." if check_mode else f"{name} takes part and has published nothing yet."
 
 
 def amount(row: JSON) -> str:

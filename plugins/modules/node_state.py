@@ -139,7 +139,7 @@ nodes:
       elements: str
 summary:
   description: RV(nodes) in words, a sentence for each.
-  returned: always
+  returned: success
   type: list
   elements: str
   sample:
@@ -223,7 +223,6 @@ class NodeState:
         return {
             "changed": self.changed,
             "nodes": rows,
-            "summary": [_state.sentence(row) for row in rows],
             "diff": {"before": self.before, "after": self.after},
         }
 
@@ -375,7 +374,8 @@ def main() -> None:
         run.present() if module.params["state"] == "present" else run.absent()
     except (Failure, ApiError) as e:
         module.fail_json(msg=str(e), **run.result())
-    module.exit_json(**run.result())
+    result = run.result()
+    module.exit_json(summary=[_state.sentence(row, module.check_mode) for row in result["nodes"]], **result)
 
 
 if __name__ == "__main__":

@@ -84,8 +84,9 @@ def ansible_test_home() -> str:
     home = prepare.CACHE / "ansible-test"
     cache = home / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
-    data = Path(sysconfig.get_path("purelib")) / "ansible_test" / "_data"
-    for version in {v for f in data.rglob("*.txt") for v in re.findall(r"^pip==([0-9.]+)", f.read_text(), re.MULTILINE)}:
+    source = Path(sysconfig.get_path("purelib")) / "ansible_test" / "_internal" / "python_requirements.py"
+    # It would download a script of the version that it names, from a host that need not be reachable.
+    for version in re.findall(r"pip='([0-9.]+)'", source.read_text()):
         (cache / f"get_pip_{version.replace('.', '_')}.py").write_text(GET_PIP)
     return str(home)
 

@@ -184,3 +184,7 @@ def test_what_is_no_time_has_no_age(stamp):
 )
 def test_a_node_in_words(row, wanted):
     assert _state.sentence(row) == wanted
+
+
+def test_check_mode_says_would():
+    assert _state.sentence({"name": "a", "labelled": True, "published": False}, check_mode=True) == "a would take part."
