@@ -28,7 +28,7 @@ unit: setup  ## pure logic, in seconds
 
 lint: setup  ## ruff, mypy, import contracts, licences, generated files
 	$(call step,lint)
-	@$(BIN)/ruff check --quiet $(CODE) plugins && $(BIN)/ruff format --check --quiet $(CODE)
+	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
 	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
@@ -80,7 +80,7 @@ binaries:
 
 setup:
 	@tools/bootstrap
-	@$(BIN)/python tests/ansible/collections.py
+	@$(BIN)/python tests/ansible/prepare.py >/dev/null
 
 clean:  ## what was built in this clone (the cache folder stays)
 	@rm -rf build/out dist .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

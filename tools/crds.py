@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
 import msgspec
+import yaml
 from msgspec import Struct
 
 from colocation.model import names, policy, report
