@@ -1,0 +1,99 @@
+"""The chart, installed by Helm on a real API server, once for the session."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab import binaries
+from tests.lab.apiserver import ApiServer
+from tests.lab.errors import LabError
+from tests.lab.process import run
+
+CHART = Path(__file__).parents[2] / "charts/colocation-package"
+NAMESPACE = "openfuyao-colocation"
+MUTATION = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
+_numbers = itertools.count(1)
+
+
+def helm(*args: str | Path) -> str:
+    """Run Helm; its output, or LabError with what it said."""
+    binaries.ensure("helm")
+    return run([binaries.path("helm"), *args]).stdout
+
+
+def render(*args: str, kube: str = "1.36.3", apis: tuple[str, ...] = (MUTATION,)) -> str:
+    """The chart's manifests for a cluster of that version."""
+    served = [f"--api-versions={api}" for api in apis]
+    return helm("template", "colocation", CHART, f"--namespace={NAMESPACE}", f"--kube-version={kube}", *served, *args)
+
+
+def eventually(check: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    """Policies and RBAC reach the API server's caches a moment after they were made."""
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.1)
+
+
+def container(name: str = "app", requests: Any = None, limits: Any = None, **more: Any) -> dict[str, Any]:
+    resources = {key: value for key, value in (("requests", requests), ("limits", limits)) if value is not None}
+    return {"name": name, "image": "x", "resources": resources, **more}
+
+
+def pod(*containers: dict[str, Any], qos: str | None = "BE", metadata: Any = None, **spec: Any) -> dict[str, Any]:
+    meta: dict[str, Any] = {"name": f"pod{next(_numbers)}", **(metadata or {})}
+    if qos is not None:
+        meta["annotations"] = {**meta.get("annotations", {}), "openfuyao.com/qos-level": qos}
+    body = {"containers": list(containers) or [container()], **spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": body}
+
+
+class Pods:
+    """Says what the API server makes of a pod, without keeping it."""
+
+    def __init__(self, api: ApiServer, namespace: str) -> None:
+        self.api, self.namespace = api, namespace
+
+    def admit(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The pod as it would be stored; LabError with the API server's sentence if it is refused."""
+        # Raw, as a controller would: kubectl's own schema check would speak first.
+        path = f"/api/v1/namespaces/{self.namespace}/pods?dryRun=All"
+        return json.loads(self.api.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body)))
+
+    def refusal(self, body: dict[str, Any]) -> str:
+        with pytest.raises(LabError) as error:
+            self.admit(body)
+        return str(error.value)
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    with ApiServer(tmp_path_factory.mktemp("chart")) as server:
+        arguments = ["install", "colocation", CHART, f"--namespace={NAMESPACE}", "--create-namespace"]
+        run([binaries.path("helm"), *arguments], env={**os.environ, "KUBECONFIG": str(server.kubeconfig)})
+        server.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
+        probe = Pods(server, "default")
+        eventually(lambda: "volcano.sh/preemptable" in probe.admit(pod())["metadata"]["annotations"], "mutation")
+        eventually(lambda: not _admitted(probe, pod(qos="X")), "validation")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pods(api: ApiServer) -> Pods:
+    return Pods(api, "default")
+
+
+def _admitted(pods: Pods, body: dict[str, Any]) -> bool:
+    try:
+        pods.admit(body)
+    except LabError:
+        return False
+    return True

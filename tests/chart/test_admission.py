@@ -1,0 +1,250 @@
+"""One table of pods: what goes in, and what the API server makes of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from colocation.model.facts import pod_facts
+from colocation.model.quantity import parse
+from colocation.model.wire import Pod
+from tests.lab.apiserver import ApiServer
+from tests.lab.errors import LabError
+
+from .conftest import Pods, container, eventually, pod
+
+CPU, MEMORY, GATE = "kubernetes.io/be-cpu", "kubernetes.io/be-memory", "colocation.openfuyao.com/be-pods"
+TICKET = {GATE: 1}
+
+
+def amounts(given: dict[str, Any], kind: str = "containers") -> list[dict[str, dict[str, int]]]:
+    """Requests and limits as integers: the form of a quantity is nobody's business."""
+    return [
+        {
+            part: {key: parse(value) if key not in ("cpu", "memory") else value for key, value in found.items()}
+            for part, found in c["resources"].items()
+        }
+        for c in given["spec"].get(kind, [])
+    ]
+
+
+def both(**values: int) -> dict[str, dict[str, int]]:
+    """The same requests and limits, in our names, with the ticket."""
+    names = {"cpu": CPU, "memory": MEMORY}
+    entry = {names[key]: value for key, value in values.items()} | TICKET
+    return {"requests": entry, "limits": entry}
+
+
+@pytest.mark.parametrize(
+    ("cpu", "millicores"),
+    [
+        ("1500m", 1500), ("0.5", 500), ("2", 2000), (1, 1000), (0.25, 250), ("1e1", 10_000), ("1E1", 10_000),
+        ("1k", 1_000_000),
+        ("0", 0), ("1m", 1), ("1001m", 1001), ("4.35", 4350), ("0.1", 100), ("1.0005", 1001), ("100u", 1), ("1100u", 2),
+        ("1n", 1), ("123456789", 123_456_789_000),
+    ],
+)  # fmt: skip
+def test_cpu_in_any_form_becomes_whole_millicores_rounded_up(pods: Pods, cpu: Any, millicores: int) -> None:
+    given = pods.admit(pod(container(requests={"cpu": cpu}, limits={"cpu": cpu})))
+    assert amounts(given) == [both(cpu=millicores)]
+
+
+@pytest.mark.parametrize(
+    ("memory", "size"),
+    [
+        ("128974848", 128974848), ("129e6", 129_000_000), ("129M", 129_000_000), ("123Mi", 128974848), (1024, 1024),
+        ("1Gi", 2**30), ("1.5Gi", 3 * 2**29), ("7Ei", 7 * 2**60), ("2Ti", 2**41), ("9007199254740993", 2**53 + 1),
+        ("1500m", 2),
+    ],
+)  # fmt: skip
+def test_memory_in_any_form_becomes_bytes_rounded_up(pods: Pods, memory: Any, size: int) -> None:
+    given = pods.admit(pod(container(requests={"memory": memory}, limits={"memory": memory})))
+    assert amounts(given) == [both(memory=size)]
+
+
+@pytest.mark.parametrize("cpu", ["9E", "8192Pi"])
+def test_absurd_amounts_are_admitted_or_refused_but_never_overflow(pods: Pods, cpu: str) -> None:
+    try:
+        given = pods.admit(pod(container(requests={"cpu": cpu}, limits={"cpu": cpu})))
+    except LabError:
+        return
+    assert amounts(given)[0]["requests"][CPU] > 10**15
+
+
+def test_requests_below_limits_stay_so(pods: Pods) -> None:
+    given = pods.admit(pod(container(requests={"cpu": "250m"}, limits={"cpu": "1", "memory": "200Mi"})))
+    requests = {CPU: 250, MEMORY: 200 * 2**20} | TICKET  # memory: Kubernetes' own default, the limit
+    assert amounts(given) == [{"requests": requests, "limits": {CPU: 1000, MEMORY: 200 * 2**20} | TICKET}]
+
+
+def test_every_container_of_every_kind_is_converted_and_one_has_the_ticket(pods: Pods) -> None:
+    one = {"cpu": "100m", "memory": "1Mi"}
+    given = pods.admit(
+        pod(
+            container("a", requests=one),
+            container("b", requests=one, limits=one),
+            container("c"),
+            initContainers=[container("i", requests=one), container("s", limits=one, restartPolicy="Always")],
+        )
+    )
+    plain = {CPU: 100, MEMORY: 2**20}
+    a, b, c = amounts(given)
+    assert (a, b, c) == (
+        {"requests": plain | TICKET, "limits": TICKET},
+        {"requests": plain, "limits": plain},
+        {},
+    )
+    assert amounts(given, "initContainers") == [{"requests": plain}, {"requests": plain, "limits": plain}]
+    assert given["status"]["qosClass"] == "BestEffort"
+
+
+def test_the_rest_of_a_best_effort_pod(pods: Pods) -> None:
+    given = pods.admit(pod(container(requests={"ephemeral-storage": "1Gi"})))
+    spec = given["spec"]
+    assert (spec["priorityClassName"], spec["priority"], spec["preemptionPolicy"]) == ("priority-be", -100, "Never")
+    assert given["metadata"]["annotations"]["volcano.sh/preemptable"] == "true"
+    assert spec["containers"][0]["resources"]["requests"]["ephemeral-storage"] == "1Gi"
+
+
+def test_claims_of_devices_are_kept(pods: Pods) -> None:
+    body = pod(container(requests={"cpu": "1"}), resourceClaims=[{"name": "gpu", "resourceClaimName": "gpu"}])
+    body["spec"]["containers"][0]["resources"]["claims"] = [{"name": "gpu"}]
+    assert pods.admit(body)["spec"]["containers"][0]["resources"]["claims"] == [{"name": "gpu"}]
+
+
+@pytest.mark.parametrize("wrong", ["5", "1"])
+def test_tickets_of_ones_own_are_put_right(pods: Pods, wrong: str) -> None:
+    mine = {GATE: wrong}
+    given = pods.admit(pod(container("a", mine, mine), container("b", mine, mine)))
+    assert amounts(given) == [{"requests": TICKET, "limits": TICKET}, {}]
+
+
+def test_a_pod_that_asks_for_be_itself_is_left_as_it_asks(pods: Pods) -> None:
+    asks = {CPU: "250", MEMORY: "100Mi"}
+    given = pods.admit(
+        pod(container(requests={**asks, "cpu": "4", "memory": "9Gi"}, limits={CPU: "500", MEMORY: "200Mi"}))
+    )
+    assert amounts(given) == [
+        {"requests": {CPU: 250, MEMORY: 100 * 2**20} | TICKET, "limits": {CPU: 500, MEMORY: 200 * 2**20} | TICKET}
+    ]
+
+
+def test_twice_is_once(pods: Pods) -> None:
+    body = pod(
+        container("a", {"cpu": "1500m", "memory": "123Mi"}, {"cpu": "2", "memory": "1Gi"}),
+        initContainers=[container("i", {"cpu": "1"})],
+    )
+    once = pods.admit(body)
+    spec = {
+        key: once["spec"][key]
+        for key in ("containers", "initContainers", "priorityClassName", "priority", "preemptionPolicy")
+    }
+    again = pods.admit(pod(metadata={"annotations": once["metadata"]["annotations"]}) | {"spec": spec})
+    assert (amounts(again), amounts(again, "initContainers")) == (amounts(once), amounts(once, "initContainers"))
+
+
+def test_a_limit_range_puts_cpu_back_and_it_is_taken_away_again(api: ApiServer) -> None:
+    api.kubectl("create", "namespace", "limited")
+    numbers = {"cpu": "300m", "memory": "64Mi"}
+    limits = {"limits": [{"type": "Container", "default": numbers, "defaultRequest": numbers}]}
+    body = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "l", "namespace": "limited"}, "spec": limits}
+    api.kubectl("create", "-f", "-", stdin=json.dumps(body))
+    limited = Pods(api, "limited")
+    eventually(lambda: "requests" in limited.admit(pod(qos=None))["spec"]["containers"][0]["resources"], "LimitRange")
+
+    given = limited.admit(pod(container("a", {"cpu": "1"}, {"cpu": "1"}), container("b")))
+    b = {CPU: 300, MEMORY: 64 * 2**20}
+    assert amounts(given) == [both(cpu=1000, memory=64 * 2**20), {"requests": b, "limits": b}]
+    assert given["status"]["qosClass"] == "BestEffort"
+
+    asked = {CPU: "250", MEMORY: "32Mi"}
+    given = limited.admit(pod(container("a", asked, asked)))
+    assert amounts(given) == [both(cpu=250, memory=32 * 2**20)]
+
+
+@pytest.mark.parametrize(
+    ("qos", "expected"),
+    [("HLS", ("priority-hls", 1000, "Never")), ("LS", ("priority-ls", 0, "PreemptLowerPriority"))],
+)
+def test_online_pods_get_their_class_and_keep_their_resources(pods: Pods, qos: str, expected: tuple[Any, ...]) -> None:
+    asked = {"cpu": "2", "memory": "1Gi"}
+    spec = pods.admit(pod(container("a", asked, asked), qos=qos))["spec"]
+    assert (spec["priorityClassName"], spec["priority"], spec["preemptionPolicy"]) == expected
+    assert spec["containers"][0]["resources"] == {"requests": asked, "limits": asked}
+
+
+def test_an_online_pods_own_class_is_respected(pods: Pods) -> None:
+    assert pods.admit(pod(qos="LS", priorityClassName="priority-hls"))["spec"]["priority"] == 1000
+
+
+OWNER = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "u", "controller": True}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(pod(container(requests={"cpu": "1"}), qos=None), id="no annotation"),
+        pytest.param(pod(container(requests={"cpu": "1"}), metadata={"ownerReferences": [OWNER]}), id="DaemonSet"),
+        pytest.param(pod(container(requests={"cpu": "1"}), priorityClassName="system-node-critical"), id="critical"),
+    ],
+)
+def test_what_is_never_touched(api: ApiServer, body: dict[str, Any]) -> None:
+    given = Pods(api, "kube-system").admit(body)
+    assert given["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "1"}}
+    assert "volcano.sh/preemptable" not in given["metadata"].get("annotations", {})
+    assert given["spec"].get("priorityClassName") != "priority-be"
+
+
+@pytest.mark.parametrize("qos", ["BE", "HLS", "nonsense"])
+def test_mirror_pods_are_never_touched_nor_refused(api: ApiServer, qos: str) -> None:
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "mirror"}}
+    uid = json.loads(api.kubectl("create", "-o", "json", "-f", "-", stdin=json.dumps(node)))["metadata"]["uid"]
+    try:
+        owner = {"apiVersion": "v1", "kind": "Node", "name": "mirror", "uid": uid, "controller": True}
+        mirror = {
+            "kubernetes.io/config.mirror": "h",
+            "kubernetes.io/config.hash": "h",
+            "kubernetes.io/config.source": "file",
+        }
+        meta = {"annotations": mirror, "ownerReferences": [owner]}
+        body = pod(container(requests={"cpu": "1"}), qos=qos, metadata=meta, nodeName="mirror")
+        kubelet = api.user("system:node:mirror", ["system:nodes"])
+        path = "/api/v1/namespaces/default/pods?dryRun=All"
+        given = json.loads(api.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body), kubeconfig=kubelet))
+    finally:
+        api.kubectl("delete", "node", "mirror")
+    assert given["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "1"}}
+    assert given["spec"].get("priorityClassName", "") == ""
+
+
+@pytest.mark.parametrize("qos", ["be", "LLS", "", "x" * 300, 'quo"te\n', "\u4f4e"])
+def test_an_unknown_class_is_refused_in_a_sentence(pods: Pods, qos: str) -> None:
+    said = pods.refusal(pod(qos=qos))
+    assert "metadata.annotations[openfuyao.com/qos-level]" in said
+    assert "HLS, LS, BE" in said
+    assert "x" * 41 not in said.replace("\\n", "\n")
+
+
+def test_pod_level_resources_are_refused_with_the_remedy(pods: Pods) -> None:
+    said = pods.refusal(pod(container(requests={"cpu": "1"}), resources={"requests": {"cpu": "2"}}))
+    assert "spec.resources" in said
+    assert "set the resources of its containers instead" in said
+
+
+def test_the_manager_reads_what_admission_writes(pods: Pods) -> None:
+    body = pod(
+        container(requests={"cpu": "1500m", "memory": "1Gi"}, limits={"cpu": "2", "memory": "2Gi"}), nodeName="n"
+    )
+    facts = pod_facts(msgspec.convert(pods.admit(body), Pod))
+    assert facts is not None
+    assert (facts.qos, facts.be_cpu, facts.be_memory) == ("BE", 1500, 2**30)
+    assert (facts.be_cpu_limit, facts.be_memory_limit, facts.cpu, facts.memory) == (2000, 2**31, 0, 0)
+
+
+def test_a_pod_of_many_containers_fits_the_cost_limit(pods: Pods) -> None:
+    one = {"cpu": "1m", "memory": "1Mi"}
+    given = pods.admit(pod(*(container(f"c{n}", one, one) for n in range(200))))
+    assert len([c for c in amounts(given) if GATE in c["limits"]]) == 1
