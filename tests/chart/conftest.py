@@ -66,7 +66,9 @@ class Pods:
         """The pod as it would be stored; LabError with the API server's sentence if it is refused."""
         # Raw, as a controller would: kubectl's own schema check would speak first.
         path = f"/api/v1/namespaces/{self.namespace}/pods?dryRun=All"
-        return json.loads(self.api.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body)))
+        answer = self.api.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
+        made: dict[str, Any] = json.loads(answer)
+        return made
 
     def refusal(self, body: dict[str, Any]) -> str:
         with pytest.raises(LabError) as error:
@@ -77,8 +79,11 @@ class Pods:
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with ApiServer(tmp_path_factory.mktemp("chart")) as server:
-        arguments = ["install", "colocation", CHART, f"--namespace={NAMESPACE}", "--create-namespace"]
-        run([binaries.path("helm"), *arguments], env={**os.environ, "KUBECONFIG": str(server.kubeconfig)})
+        arguments = [f"--namespace={NAMESPACE}", "--create-namespace"]
+        run(
+            [binaries.path("helm"), "install", "colocation", CHART, *arguments],
+            env={**os.environ, "KUBECONFIG": str(server.kubeconfig)},
+        )
         server.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
         probe = Pods(server, "default")
         eventually(lambda: "volcano.sh/preemptable" in probe.admit(pod())["metadata"]["annotations"], "mutation")

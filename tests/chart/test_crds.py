@@ -19,7 +19,8 @@ PLURALS = {"ColocationPolicy": "colocationpolicies", "NodeColocation": "nodecolo
 def create(api: ApiServer, kind: str, *, keep: bool = False, name: str = "x", **fields: Any) -> dict[str, Any]:
     body = {"apiVersion": "colocation.openfuyao.com/v1alpha1", "kind": kind, "metadata": {"name": name}, **fields}
     path = f"/apis/colocation.openfuyao.com/v1alpha1/{PLURALS[kind]}" + ("" if keep else "?dryRun=All")
-    return json.loads(api.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body)))
+    made: dict[str, Any] = json.loads(api.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body)))
+    return made
 
 
 def test_short_names_and_columns(api: ApiServer) -> None:

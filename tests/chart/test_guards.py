@@ -10,6 +10,8 @@ import pytest
 import urllib3
 
 from tests.lab.apiserver import ApiServer
+from tests.lab.errors import LabError
+from tests.lab.pki import Pair
 
 from .conftest import NAMESPACE, eventually
 
@@ -27,16 +29,24 @@ def token(api: ApiServer, account: str, *bound: str) -> str:
 
 
 def patch(
-    api: ApiServer, bearer: str, what: str, name: str, body: dict[str, Any], *, status: bool = True, **certificate: str
+    api: ApiServer,
+    bearer: str,
+    what: str,
+    name: str,
+    body: dict[str, Any],
+    *,
+    status: bool = True,
+    certificate: Pair | None = None,
 ) -> str:
     """The refusal, or nothing. Not by kubectl: it would want to read the status first."""
-    with urllib3.PoolManager(ca_certs=str(api.ca_cert), **certificate) as pool:
+    files = (str(certificate.cert), str(certificate.key)) if certificate else (None, None)
+    with urllib3.PoolManager(ca_certs=str(api.ca_cert), cert_file=files[0], key_file=files[1]) as pool:
         url = f"{api.url}{KINDS[what]}/{name}{'/status' if status else ''}"
         headers = {"Content-Type": "application/merge-patch+json"}
         if bearer:
             headers["Authorization"] = f"Bearer {bearer}"
         answer = pool.request("PATCH", url, body=json.dumps(body), headers=headers)
-        return "" if answer.status == 200 else answer.json()["message"]
+        return "" if answer.status == 200 else str(answer.json()["message"])
 
 
 @pytest.fixture(scope="module")
@@ -126,15 +136,13 @@ def test_the_authoriser_allows_what_is_needed_and_nothing_else(
 
 
 def test_the_manager_publishes_our_keys_and_takes_them_away(api: ApiServer, manager: str) -> None:
-    note = {"annotations": {"colocation.openfuyao.com/withdrawn": "stale"}}
-    assert (
-        patch(api, manager, "node", "one", {"metadata": note, "status": {"capacity": OURS, "allocatable": OURS}}) == ""
-    )
-    gone = dict.fromkeys(OURS)
-    note = {"annotations": {"colocation.openfuyao.com/withdrawn": None}}
-    assert (
-        patch(api, manager, "node", "one", {"metadata": note, "status": {"capacity": gone, "allocatable": gone}}) == ""
-    )
+    note: dict[str, Any] = {"annotations": {"colocation.openfuyao.com/withdrawn": "stale"}}
+    body = {"metadata": note, "status": {"capacity": OURS, "allocatable": OURS}}
+    assert patch(api, manager, "node", "one", body) == ""
+    gone: dict[str, Any] = dict.fromkeys(OURS)
+    gone_note = {"annotations": {"colocation.openfuyao.com/withdrawn": None}}
+    body = {"metadata": gone_note, "status": {"capacity": gone, "allocatable": gone}}
+    assert patch(api, manager, "node", "one", body) == ""
 
 
 READY = {"type": "Ready", "status": "True", "reason": "r", "message": "m"}
@@ -166,9 +174,9 @@ READY = {"type": "Ready", "status": "True", "reason": "r", "message": "m"}
 def test_the_manager_can_change_nothing_else_of_a_node(api: ApiServer, manager: str, body: dict[str, Any]) -> None:
     def seen() -> dict[str, Any]:
         node = json.loads(api.kubectl("get", "node", "one", "-o", "json"))
-        return {k: v for k, v in node["metadata"].items() if k not in ("managedFields", "resourceVersion")} | node[
-            "status"
-        ]
+        status: dict[str, Any] = node["status"]
+        moves = ("managedFields", "resourceVersion")
+        return {key: value for key, value in node["metadata"].items() if key not in moves} | status
 
     before = seen()
     said = patch(api, manager, "node", "one", body)
@@ -178,6 +186,23 @@ def test_the_manager_can_change_nothing_else_of_a_node(api: ApiServer, manager: 
 
 def test_nobody_else_is_held_back(api: ApiServer, manager: str) -> None:
     kubelet = api.pki.issue("kubelet-one", "system:node:one", ["system:nodes"])
-    certificate = {"cert_file": str(kubelet.cert), "key_file": str(kubelet.key)}
     body = {"status": {"conditions": [READY], "capacity": {"cpu": "3"}, "declaredFeatures": ["Anything"]}}
-    assert patch(api, "", "node", "one", body, **certificate) == ""
+    assert patch(api, "", "node", "one", body, certificate=kubelet) == ""
+
+
+def test_a_person_may_be_given_explanations_and_nothing_else_of_the_proxy(api: ApiServer) -> None:
+    binding = ["rolebinding", "ana", "--role=colocation-explain", "--user=ana", f"--namespace={NAMESPACE}"]
+    api.kubectl("create", *binding)
+
+    def may(service: str) -> bool:
+        asked = ["get", f"services/{service}", "--subresource=proxy", f"--namespace={NAMESPACE}", "--as=ana"]
+        try:
+            return api.kubectl("auth", "can-i", *asked).strip() == "yes"
+        except LabError:
+            return False
+
+    try:
+        eventually(lambda: may("http:colocation-manager:8080"), "rights")
+        assert not may("another")
+    finally:
+        api.kubectl("delete", "rolebinding", "ana", f"--namespace={NAMESPACE}")
