@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
+from colocation.budget.explain import SCHEMA, Explanation
 from tools import crds
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,9 +31,16 @@ def python_copy(source: str) -> Callable[[], str]:
     return render
 
 
+def explain_schema() -> str:
+    """JSON Schema of `colocation explain -o json`."""
+    schema = msgspec.json.schema(Explanation) | {"$id": SCHEMA, "title": "Why a node has the number it has"}
+    return json.dumps(schema, indent=2, sort_keys=True) + "\n"
+
+
 OUTPUTS: dict[str, Callable[[], str]] = {
     f"{_CRD_DIR}/colocationpolicies.yaml": crds.POLICY.render,
     f"{_CRD_DIR}/nodecolocations.yaml": crds.NODE.render,
+    "docs/explain.schema.json": explain_schema,
     "plugins/module_utils/_probe.py": python_copy(f"{_NODE}/probe.py"),
     "plugins/module_utils/_journal.py": python_copy(f"{_NODE}/journal.py"),
 }
