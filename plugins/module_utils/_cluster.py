@@ -53,10 +53,10 @@ def internal_ips(node: JSON) -> list[str]:
 def reached(hosts: dict[str, JSON]) -> tuple[dict[str, JSON], list[str]]:
     """The hosts that answered, and a sentence for each that did not."""
     answered = {host: said for host, said in hosts.items() if not said.get("unreachable")}
-    problems = [
-        f"Inventory host {host} cannot be reached: {' '.join(str(hosts[host].get('msg') or 'no answer').split()).rstrip('.')}."
-        for host in sorted(set(hosts) - set(answered))
-    ]
+    problems = []
+    for host in sorted(set(hosts) - set(answered)):
+        said = " ".join(str(hosts[host].get("msg") or "no answer").split()).rstrip(".")
+        problems.append(f"Inventory host {host} cannot be reached: {said.replace('Task failed: ', '', 1)}.")
     return answered, problems
 
 

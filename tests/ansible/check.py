@@ -98,7 +98,7 @@ def sanity(tree: Path) -> None:
 
 def units(tree: Path) -> None:
     """C(ansible-test units): the same tests as C(make unit), with ansible's own loader."""
-    run(["ansible-test", "units", "--python", python(), "--color", "no"], tree, HOME=ansible_test_home())
+    run(["ansible-test", "units", "--venv", "--requirements", "--python", python(), "--color", "no"], tree, HOME=ansible_test_home())
 
 
 def lint(tree: Path) -> None:
