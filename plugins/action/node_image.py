@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asks the node first, and transfers the archive only if its images are not there: one remote call when nothing is to do."""
+"""Asks the node first, and transfers the archive only if its images are not there.
+
+One remote call a node when nothing is to do.
+"""
 
 from __future__ import annotations
 
@@ -50,5 +53,7 @@ class ActionModule(ActionBase):
             if key not in _digests:
                 _digests[key] = _node.sha256(archive)
         except OSError as e:
-            raise AnsibleActionFail(f"The image archive {archive} cannot be read: {e.strerror}. Set colocation_image_archive.") from e
+            raise AnsibleActionFail(
+                f"The image archive {archive} cannot be read: {e.strerror}. Set colocation_image_archive."
+            ) from e
         return _digests[key]

@@ -154,7 +154,9 @@ def make_module(argument_spec: dict[str, t.Any], supports_check_mode: bool) -> t
     try:
         client = get_api_client(module)
     except Exception as e:  # bad kubeconfig, no file, no answer: each library has its own exception
-        module.fail_json(msg=f"Could not connect to the cluster: {e}. Set kubeconfig (colocation_kubeconfig in the roles).")
+        module.fail_json(
+            msg=f"Could not connect to the cluster: {e}. Set kubeconfig (colocation_kubeconfig in the roles)."
+        )
     return module, Api(client.client)
 
 

@@ -31,11 +31,14 @@ def version_problems(version: JSON, admission_served: bool) -> list[str]:
     """Why this cluster cannot be rolled out to; empty when it can."""
     found, said = parse_version(version), version.get("gitVersion") or "unknown"
     if found < MINIMUM:
-        return [f"The cluster is Kubernetes {said}; colocation needs {MINIMUM[0]}.{MINIMUM[1]} or newer. Upgrade the cluster first."]
+        return [
+            f"The cluster is Kubernetes {said}; colocation needs {MINIMUM[0]}.{MINIMUM[1]} or newer. "
+            "Upgrade the cluster first."
+        ]
     if not admission_served:
         return [
-            f"The cluster (Kubernetes {said}) does not serve admissionregistration.k8s.io/v1 MutatingAdmissionPolicy, by "
-            "which best-effort pods get be-cpu and be-memory. It is on from Kubernetes 1.36; older clusters are not "
+            f"The cluster (Kubernetes {said}) does not serve admissionregistration.k8s.io/v1 MutatingAdmissionPolicy, "
+            "by which best-effort pods get be-cpu and be-memory. It is on from Kubernetes 1.36; older clusters are not "
             "supported yet."
         ]
     return []
@@ -86,7 +89,8 @@ def match_hosts(hosts: dict[str, JSON], nodes: list[JSON]) -> tuple[dict[str, st
                 matched[host] = wanted
             else:
                 problems.append(
-                    f"Inventory host {host}: colocation_node_name is {wanted}, but no Node has that name. Known Nodes: {known}."
+                    f"Inventory host {host}: colocation_node_name is {wanted}, but no Node has that name. "
+                    f"Known Nodes: {known}."
                 )
             continue
         by_name = {x for x in (host, said.get("hostname")) if x in names}
@@ -97,7 +101,8 @@ def match_hosts(hosts: dict[str, JSON], nodes: list[JSON]) -> tuple[dict[str, st
             matched[host] = found.pop()
         elif found:
             problems.append(
-                f"Inventory host {host} could be any of the Nodes {', '.join(sorted(found))}. Set colocation_node_name for it."
+                f"Inventory host {host} could be any of the Nodes {', '.join(sorted(found))}. "
+                "Set colocation_node_name for it."
             )
         else:
             problems.append(

@@ -64,7 +64,9 @@ class Before:
         try:
             self.notes: JSON = json.loads(text) if text else {}
         except ValueError as e:
-            raise ValueError(f"{self.path} cannot be read as JSON ({e}); repair it, or remove it to give up what it remembers") from e
+            raise ValueError(
+                f"{self.path} cannot be read as JSON ({e}); repair or remove it"
+            ) from e
 
     def section(self, name: str) -> JSON:
         return self.notes.setdefault(name, {})
@@ -167,7 +169,10 @@ def capability_problems(found: JSON, memory_needed: int, disk_needed: int) -> li
     if found["cgroup_version"] not in (1, 2):
         problems.append("no cgroup hierarchy was found below /sys/fs/cgroup")
     else:
-        for name, need in (("cpu.quota", "best-effort pods could not be capped"), ("memory.limit", "their memory could not be")):
+        for name, need in (
+            ("cpu.quota", "best-effort pods could not be capped"),
+            ("memory.limit", "their memory could not be"),
+        ):
             feature = features.get(name)
             if not feature or not feature["available"]:
                 problems.append(f"{name} does not work ({feature['reason'] if feature else 'not tried'}): {need}")
@@ -198,7 +203,9 @@ def parse_images(listing: str) -> dict[str, str]:
     return found
 
 
-def imported(before: t.Mapping[str, str], after: t.Mapping[str, str], said: str, archive: t.Iterable[str]) -> dict[str, str]:
+def imported(
+    before: t.Mapping[str, str], after: t.Mapping[str, str], said: str, archive: t.Iterable[str]
+) -> dict[str, str]:
     """The images of an import: what is new or different, what ctr said, and what the archive names."""
     words = set(said.split()) | set(archive)
     return {
@@ -220,7 +227,9 @@ def archive_names(path: str) -> list[str]:
 
 def _oci_names(index: JSON) -> list[str]:
     notes = [m.get("annotations") or {} for m in index.get("manifests") or []]
-    return [n[key] for n in notes for key in ("io.containerd.image.name", "org.opencontainers.image.ref.name") if key in n]
+    return [
+        n[key] for n in notes for key in ("io.containerd.image.name", "org.opencontainers.image.ref.name") if key in n
+    ]
 
 
 def _docker_names(manifest: list[JSON]) -> list[str]:

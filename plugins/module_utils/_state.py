@@ -4,7 +4,7 @@
 
 # This module util is **PRIVATE** to the collection; it can change at any time.
 
-"""Decisions about one node's part in the colocation, without I/O: published or not and why, who must go, who would break."""
+"""Decisions about one node, without I/O: published or not and why, who must go, who would break."""
 
 from __future__ import annotations
 
@@ -134,7 +134,10 @@ def asks_for_ours(pod: JSON) -> bool:
     spec = pod.get("spec") or {}
     containers = (spec.get("containers") or []) + (spec.get("initContainers") or [])
     return any(
-        key in ((c.get("resources") or {}).get(part) or {}) for c in containers for part in ("requests", "limits") for key in KEYS
+        key in ((c.get("resources") or {}).get(part) or {})
+        for c in containers
+        for part in ("requests", "limits")
+        for key in KEYS
     )
 
 
@@ -170,8 +173,8 @@ def refusal(node: JSON, pods: t.Iterable[JSON], drain: bool) -> str | None:
     if not bound:
         return None
     return (
-        f"Node {node['metadata']['name']} keeps its label {NODE_LABEL}: {len(bound)} pod(s) require it by node affinity or "
-        f"nodeSelector and would fail at kubelet's next restart: {', '.join(bound)}. Move or delete them first."
+        f"Node {node['metadata']['name']} keeps its label {NODE_LABEL}: {len(bound)} pod(s) require it by node "
+        f"affinity or nodeSelector and would fail at kubelet's next restart: {', '.join(bound)}. Move or delete them first."
     )
 
 

@@ -23,14 +23,16 @@ options:
   hosts:
     description:
       - Inventory hosts to find the Nodes of. Each key is the inventory name, the value what
-        M(openfuyao.colocation.node_capabilities_info) returned for it, of which C(hostname), C(addresses) and C(problems)
-        are read, or that it was unreachable.
-      - A host is the Node with its inventory name or C(hostname); else the one with an InternalIP among its C(addresses).
+        M(openfuyao.colocation.node_capabilities_info) returned for it, of which C(hostname), C(addresses) and
+        C(problems) are read, or that it was unreachable.
+      - A host is the Node with its inventory name or C(hostname); else the one with an InternalIP among its
+        C(addresses).
     type: dict
     default: {}
   node_names:
     description:
-      - Inventory name to Node name, for hosts of which it was said; only that name counts then. Empty names are ignored.
+      - Inventory name to Node name, for hosts of which it was said; only that name counts then. Empty names are
+        ignored.
     type: dict
     default: {}
 requirements:
@@ -144,7 +146,9 @@ def gather(api: Api, hosts: dict[str, dict[str, t.Any]], node_names: dict[str, s
     served = any(r.get("name") == "mutatingadmissionpolicies" for r in admission.get("resources") or [])
     nodes = api.nodes()
     reached, unreached = _cluster.reached(hosts)
-    matched, unmatched = _cluster.match_hosts({h: {**said, "node_name": node_names.get(h)} for h, said in reached.items()}, nodes)
+    matched, unmatched = _cluster.match_hosts(
+        {h: {**said, "node_name": node_names.get(h)} for h, said in reached.items()}, nodes
+    )
     rows = {node["metadata"]["name"]: _cluster.node_row(node) for node in nodes}
     namespace = api.get(f"/api/v1/namespaces/{NAMESPACE}")
     kept = api.get(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{ROLLOUT_CONFIGMAP}") if namespace else None
@@ -152,7 +156,10 @@ def gather(api: Api, hosts: dict[str, dict[str, t.Any]], node_names: dict[str, s
     return {
         "version": version.get("gitVersion", ""),
         "mutating_admission_policy": served,
-        "problems": unreached + _cluster.version_problems(version, served) + unmatched + _cluster.node_problems(reached),
+        "problems": unreached
+        + _cluster.version_problems(version, served)
+        + unmatched
+        + _cluster.node_problems(reached),
         "host_problems": unreached + unmatched,
         "hosts": matched,
         "nodes": rows,
@@ -168,7 +175,8 @@ def gather(api: Api, hosts: dict[str, dict[str, t.Any]], node_names: dict[str, s
 
 def main() -> None:
     module, api = make_module(
-        {"hosts": {"type": "dict", "default": {}}, "node_names": {"type": "dict", "default": {}}}, supports_check_mode=True
+        {"hosts": {"type": "dict", "default": {}}, "node_names": {"type": "dict", "default": {}}},
+        supports_check_mode=True,
     )
     try:
         found = gather(api, module.params["hosts"], module.params["node_names"])

@@ -137,7 +137,8 @@ def main() -> None:
         system=names.sysname,
         hostname=names.nodename,
         os=_node.os_release(_node.read("/etc/os-release")),
-        addresses=_node.local_ipv4(_node.read("/proc/net/fib_trie")) + _node.local_ipv6(_node.read("/proc/net/if_inet6")),
+        addresses=_node.local_ipv4(_node.read("/proc/net/fib_trie"))
+        + _node.local_ipv6(_node.read("/proc/net/if_inet6")),
         memory_bytes=_node.meminfo(_node.read("/proc/meminfo")).get("MemTotal", 0),
         disk_free_bytes=_node.free_bytes(module.params["path"]),
     )

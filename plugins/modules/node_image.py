@@ -99,8 +99,8 @@ class Images:
     def run(self, *args: str) -> str:
         if not self.ctr:
             self.module.fail_json(
-                msg="ctr was not found on this node. It comes with containerd; with another runtime, put the images into a "
-                "registry and leave colocation_image_archive unset."
+                msg="ctr was not found on this node. It comes with containerd; with another runtime, put the "
+                "images into a registry and leave colocation_image_archive unset."
             )
         command = [self.ctr, "-n", self.module.params["namespace"], "images", *args]
         rc, out, err = self.module.run_command(command)

@@ -96,7 +96,13 @@ class Prepare:
         for name in self.modules:
             if not _node.loaded(name):
                 self.before.note("modules", name, "absent")
-                self._do(f"loaded the kernel module {name}", f"module {name}", "absent", "loaded", lambda n=name: self._modprobe(n))
+                self._do(
+                    f"loaded the kernel module {name}",
+                    f"module {name}",
+                    "absent",
+                    "loaded",
+                    lambda n=name: self._modprobe(n),
+                )
         noted = self.before.section("sysctls")
         for name, value in self.sysctls.items():
             have = _node.read(_node.sysctl_path(name))

@@ -130,8 +130,8 @@ def main() -> None:
         done = settings_back(module, _node.Before(path))
         if back["failed"]:
             module.fail_json(
-                msg=f"{len(back['failed'])} value(s) could not be put back: {'; '.join(back['failed'])}. {path} is kept; "
-                "run this again.",
+                msg=f"{len(back['failed'])} value(s) could not be put back: {'; '.join(back['failed'])}. "
+                f"{path} is kept; run  this again.",
                 restored=back["restored"],
                 gone=back["gone"],
                 done=done,

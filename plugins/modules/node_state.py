@@ -38,8 +38,8 @@ options:
   state:
     description:
       - V(present) labels the nodes, so that manager and agent take them on.
-      - V(absent) removes the label. Refused, with the pods named, while pods on the node require the label by node affinity
-        or nodeSelector, since kubelet would fail them at its next restart.
+      - V(absent) removes the label. Refused, with the pods named, while pods on the node require the label by node
+        affinity or nodeSelector, since kubelet would fail them at its next restart.
     type: str
     choices:
       - present
@@ -59,8 +59,8 @@ options:
     default: false
   purge:
     description:
-      - With O(state=absent), remove oversold resources, the gate and our annotation from the Node directly, where they are
-        left over. For clusters whose manager is gone; a running manager does it by itself.
+      - With O(state=absent), remove oversold resources, the gate and our annotation from the Node directly, where they
+        are left over. For clusters whose manager is gone; a running manager does it by itself.
       - With O(drain=true), it is done after the pods have gone, instead of waiting for the manager.
     type: bool
     default: false
@@ -231,12 +231,19 @@ class NodeState:
         missing = [name for name in self.nodes if name not in every]
         if missing:
             raise Failure(
-                f"No such Node: {', '.join(missing)}. Known Nodes: {', '.join(sorted(every)) or 'none'}. Nothing was changed."
+                f"No such Node: {', '.join(missing)}. Known Nodes: {', '.join(sorted(every)) or 'none'}. "
+                "Nothing was changed."
             )
         found = {name: every[name] for name in self.nodes}
         for name, node in found.items():
             label = _state.label_of(node)
-            self.rows[name] = {"name": name, "label_before": label, "labelled": label == "true", "evicted": [], "purged": []}
+            self.rows[name] = {
+                "name": name,
+                "label_before": label,
+                "labelled": label == "true",
+                "evicted": [],
+                "purged": [],
+            }
             self.before[name] = {"label": label, "keys": _state.leftover_keys(node)}
             self.after[name] = dict(self.before[name])
         return found
@@ -255,9 +262,7 @@ class NodeState:
                 return
             if not self._sleep():
                 break
-        ncols = {
-            o["metadata"]["name"]: o for o in self.api.list(f"/apis/{API_GROUP}/{API_VERSION}/nodecolocations")
-        }
+        ncols = {o["metadata"]["name"]: o for o in self.api.list(f"/apis/{API_GROUP}/{API_VERSION}/nodecolocations")}
         now = datetime.datetime.now(datetime.timezone.utc)
         told = [
             f"{name}: "
@@ -265,7 +270,9 @@ class NodeState:
             for name in waiting
         ]
         raise Failure(
-            f"{len(waiting)} of {len(self.nodes)} node(s) have published nothing within {self.timeout} s. " + "; ".join(told) + "."
+            f"{len(waiting)} of {len(self.nodes)} node(s) have published nothing within {self.timeout} s. "
+            + "; ".join(told)
+            + "."
         )
 
     def _evict_all(self) -> None:
@@ -282,8 +289,8 @@ class NodeState:
             if not self._sleep():
                 told = [f"{pod} ({refused[pod]})" if pod in refused else f"{pod} (terminating)" for pod in left]
                 raise Failure(
-                    f"{len(left)} best-effort pod(s) have not left within {self.timeout} s: {', '.join(told)}. The nodes are "
-                    "closed to new ones; run this again, or give it a longer timeout."
+                    f"{len(left)} best-effort pod(s) have not left within {self.timeout} s: {', '.join(told)}. The "
+                    "nodes are closed to new ones; run this again, or give it a longer timeout."
                 )
 
     def _evict(self, name: str, pod: dict[str, t.Any], refused: dict[str, str]) -> None:
@@ -321,18 +328,27 @@ class NodeState:
             self.rows[name]["purged"] = _state.leftover_keys(node)
             self.after[name]["keys"] = []
             return
-        raise Failure(f"Node {name} changed at every one of {CONFLICT_TRIES} tries to remove its leftover keys; run this again.")
+        raise Failure(
+            f"Node {name} changed at every one of {CONFLICT_TRIES} tries to remove its leftover keys; run this again."
+        )
 
     def _until_withdrawn(self) -> None:
         while True:
-            left = {n: k for n in self.nodes for node in [self.api.node(n)] if node for k in [_state.leftover_keys(node)] if k}
+            left = {
+                n: k
+                for n in self.nodes
+                for node in [self.api.node(n)]
+                if node
+                for k in [_state.leftover_keys(node)]
+                if k
+            }
             if not left:
                 return
             if not self._sleep():
                 told = "; ".join(f"{name} still has {', '.join(keys)}" for name, keys in left.items())
                 raise Failure(
-                    f"The manager has not withdrawn everything within {self.timeout} s: {told}. If no manager is running, "
-                    "purge=true removes these keys directly."
+                    f"The manager has not withdrawn everything within {self.timeout} s: {told}. If no manager is "
+                    "running, purge=true removes these keys directly."
                 )
 
     def _finish(self) -> None:

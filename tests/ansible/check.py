@@ -22,11 +22,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import prepare
 
 CLONE = prepare.CLONE
-OURS = (
-    ["galaxy.yml", "README.md", "LICENSE", "LICENSES", ".ansible-lint", "CHANGELOG.rst", "CODE_OF_CONDUCT.md"]
-    + ["meta", "plugins", "roles", "playbooks", "changelogs"]
-    + ["tests/unit/plugins", "tests/unit/conftest.py", "tests/unit/requirements.txt", "tests/sanity", "tests/integration"]
-)
+OURS = [
+    *("galaxy.yml", "README.md", "LICENSE", "LICENSES", ".ansible-lint", "CHANGELOG.rst", "CODE_OF_CONDUCT.md"),
+    *("meta", "plugins", "roles", "playbooks", "changelogs"),
+    *("tests/unit/plugins", "tests/unit/conftest.py", "tests/unit/requirements.txt"),
+    *("tests/sanity", "tests/integration"),
+]
 GET_PIP = """import subprocess, sys
 subprocess.check_call([sys.executable, "-m", "ensurepip", "--upgrade", "--default-pip"])
 """
@@ -39,7 +40,7 @@ def main(wanted: list[str]) -> int:
     if unknown:
         print(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(steps)}", file=sys.stderr)
         return 2
-    prepare.main(quiet=True)
+    prepare.main()
     failed = []
     with tempfile.TemporaryDirectory(prefix="check-", dir=prepare.CACHE) as scratch:
         tree = copy(Path(scratch) / "ansible_collections")
@@ -57,7 +58,10 @@ def copy(root: Path) -> Path:
     """The collection's tracked files at .../ansible_collections/openfuyao/colocation, beside those it depends on."""
     tree = root / "openfuyao" / "colocation"
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *OURS], cwd=CLONE, check=True, stdout=subprocess.PIPE
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *OURS],
+        cwd=CLONE,
+        check=True,
+        stdout=subprocess.PIPE,
     )
     for name in filter(None, listed.stdout.decode().split("\0")):
         if (CLONE / name).is_file():
@@ -98,7 +102,11 @@ def sanity(tree: Path) -> None:
 
 def units(tree: Path) -> None:
     """C(ansible-test units): the same tests as C(make unit), with ansible's own loader."""
-    run(["ansible-test", "units", "--venv", "--requirements", "--python", python(), "--color", "no"], tree, HOME=ansible_test_home())
+    run(
+        ["ansible-test", "units", "--venv", "--requirements", "--python", python(), "--color", "no"],
+        tree,
+        HOME=ansible_test_home(),
+    )
 
 
 def lint(tree: Path) -> None:
@@ -115,17 +123,25 @@ def artifact(tree: Path) -> None:
     run(["ansible-galaxy", "collection", "install", "--no-deps", "-p", str(place), str(archive)], built)
     env = {"ANSIBLE_COLLECTIONS_PATH": f"{place}:{prepare.CACHE / 'collections'}"}
     at = place / "ansible_collections" / "openfuyao" / "colocation"
-    stray = sorted(p.name for p in at.iterdir() if p.name in ("tests", "reconciler", "charts", "build", "docs", "tools"))
+    stray = sorted(
+        p.name for p in at.iterdir() if p.name in ("tests", "reconciler", "charts", "build", "docs", "tools")
+    )
     if stray:
         print(f"in the artifact, but not the collection's: {stray}", file=sys.stderr)
         raise subprocess.CalledProcessError(1, ["galaxy.yml", "build_ignore"])
     for name in ("plugins/modules", "roles"):
         kind = "role" if name == "roles" else "module"
-        names = sorted(f"openfuyao.colocation.{p.stem}" for p in (at / name).iterdir() if not p.name.startswith(("_", ".")))
+        names = sorted(
+            f"openfuyao.colocation.{p.stem}" for p in (at / name).iterdir() if not p.name.startswith(("_", "."))
+        )
         run(["ansible-doc", "-t", kind, "--json", *names], built, **env, PAGER="cat", ANSIBLE_STDOUT_CALLBACK="minimal")
     for playbook in sorted((at / "playbooks").glob("*.yml")):
         inventory = "localhost,"
-        run(["ansible-playbook", "--syntax-check", "-i", inventory, f"openfuyao.colocation.{playbook.stem}"], built, **env)
+        run(
+            ["ansible-playbook", "--syntax-check", "-i", inventory, f"openfuyao.colocation.{playbook.stem}"],
+            built,
+            **env,
+        )
 
 
 def python() -> str:

@@ -1,7 +1,7 @@
 """Makes this checkout, kubernetes.core and ansible.posix importable as Ansible collections, without Galaxy.
 
 PyPI's C(ansible) carries both; its wheel is fetched once into the cache folder and only these two are unpacked.
-Prints the ANSIBLE_COLLECTIONS_PATH to use. Nothing is done where it is all there.
+Nothing is done where it is all there; `--path` prints the ANSIBLE_COLLECTIONS_PATH to use.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def path() -> str:
     return f"{CLONE / '.collections'}:{CACHE / 'collections'}"
 
 
-def main(quiet: bool = False) -> None:
+def main() -> None:
     """Fetch, unpack, link."""
     target = CACHE / "collections" / "ansible_collections"
     mark = target / f".ansible-{ANSIBLE}"
@@ -43,21 +43,19 @@ def main(quiet: bool = False) -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to("../../..")
         (CLONE / ".collections" / ".gitignore").write_text("*\n")
-    if not quiet:
-        print(path())
 
 
 def fetch(scratch: Path) -> None:
     """The wheel is for Python 3.12; kubernetes.core's files run on 3.11 too, so pip must not look at this Python."""
-    subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        + ["--python-version", "3.12", "--dest", str(scratch), f"ansible=={ANSIBLE}"],
-        check=True,
-    )
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    command += ["--python-version", "3.12", "--dest", str(scratch), f"ansible=={ANSIBLE}"]
+    subprocess.run(command, check=True)
     prefixes = tuple(f"ansible_collections/{name}/" for name in WANTED)
     with zipfile.ZipFile(next(scratch.glob("ansible-*.whl"))) as wheel:
         wheel.extractall(scratch, [name for name in wheel.namelist() if name.startswith(prefixes)])
 
 
 if __name__ == "__main__":
-    main(quiet="--quiet" in sys.argv)
+    main()
+    if "--path" in sys.argv:
+        print(path())

@@ -59,7 +59,11 @@ def test_a_cluster_that_cannot_be_rolled_out_to_is_told_why(version, served, wan
         ({"m1": {"node_name": "nodeb"}}, {}, "no Node has that name. Known Nodes: node-a, node-b"),
         ({"m1": {"hostname": "m1", "addresses": ["192.0.2.9"]}}, {}, "m1 is no Node of this cluster"),
         ({"m1": {"addresses": ["192.0.2.1", "192.0.2.2"]}}, {}, "any of the Nodes node-a, node-b"),
-        ({"node-a": {}, "m1": {"addresses": ["192.0.2.1"]}}, {"node-a": "node-a", "m1": "node-a"}, "are the same Node node-a"),
+        (
+            {"node-a": {}, "m1": {"addresses": ["192.0.2.1"]}},
+            {"node-a": "node-a", "m1": "node-a"},
+            "are the same Node node-a",
+        ),
     ],
 )
 def test_which_host_is_which_node(hosts, matched, problem):
@@ -69,7 +73,9 @@ def test_which_host_is_which_node(hosts, matched, problem):
 
 
 def test_hosts_that_do_not_answer_are_named_and_left_out():
-    answered, problems = _cluster.reached({"a": {"hostname": "a"}, "b": {"unreachable": True, "msg": "ssh:\n timed out."}})
+    answered, problems = _cluster.reached(
+        {"a": {"hostname": "a"}, "b": {"unreachable": True, "msg": "ssh:\n timed out."}}
+    )
     assert list(answered) == ["a"]
     assert problems == ["Inventory host b cannot be reached: ssh: timed out."]
 

@@ -22,7 +22,12 @@ def found(**kw):
         (found(), None),
         (found(system="FreeBSD"), "only Linux"),
         (found(cgroup_version=0, features={}), "no cgroup hierarchy"),
-        (found(features={"cpu.quota": {"available": False, "reason": "EACCES"}, "memory.limit": {"available": True}}), "EACCES"),
+        (
+            found(
+                features={"cpu.quota": {"available": False, "reason": "EACCES"}, "memory.limit": {"available": True}}
+            ),
+            "EACCES",
+        ),
         (found(memory_bytes=GIB // 2), "512 MiB of memory, 1024 are needed"),
         (found(disk_free_bytes=1 << 20), "1 MiB are free"),
     ],
@@ -99,7 +104,10 @@ def test_a_torn_record_is_named_not_overwritten(tmp_path):
 
 @pytest.mark.parametrize(
     "name, path",
-    [("vm.swappiness", "/proc/sys/vm/swappiness"), ("net.ipv4.conf.eth0/1.forwarding", "/proc/sys/net/ipv4/conf/eth0.1/forwarding")],
+    [
+        ("vm.swappiness", "/proc/sys/vm/swappiness"),
+        ("net.ipv4.conf.eth0/1.forwarding", "/proc/sys/net/ipv4/conf/eth0.1/forwarding"),
+    ],
 )
 def test_where_a_kernel_parameter_lives(name, path):
     assert _node.sysctl_path(name) == path

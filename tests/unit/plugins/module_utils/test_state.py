@@ -58,7 +58,10 @@ BE = {"openfuyao.com/qos-level": "BE"}
         (node(), None),
         (
             node(capacity={BE_CPU: "1", "cpu": "2"}),
-            {"metadata": {"resourceVersion": "7"}, "status": {part: {BE_CPU: None} for part in ("capacity", "allocatable")}},
+            {
+                "metadata": {"resourceVersion": "7"},
+                "status": {part: {BE_CPU: None} for part in ("capacity", "allocatable")},
+            },
         ),
         (
             # a key that lost its capacity stays in allocatable: it is taken from both
@@ -158,7 +161,11 @@ def ncol(spec=None, **status):
         (node(), ncol(observedAt="2026-11-21T11:59:59.123456789Z"), "not published it yet"),
         (node(), ncol({"policy": None}, observedAt="2026-11-21T11:59:59Z"), "no ColocationPolicy"),
         (node(), ncol({"enabled": False}, observedAt="2026-11-21T11:59:59Z"), "default is disabled"),
-        (node(annotations={WITHDRAWN_ANNOTATION: "leaving"}), ncol(observedAt="2026-11-21T11:59:59Z"), "withdrew it: leaving"),
+        (
+            node(annotations={WITHDRAWN_ANNOTATION: "leaving"}),
+            ncol(observedAt="2026-11-21T11:59:59Z"),
+            "withdrew it: leaving",
+        ),
     ],
 )
 def test_why_a_node_has_published_nothing(found, report, wanted):
