@@ -56,7 +56,7 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
 
 
 class Before:
-    """What was there before us, one JSON file in the state directory; the first note of a thing is the one that stays."""
+            raise ValueError(f"{self.path} is no JSON ({e}): repair or remove it") from e
 
     def __init__(self, state_dir: str) -> None:
         self.path = os.path.join(state_dir, "before", "node.json")

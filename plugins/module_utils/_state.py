@@ -174,7 +174,8 @@ def refusal(node: JSON, pods: t.Iterable[JSON], drain: bool) -> str | None:
         return None
     return (
         f"Node {node['metadata']['name']} keeps its label {NODE_LABEL}: {len(bound)} pod(s) require it by node "
-        f"affinity or nodeSelector and would fail at kubelet's next restart: {', '.join(bound)}. Move or delete them first."
+        f"affinity or nodeSelector and would fail at kubelet's next restart: {', '.join(bound)}. "
+        "Move or delete them first."
     )
 
 
