@@ -56,7 +56,7 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
 
 
 class Before:
-            raise ValueError(f"{self.path} is no JSON ({e}): repair or remove it") from e
+    """What was there before us, one JSON file in the state directory; the first note of a thing stays."""
 
     def __init__(self, state_dir: str) -> None:
         self.path = os.path.join(state_dir, "before", "node.json")
@@ -64,9 +64,7 @@ class Before:
         try:
             self.notes: JSON = json.loads(text) if text else {}
         except ValueError as e:
-            raise ValueError(
-                f"{self.path} cannot be read as JSON ({e}); repair or remove it"
-            ) from e
+            raise ValueError(f"{self.path} cannot be read as JSON ({e}); repair or remove it") from e
 
     def section(self, name: str) -> JSON:
         return self.notes.setdefault(name, {})

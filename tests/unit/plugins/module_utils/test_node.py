@@ -52,7 +52,7 @@ def test_an_archive_is_imported_only_if_its_images_are_not_there(note, present, 
     assert _node.image_plan("s", note, present) is wanted
 
 
-LISTING = """REF                     TYPE                                       DIGEST       SIZE      PLATFORMS   LABELS
+LISTING = """REF                     TYPE  DIGEST  SIZE      PLATFORMS   LABELS
 localhost/colocation:1  application/vnd.oci.image.manifest.v1+json sha256:aa 27.5 MiB linux/amd64 io.cri=managed
 sha256:bb               application/vnd.oci.image.manifest.v1+json sha256:aa 27.5 MiB linux/amd64 -
 """
@@ -98,7 +98,7 @@ def test_before_keeps_the_first_note(tmp_path):
 def test_a_torn_record_is_named_not_overwritten(tmp_path):
     (tmp_path / "before").mkdir()
     (tmp_path / "before" / "node.json").write_text("{")
-    with pytest.raises(ValueError, match=r"node\.json is no JSON"):
+    with pytest.raises(ValueError, match=r"node\.json cannot be read"):
         _node.Before(str(tmp_path))
 
 
