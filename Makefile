@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint fmt generate chart-test component sanity e2e bench image chart build lock lab-up lab-down clean setup
+.PHONY: help demo test unit lint fmt generate chart-test component sanity e2e bench image chart build lock lab-up lab-down clean setup binaries need-root lock
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -12,14 +12,17 @@ PYTEST := $(BIN)/pytest
 CODE := reconciler/src reconciler/tests tests tools build
 step = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
+root = @[ "$$(id -u)" = 0 ] || { echo "make $@: it makes machines and network namespaces, and needs root; 'make unit' does not" >&2; exit 2; }
+
 help:  ## show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1mmake %-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo:  ## the main job, live, on a real local cluster (root; about 15 min the first time, 4 after; KEEP=1 leaves it up)
+	$(root)
 	@tools/bootstrap
 	@$(BIN)/python -m tests.demo
 
-test: lint unit chart-test component sanity e2e  ## everything that must pass (root; <= 45 min cold, <= 15 warm on 2 cores)
+test: need-root lint unit chart-test component sanity e2e  ## everything that must pass (root; <= 45 min cold, <= 15 warm on 2 cores)
 	$(call step,everything passed)
 
 unit: setup  ## pure logic, in seconds
@@ -53,7 +56,7 @@ sanity: setup  ## the collection: ansible-test sanity, ansible-lint production, 
 	$(call step,collection sanity)
 	@$(BIN)/python tests/ansible/check.py
 
-e2e: setup image chart  ## the lab end to end: roll out, use, break, uninstall (root)
+e2e: need-root setup image chart  ## the lab end to end: roll out, use, break, uninstall (root)
 	$(call step,the lab end to end)
 	@$(PYTEST) -q -x tests/e2e
 
@@ -69,11 +72,14 @@ lock: setup  ## move what goes into the image to the newest that its ranges allo
 build: image chart  ## image, chart and the collection's artifact, in build/out/
 	@$(BIN)/python -m build.collection
 
-lab-up: setup  ## only the cluster: .lab/kubeconfig, .lab/inventory.yml, .lab/bin (root)
+lab-up: need-root  ## only the cluster: .lab/kubeconfig, .lab/inventory.yml, .lab/bin (root)
 	@$(PYTHON) -m tests.lab up
 
-lab-down:  ## take it away again
+lab-down: need-root  ## take it away again
 	@$(PYTHON) -m tests.lab down
+
+need-root:
+	$(root)
 
 binaries:
 	@$(PYTHON) -m tests.lab build
