@@ -12,10 +12,10 @@ PYTEST := $(BIN)/pytest
 CODE := reconciler/src reconciler/tests tests tools build
 step = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 
-root = @[ "$$(id -u)" = 0 ] || { echo "make $@: it makes machines and network namespaces, and needs root; 'make unit' does not" >&2; exit 2; }
+root = @[ "$$(id -u)" = 0 ] || { echo "make $(MAKECMDGOALS): it makes machines and network namespaces, and needs root; 'make unit' does not" >&2; exit 2; }
 
 help:  ## show this list
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1mmake %-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1mmake %-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo:  ## the main job, live, on a real local cluster (root; about 15 min the first time, 4 after; KEEP=1 leaves it up)
 	$(root)
@@ -32,7 +32,7 @@ unit: setup  ## pure logic, in seconds
 lint: setup  ## ruff, mypy, import contracts, licences, generated files
 	$(call step,lint)
 	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
-	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tools build
+	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/e2e tests/chart tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
 	@$(BIN)/reuse lint --quiet || $(BIN)/reuse lint
