@@ -114,11 +114,20 @@ def sentence(row: JSON, check_mode: bool = False) -> str:
 
 
 def amount(row: JSON) -> str:
-    """be-cpu in millicores and be-memory in MiB, as they are said."""
-    memory = str(row.get("be_memory") or "0")
-    said = f"{int(memory) >> 20} MiB" if memory.isdigit() else memory
-    cpu = str(row.get("be_cpu") or "0")
-    return f"{cpu}m of CPU and {said} of memory" if cpu.isdigit() else f"be-cpu {cpu} and {said} of memory"
+    """What a node sells, as it is said."""
+    return f"{row.get('be_cpu') or 0}m of CPU and {(row.get('be_memory') or 0) >> 20} MiB of memory"
+
+
+SUFFIXES = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
+SUFFIXES.update({f"{letter}i": 1 << 10 * (i + 1) for i, letter in enumerate("KMGTPE")})
+
+
+def whole(quantity: str | None) -> int | None:
+    """A whole quantity as a number: the API server writes 1000 back as "1k"."""
+    if quantity is None:
+        return None
+    number = str(quantity).rstrip("kKMGTPEi")
+    return int(number) * SUFFIXES.get(str(quantity)[len(number) :], 1)
 
 
 def pod_name(pod: JSON) -> str:

@@ -123,12 +123,12 @@ nodes:
       type: bool
     be_cpu:
       description: What is published, in millicores.
-      type: str
-      sample: "1200"
+      type: int
+      sample: 1200
     be_memory:
       description: What is published, in bytes.
-      type: str
-      sample: "1073741824"
+      type: int
+      sample: 1073741824
     evicted:
       description: Pods that were evicted, or would be in check mode.
       type: list
@@ -359,7 +359,9 @@ class NodeState:
                 continue
             capacity = (node.get("status") or {}).get("capacity") or {}
             self.rows[name].update(
-                published=_state.published(node), be_cpu=capacity.get(BE_CPU), be_memory=capacity.get(BE_MEMORY)
+                published=_state.published(node),
+                be_cpu=_state.whole(capacity.get(BE_CPU)),
+                be_memory=_state.whole(capacity.get(BE_MEMORY)),
             )
             if not self.check_mode:
                 self.after[name] = {"label": _state.label_of(node), "keys": _state.leftover_keys(node)}

@@ -181,7 +181,7 @@ def test_what_is_no_time_has_no_age(stamp):
     "row, wanted",
     [
         (
-            {"name": "a", "labelled": True, "published": True, "be_cpu": "1200", "be_memory": "1073741824"},
+            {"name": "a", "labelled": True, "published": True, "be_cpu": 1200, "be_memory": 1073741824},
             "a takes part and oversells 1200m of CPU and 1024 MiB of memory.",
         ),
         ({"name": "a", "labelled": True, "published": False}, "a takes part and has published nothing yet."),
@@ -195,3 +195,10 @@ def test_a_node_in_words(row, wanted):
 
 def test_check_mode_says_would():
     assert _state.sentence({"name": "a", "labelled": True, "published": False}, check_mode=True) == "a would take part."
+
+
+@pytest.mark.parametrize(
+    "quantity, wanted", [(None, None), ("0", 0), ("1255", 1255), ("1k", 1000), ("5056Mi", 5056 << 20), ("2G", 2 * 10**9)]
+)
+def test_a_whole_quantity_as_the_api_server_writes_it(quantity, wanted):
+    assert _state.whole(quantity) == wanted
