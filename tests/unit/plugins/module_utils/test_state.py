@@ -198,7 +198,8 @@ def test_check_mode_says_would():
 
 
 @pytest.mark.parametrize(
-    "quantity, wanted", [(None, None), ("0", 0), ("1255", 1255), ("1k", 1000), ("5056Mi", 5056 << 20), ("2G", 2 * 10**9)]
+    "quantity, wanted",
+    [(None, None), ("0", 0), ("1255", 1255), ("1k", 1000), ("5056Mi", 5056 << 20), ("2G", 2 * 10**9)],
 )
 def test_a_whole_quantity_as_the_api_server_writes_it(quantity, wanted):
     assert _state.whole(quantity) == wanted
