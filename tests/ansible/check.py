@@ -76,11 +76,14 @@ def copy(root: Path) -> Path:
     return tree
 
 
-def run(command: list[str], where: Path, **env: str) -> None:
-    """A program of this virtual environment, its output shown."""
+def run(command: list[str], where: Path, *, shown: bool = True, **env: str) -> None:
+    """A program of this virtual environment; with ``shown=False`` only its errors are."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "ANSIBLE_CONFIG")}
-    subprocess.run(command, cwd=where, check=True, env={**clean, "PATH": path, "ANSIBLE_FORCE_COLOR": "0", **env})
+    stdout = None if shown else subprocess.DEVNULL
+    subprocess.run(
+        command, cwd=where, check=True, env={**clean, "PATH": path, "ANSIBLE_FORCE_COLOR": "0", **env}, stdout=stdout
+    )
 
 
 def ansible_test_home() -> str:
@@ -134,7 +137,7 @@ def artifact(tree: Path) -> None:
         names = sorted(
             f"openfuyao.colocation.{p.stem}" for p in (at / name).iterdir() if not p.name.startswith(("_", "."))
         )
-        run(["ansible-doc", "-t", kind, "--json", *names], built, **env, PAGER="cat", ANSIBLE_STDOUT_CALLBACK="minimal")
+        run(["ansible-doc", "-t", kind, "--json", *names], built, shown=False, **env)
     for playbook in sorted((at / "playbooks").glob("*.yml")):
         inventory = "localhost,"
         run(
