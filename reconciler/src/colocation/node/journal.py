@@ -105,7 +105,7 @@ def restore(journal_path: str, cgroup_root: str = "/sys/fs/cgroup") -> Dict[str,
     in the journal; when nothing failed, the journal is removed.
     """
     done = {"restored": [], "unchanged": [], "gone": [], "failed": []}  # type: Dict[str, List[str]]
-    entries, _ = _load(journal_path)
+    entries = _load(journal_path)[0]
     kept = []  # type: List[Entry]
     for entry in reversed(entries):
         try:
@@ -227,7 +227,7 @@ def _decode(line: str) -> Optional[Entry]:
 def _tasks_back(directory: str) -> str:
     """Make the SCHED_IDLE tasks of a group and its children normal again."""
     changed = False
-    for group, _, files in os.walk(directory):
+    for group, unused, files in os.walk(directory):  # noqa: B007
         name = "tasks" if "tasks" in files else "cgroup.threads"
         with open(os.path.join(group, name), encoding="ascii") as file:
             tasks = [int(word) for word in file.read().split()]

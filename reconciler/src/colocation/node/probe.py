@@ -121,7 +121,7 @@ def _try_cgroup(version: int, roots: Dict[str, str], cgroup_root: str, pods: str
             continue
         if not try_writes:
             group = os.path.join(roots[controller], pods)
-            features.update({name: _there(os.path.join(group, file)) for name, (file, _, _) in mine.items()})
+            features.update({name: _there(os.path.join(group, file)) for name, (file, *rest) in mine.items()})
             continue
         with _scratch(roots[controller], pods) as (mine_group, reason):
             for name, (file, value, first) in mine.items():
@@ -248,5 +248,6 @@ def _directories(path: str) -> List[str]:
 
 if __name__ == "__main__":
     import json
+    import sys
 
-    print(json.dumps(probe(), indent=2, sort_keys=True))  # noqa: T201
+    sys.stdout.write(json.dumps(probe(), indent=2, sort_keys=True) + "\n")
