@@ -73,6 +73,7 @@ def _demo(lab: Lab) -> None:
 def _show(cluster: DemoCluster, lab: Lab, seconds: float) -> None:
     nodes = cluster.nodes()
     image = cluster.image()
+    cluster.kubectl("delete", "job", "-n", "demo", "batch", "--ignore-not-found")  # of an earlier demo that was kept
     cluster.programs()
     for place, node in enumerate(nodes):
         cluster.show("service.yaml.j2", node=node, image=image, phase=place / len(nodes))
