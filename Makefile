@@ -56,7 +56,7 @@ sanity: setup  ## the collection: ansible-test sanity, ansible-lint production, 
 	$(call step,collection sanity)
 	@$(BIN)/python tests/ansible/check.py
 
-e2e: need-root setup image chart  ## the lab end to end: roll out, use, break, uninstall (root)
+e2e: need-root setup build  ## the lab end to end: roll out, use, break, uninstall (root)
 	$(call step,the lab end to end)
 	@$(PYTEST) -q -x tests/e2e
 

@@ -24,9 +24,9 @@ def main() -> None:
         for chart in (CLONE / "roles/colocation_manager/files").glob("colocation-package-*.tgz"):
             shutil.copy2(chart, files)
         galaxy = Path(sys.executable).parent / "ansible-galaxy"
-        # ansible-galaxy looks for its configuration in HOME; none is wanted here.
-        env = {**os.environ, "ANSIBLE_CONFIG": os.devnull}
-        run(galaxy, "collection", "build", "--force", "--output-path", OUT, tree, env=env)
+        # Not the caller's configuration: the artifact is to depend on the tree alone.
+        env = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
+        run(galaxy, "collection", "build", "--force", "--output-path", OUT, tree, cwd=tree, env=env)
     for artifact in sorted(OUT.glob("openfuyao-colocation-*.tar.gz")):
         say(f"{artifact.relative_to(CLONE)}, {artifact.stat().st_size / 1024:.0f} kB")
 
