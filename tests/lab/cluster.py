@@ -61,12 +61,10 @@ class Cluster:
     def playbook(self, name: str, *extra: str, quiet: bool = False) -> str:
         """Run a playbook of the collection as an operator would; its output if ``quiet``."""
         command = [str(CLONE / ".venv/bin/ansible-playbook"), f"playbooks/{name}.yml", "-i", str(self.lab.inventory)]
-        command += ["-e", f"colocation_image_archive={CLONE / 'build/out/colocation-image.tar'}"]
-        command += ["-e", f"colocation_helm_binary={self.lab.bin / 'helm'}", *extra]
         colour = "1" if not quiet and sys.stdout.isatty() else "0"
         path = f"{CLONE / '.collections'}:{cache_dir() / 'collections'}"
         env = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": path, "ANSIBLE_FORCE_COLOR": colour}
-        done = subprocess.run(command, cwd=CLONE, env=env, capture_output=quiet, text=True, check=False)
+        done = subprocess.run([*command, *extra], cwd=CLONE, env=env, capture_output=quiet, text=True, check=False)
         if done.returncode:
             raise RuntimeError(
                 f"ansible-playbook {name}.yml failed\n{(done.stdout or '')[-6000:]}{(done.stderr or '')[-2000:]}"

@@ -33,6 +33,9 @@ def inventory(lab: Lab) -> str:
         "all:",
         "  vars:",
         f"    colocation_kubeconfig: {lab.kubeconfig}",
+        f"    colocation_helm_binary: {lab.bin / 'helm'}",
+        # `make build` puts it there; the roll-out says so where it is missing.
+        f"    colocation_image_archive: {lab.clone / 'build/out/colocation-image.tar'}",
         "  children:",
         "    colocation_nodes:",
         "      vars:",
