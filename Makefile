@@ -72,8 +72,8 @@ lock: setup  ## move what goes into the image to the newest that its ranges allo
 build: image chart  ## image, chart and the collection's artifact, in build/out/
 	@$(BIN)/python -m build.collection
 
-lab-up: need-root  ## only the cluster: .lab/kubeconfig, .lab/inventory.yml, .lab/bin (root)
-	@$(PYTHON) -m tests.lab up
+lab-up: need-root setup  ## only the cluster: .lab/kubeconfig, .lab/inventory.yml, .lab/bin (root)
+	@$(BIN)/python -m tests.lab up
 
 lab-down: need-root  ## take it away again
 	@$(PYTHON) -m tests.lab down
@@ -81,8 +81,8 @@ lab-down: need-root  ## take it away again
 need-root:
 	$(root)
 
-binaries:
-	@$(PYTHON) -m tests.lab build
+binaries: setup
+	@$(BIN)/python -m tests.lab build
 
 setup:
 	@tools/bootstrap
