@@ -69,6 +69,12 @@ def _type(info: types.Type, rules: Rules, *, nullable: bool) -> Schema:
             # Only "T or nothing": a structural schema knows no other unions.
             (inner,) = [t for t in info.types if not isinstance(t, types.NoneType)]
             return _type(inner, rules, nullable=nullable) | ({"nullable": True} if nullable else {})
+        case types.StructType(array_like=True):
+            items = [_type(field.type, rules, nullable=False) for field in info.fields]
+            if any(item != items[0] for item in items):
+                raise TypeError(f"{info.cls.__name__}: a list has items of one type")
+            bounds = {"minItems": len(items), "maxItems": len(items), "x-kubernetes-list-type": "atomic"}
+            return {"type": "array", "description": description(info.cls), "items": items[0]} | bounds
         case types.StructType():
             return _struct(info, rules)
         case types.DictType():

@@ -12,7 +12,9 @@ from colocation.agent.status import Conditions, build, rfc3339
 from colocation.agent.window import Window
 from colocation.model.report import Capabilities, Capacity, NodeColocationSpec, NodeColocationStatus
 from colocation.node.apply import Applier
+from colocation.node.histories import Keeper
 from colocation.node.sampler import Sampler
+from colocation.predict.peak import Histories
 from colocation.protect.sample import Sample
 from colocation.protect.wanted import Decision, decide
 
@@ -32,8 +34,9 @@ class Loop:
         sender: Sender | None = None,
         interval: float = 1.0,
         schedule: Schedule | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
-        """``sender`` None: nothing is reported."""
+        """``sender`` None: nothing is reported. ``keeper`` None: what is learnt of the pods is lost at the end."""
         self._sampler, self._applier, self._specs, self._sender = sampler, applier, specs, sender
         self._found, self._features = found, frozenset(found.features)
         self._interval = interval
@@ -41,6 +44,8 @@ class Loop:
         self._own_capacity = sampler.capacity() or Capacity(cpu=0, memory=0)
         self._conditions = Conditions()
         self.window = Window()
+        self._keeper = keeper
+        self.histories = Histories() if keeper is None else keeper.load(sampler.now())
         self.sample = Sample(at=0.0, seconds=0.0)
         self.decision = Decision(reason="the manager has said nothing yet")
         self.spec = NodeColocationSpec()
@@ -76,6 +81,7 @@ class Loop:
         if sample.seconds == 0:
             return  # the first reading of counters says nothing yet
         self.window.add(sample)
+        self._learn(sample.at)
         capacity = self._capacity(spec)
         if spec is not None:
             self.spec = spec
@@ -83,6 +89,11 @@ class Loop:
             self._applier.apply(self.decision.pods, self._sampler.groups)
         if self._sender is not None:
             self._report(self._sender, capacity)
+
+    def close(self) -> None:
+        """Keep what was learnt."""
+        if self._keeper is not None:
+            self._keeper.save(self.histories, self._sampler.now())
 
     def status(self) -> NodeColocationStatus:
         """The report as of now."""
@@ -96,6 +107,7 @@ class Loop:
             conditions=self._conditions.update(self._applier.refused, self._specs.error, now),
             memory_used=self._be_memory(),
             now=now,
+            histories=self.histories,
         )
 
     def _report(self, sender: Sender, capacity: Capacity) -> None:
@@ -109,6 +121,12 @@ class Loop:
         if self._schedule.due(now, rules, status, capacity):
             self._schedule.sent(now, status)
             sender.submit(status)
+
+    def _learn(self, now: float) -> None:
+        if self.histories.due(now):
+            self.histories.learn(now, self.window.rows(), self.window.pods.keys())
+        if self._keeper is not None:
+            self._keeper.save_if_due(self.histories, now)
 
     def _capacity(self, spec: NodeColocationSpec | None) -> Capacity:
         """The Node's as the manager told it, so that both take percentages of the same number."""

@@ -25,6 +25,7 @@ from colocation.agent.status import capabilities
 from colocation.kube.login import LoginError, find
 from colocation.kube.rest import Rest
 from colocation.node.apply import Applier
+from colocation.node.histories import Keeper
 from colocation.node.journal import Journal, restore
 from colocation.node.probe import probe
 from colocation.node.sampler import Sampler
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--node", default=os.environ.get("NODE_NAME", ""), help="name of this Node (default: $NODE_NAME)")
     add("--cgroup-root", default="/sys/fs/cgroup", metavar="DIR", help="where the node's cgroups are mounted")
     add("--proc-root", default="/proc", metavar="DIR", help="where the node's /proc is")
-    add("--state-dir", default=STATE_DIR, type=Path, metavar="DIR", help="journal and last known spec are kept here")
+    add("--state-dir", default=STATE_DIR, type=Path, metavar="DIR", help="journal, last known spec and histories of pods")
     add("--kubeconfig", metavar="FILE", help="log in by this file (default: the pod's ServiceAccount)")
     add("--interval", default=1.0, type=_seconds, metavar="SECONDS", help="length of a round")
     add("--listen", default="0.0.0.0:9101", metavar="HOST:PORT", help="serve /healthz and /metrics here")
@@ -87,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
             found=capabilities(found),
             sender=sender,
             interval=args.interval,
+            keeper=None if args.dry_run else Keeper(args.state_dir / "state" / "histories.json"),
         )
         try:
             serve(args.listen, loop, applier, sender)
@@ -98,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
             sender.start()
         log.info("agent started", extra={"node": args.node, "capabilities": msgspec.to_builtins(capabilities(found))})
         loop.run(stop)
+        loop.close()
     log.info("agent stopped; values stay in place")
     return 0
 

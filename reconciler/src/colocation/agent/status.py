@@ -17,6 +17,7 @@ from colocation.model.report import (
     Pressure,
 )
 from colocation.node.apply import Refusal
+from colocation.predict.peak import Histories
 from colocation.protect.sample import Sample
 from colocation.protect.wanted import Decision
 
@@ -74,6 +75,7 @@ def build(
     conditions: tuple[Condition, ...],
     memory_used: int | None,
     now: str,
+    histories: Histories,
 ) -> NodeColocationStatus:
     """One report: what the window says, what is enforced, and why."""
     return NodeColocationStatus(
@@ -82,7 +84,7 @@ def build(
         agent_version=__version__,
         node=window.node.usage(),
         system=window.system.usage(),
-        pods=window.rows()[:MAX_PODS],
+        pods=tuple(histories.told(row) for row in window.rows()[:MAX_PODS]),
         pressure=pressure if pressure != Pressure() else None,
         capabilities=found,
         engine=EngineState(

@@ -30,6 +30,8 @@ class Resource(StrEnum):
 
 UNSEEN: Final = {Resource.CPU: 250, Resource.MEMORY: 200 * 2**20}
 """What an online pod without a sample counts for at least: 250m and 200Mi."""
+LEARN: Final = {Resource.CPU: 3600, Resource.MEMORY: 6 * 3600}
+"""Seconds for which a pod must have been watched before its prediction may fall below its request: docs/prediction.md."""
 
 
 class Estimate(Struct, frozen=True, gc=False):
@@ -71,7 +73,6 @@ def estimate(pod: PodFacts, row: PodUsage | None, resource: Resource, strategy: 
         return Estimate(
             max(request, least), "no sample yet: max(request, 250m)" if cpu else "no sample yet: max(request, 200Mi)"
         )
-    peak = (row.cpu_peak if cpu else row.memory_peak) if row is not None else None
     match strategy:
         case "usage":
             amount, rule = mean, "mean use"
@@ -80,10 +81,23 @@ def estimate(pod: PodFacts, row: PodUsage | None, resource: Resource, strategy: 
         case "maxUsageRequest":
             amount, rule = max(mean, request), "max(mean use, request)"
         case _:
-            amount, rule = max(request, mean, peak or 0), "max(request, peak use): no prediction yet"
+            amount, rule = _predicted(row, resource, request, mean)
     if cpu and pod.qos is Qos.HLS and request > amount:
         return Estimate(request, "HLS: its cores are exclusive")
     return Estimate(amount, rule)
+
+
+def _predicted(row: PodUsage | None, resource: Resource, request: int, mean: int) -> tuple[int, str]:
+    """Predicted peak, never below what is used now; beside the request while too little was seen."""
+    cpu = resource is Resource.CPU
+    if row is None or row.predicted is None:
+        peak = 0 if row is None else (row.cpu_peak if cpu else row.memory_peak) or 0
+        return max(request, mean, peak), "still learning: max(request, peak use)"
+    peak, watched = (row.predicted.cpu if cpu else row.predicted.memory), row.predicted.watched
+    if watched < LEARN[resource]:
+        rule = f"still learning ({watched // 60} of {LEARN[resource] // 60} min): max(request, predicted peak)"
+        return max(request, mean, peak), rule
+    return max(mean, peak), "predicted peak" if peak >= mean else "mean use, above the predicted peak"
 
 
 def compute(

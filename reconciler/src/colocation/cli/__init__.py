@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "agent": "measure a node and protect its online work (one per node)",
     "explain": "why a node has the number it has",
     "report": "the cluster in one table",
+    "simulate": "replay usage traces: what a predictor gets wrong, and what it saves",
 }
 _EXAMPLES: Final = """\
 examples:

@@ -61,6 +61,15 @@ class Usage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     memory_peak: Amount | None = None
 
 
+class Prediction(Struct, frozen=True, array_like=True):
+    """What a pod will need: [millicores, bytes, seconds watched]. A list, because 40 rows must fit into 6 KB."""
+
+    cpu: Amount
+    memory: Amount
+    watched: Amount
+    """Seconds for which both were measured: how far the prediction can be trusted."""
+
+
 class PodUsage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One pod cgroup found on the node, told apart by uid only."""
 
@@ -69,6 +78,8 @@ class PodUsage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     cpu_peak: Amount | None = None
     memory: Amount | None = None
     memory_peak: Amount | None = None
+    predicted: Prediction | None = None
+    """[millicores, bytes, seconds watched], in the place of the two peaks as soon as there is one."""
 
 
 class Pressure(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

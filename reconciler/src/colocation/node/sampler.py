@@ -62,6 +62,10 @@ class Sampler:
         self._last = 0
         self._pressure = {name: self._pressure_file(name) for name in ("cpu", "memory", "io")}
 
+    def now(self) -> float:
+        """The clock that samples are dated by."""
+        return self._clock() / 1e9
+
     @property
     def groups(self) -> dict[str, str]:
         """Group of each pod seen in the last round, by uid."""

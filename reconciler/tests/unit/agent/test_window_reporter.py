@@ -22,6 +22,7 @@ from colocation.model.report import (
     Usage,
 )
 from colocation.node.apply import Refusal
+from colocation.predict.peak import Histories
 from colocation.protect.sample import PodSample, Sample
 from colocation.protect.wanted import Decision
 
@@ -142,13 +143,17 @@ def test_when_a_report_is_due():
     assert schedule.due(66.0, RULES, status(), CAPACITY)
 
 
-def full_status(pods, refused=(), spec_error=""):
+def full_status(pods, refused=(), spec_error="", *, learnt=False):
     window = Window()
     rows = tuple(
         PodSample(uid=f"{i:08}-aaaa-bbbb-cccc-0123456789ab", cpu=1500, memory=1_234_567_890) for i in range(pods)
     )
+    histories = Histories()
     for at in range(2):
         window.add(sample(at, cpu=98_765, memory=98_765_432_100, pods=rows))
+    if learnt:
+        for at in range(0, 90_001, 60):
+            histories.learn(at, window.rows(), window.pods.keys())
     conditions = Conditions().update(dict(refused), spec_error, "2026-11-21T05:10:14Z")
     features = ("cpu.burst", "cpu.idle", "cpu.quota", "io.throttle", "io.weight", "memory.high", "memory.limit")
     return build(
@@ -160,6 +165,7 @@ def full_status(pods, refused=(), spec_error=""):
         conditions=conditions,
         memory_used=98_765_432_100,
         now="2026-11-21T05:10:14Z",
+        histories=histories,
     )
 
 
@@ -167,6 +173,12 @@ def test_a_report_of_40_pods_is_small():
     assert len(msgspec.json.encode(patch_body(full_status(40)))) <= 5700, "managedFields come on top"
     worst = full_status(40, [("p", Refusal("x" * 500, 0.0, 1.0))], "y" * 500)
     assert len(msgspec.json.encode(patch_body(worst))) <= 6 * 1024
+
+
+def test_a_report_of_40_pods_that_were_watched_for_a_day_is_small_too():
+    full = full_status(40, learnt=True)
+    assert all(row.predicted is not None and row.predicted.watched > 86_400 for row in full.pods)
+    assert len(msgspec.json.encode(patch_body(full))) <= 5700, "managedFields come on top"
 
 
 def test_at_most_500_rows():

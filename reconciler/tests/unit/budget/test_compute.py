@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colocation.budget import Resource, compute
+from colocation.budget.compute import LEARN, Estimate, estimate
 from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.policy import OversellCpu, OversellMemory
-from colocation.model.report import NodeColocationStatus, PodUsage, Usage
+from colocation.model.report import NodeColocationStatus, PodUsage, Prediction, Usage
 
 GI = 2**30
 NODE = NodeFacts(
@@ -51,6 +52,35 @@ def test_each_strategy(strategy: str, expected: int) -> None:
 
 def test_until_it_is_predicted_the_larger_of_request_and_peak_counts() -> None:
     assert cpu([pod(cpu=100)], report(row(peak=700)), strategy="predicted") == 4_800
+
+
+def seen(peak: int, watched: int, mean: int = 400) -> PodUsage:
+    return PodUsage(uid="a", cpu=mean, memory=GI, predicted=Prediction(peak, 3 * GI, watched))
+
+
+# Request 1000m; 5,500 are left without any pod.
+@pytest.mark.parametrize(
+    ("row", "counts", "rule"),
+    [
+        (seen(600, 3599), 1_000, "still learning (59 of 60 min): max(request, predicted peak)"),
+        (seen(1_600, 60), 1_600, "still learning (1 of 60 min): max(request, predicted peak)"),
+        (seen(600, 3600), 600, "predicted peak"),
+        (seen(1_600, 3600), 1_600, "predicted peak"),
+        (seen(600, 3600, mean=700), 700, "mean use, above the predicted peak"),
+        (seen(0, 86_400, mean=0), 0, "predicted peak"),
+    ],
+)
+def test_the_predicted_peak_counts_once_the_pod_was_watched_long_enough(row: PodUsage, counts: int, rule: str) -> None:
+    assert cpu([pod(cpu=1_000)], report(row), strategy="predicted") == 5_500 - counts
+    assert estimate(pod(cpu=1_000), row, Resource.CPU, "predicted") == Estimate(counts, rule)
+
+
+def test_memory_is_watched_longer_than_cpu_and_hls_keeps_its_cores() -> None:
+    early, late = seen(600, LEARN[Resource.MEMORY] - 1), seen(600, LEARN[Resource.MEMORY])
+    big = pod(memory=8 * GI)
+    assert estimate(big, early, Resource.MEMORY, "predicted").amount == 8 * GI
+    assert estimate(big, late, Resource.MEMORY, "predicted").amount == 3 * GI
+    assert estimate(pod(qos=Qos.HLS, cpu=2_000), late, Resource.CPU, "predicted").amount == 2_000
 
 
 def test_system_use_counts_when_it_is_above_what_kubernetes_reserves() -> None:

@@ -1,0 +1,81 @@
+"""The pods' histories on the node's disk: written now and then, whole or not at all; read once, at the start."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from colocation.node.journal import write_atomically
+from colocation.predict.peak import Checkpoint, Histories
+
+log = logging.getLogger(__name__)
+EVERY_SECONDS: Final = 300.0
+
+
+class File(msgspec.Struct, frozen=True):
+    """What stands on disk. ``written``: the node's clock, only to tell how long the agent was away."""
+
+    written: float
+    kept: Checkpoint
+
+
+class Keeper:
+    """Writes on a thread of its own: an fsync on a slow disk must not hold up protection."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread: threading.Thread | None = None
+        self._saved_at: float | None = None
+        self._error = ""
+
+    def load(self, now: float) -> Histories:
+        """What was kept; empty, with a word in the log, if it cannot be used."""
+        histories = Histories()
+        try:
+            file = msgspec.json.decode(self._path.read_bytes(), type=File)
+            histories.restore(file.kept, now, max(0.0, time.time() - file.written))
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
+            log.warning("histories ignored; learning anew", extra={"path": str(self._path), "error": str(error)})
+        else:
+            log.info("histories taken up", extra={"pods": len(histories.pods)})
+        return histories
+
+    def save_if_due(self, histories: Histories, now: float) -> None:
+        """Write if the last writing is long ago and done."""
+        if self._saved_at is None:
+            self._saved_at = now
+        busy = self._thread is not None and self._thread.is_alive()
+        if now - self._saved_at >= EVERY_SECONDS and not busy:
+            self._saved_at = now
+            text = _text(histories, now)
+            self._thread = threading.Thread(target=self._write, args=(text,), name="histories", daemon=True)
+            self._thread.start()
+
+    def save(self, histories: Histories, now: float) -> None:
+        """Write now, and wait: at the end."""
+        if self._thread is not None:
+            self._thread.join(5.0)
+            if self._thread.is_alive():
+                return  # a disk that hangs: what was kept before stays whole
+        self._write(_text(histories, now))
+
+    def _write(self, text: str) -> None:
+        try:
+            write_atomically(str(self._path), text)
+        except OSError as error:
+            if str(error) != self._error:  # said once, not every five minutes
+                log.warning("histories not kept", extra={"path": str(self._path), "error": str(error)})
+            self._error = str(error)
+        else:
+            self._error = ""
+
+
+def _text(histories: Histories, now: float) -> str:
+    return msgspec.json.encode(File(time.time(), histories.keep(now))).decode()

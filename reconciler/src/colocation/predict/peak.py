@@ -1,0 +1,129 @@
+"""Each pod's history, and the peak it foretells: percentile x (1 + margin)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable
+from typing import Final
+
+from msgspec import Struct, structs
+
+from colocation.model.report import MAX_PODS, PodUsage, Prediction
+from colocation.predict.histogram import CPU, MEMORY, Histogram, Kept
+
+EVERY_SECONDS: Final = 60.0
+"""One value a minute: CPU the minute's mean (a second's burst is the engine's to answer, and bursts of many pods do not
+coincide), memory the minute's peak (it cannot be throttled)."""
+FORGET_SECONDS: Final = 600.0
+"""A pod gone for so long is forgotten; one round in which nothing could be read costs no history."""
+CPU_PERCENT: Final = 95.0
+MEMORY_PERCENT: Final = 98.0
+MARGIN_PERCENT: Final = 10
+
+
+class KeptPod(Struct, frozen=True, array_like=True):
+    """One pod as it is written to disk."""
+
+    uid: str
+    cpu: Kept
+    memory: Kept
+
+
+class Checkpoint(Struct, frozen=True):
+    """All that is known, as it is written to disk."""
+
+    version: int
+    pods: tuple[KeptPod, ...]
+
+
+VERSION: Final = 1
+
+
+def with_margin(amount: int, percent: int = MARGIN_PERCENT) -> int:
+    """Rounded up: against the offline side."""
+    return -(-amount * (100 + percent) // 100)
+
+
+class PodHistory:
+    """One pod's two histograms."""
+
+    __slots__ = ("cpu", "memory", "prediction", "seen")
+
+    def __init__(self, seen: float) -> None:
+        self.cpu, self.memory = Histogram(CPU), Histogram(MEMORY)
+        self.seen = seen
+        self.prediction: Prediction | None = None
+
+    def predict(self) -> None:
+        """Work the prediction out anew; none while one of the two was never measured."""
+        cpu, memory = self.cpu.percentile(CPU_PERCENT), self.memory.percentile(MEMORY_PERCENT)
+        if cpu is not None and memory is not None:
+            watched = math.floor(min(self.cpu.seconds, self.memory.seconds))
+            self.prediction = Prediction(with_margin(cpu), with_margin(memory), watched)
+
+
+class Histories:
+    """The pods of one node: at most MAX_PODS, the gone ones make room first. Times on the caller's clock."""
+
+    def __init__(self) -> None:
+        self.pods: dict[str, PodHistory] = {}
+        self._learnt: float | None = None
+
+    def due(self, now: float) -> bool:
+        """A minute has passed since the last lesson (the first call begins the first minute)."""
+        if self._learnt is None:
+            self._learnt = now
+        return now - self._learnt >= EVERY_SECONDS
+
+    def learn(self, now: float, rows: Iterable[PodUsage], present: Collection[str]) -> None:
+        """Take the last minute. ``present``: pods that are there, measured or not."""
+        seconds = EVERY_SECONDS if self._learnt is None else min(EVERY_SECONDS, now - self._learnt)
+        self._learnt = now
+        for uid in present:
+            if uid in self.pods:
+                self.pods[uid].seen = now
+        for uid in [uid for uid, pod in self.pods.items() if now - pod.seen > FORGET_SECONDS]:
+            del self.pods[uid]
+        for row in rows:
+            pod = self.pods.get(row.uid) or self._new(row.uid, now)
+            if pod is None:
+                continue
+            if row.cpu is not None:
+                pod.cpu.add(now, row.cpu, seconds)
+            if row.memory_peak is not None:
+                pod.memory.add(now, row.memory_peak, seconds)
+            pod.predict()
+
+    def told(self, row: PodUsage) -> PodUsage:
+        """The row with its prediction, which stands in the place of the window's peaks."""
+        pod = self.pods.get(row.uid)
+        if pod is None or pod.prediction is None:
+            return row
+        return structs.replace(row, cpu_peak=None, memory_peak=None, predicted=pod.prediction)
+
+    def keep(self, now: float) -> Checkpoint:
+        """For the disk."""
+        return Checkpoint(
+            VERSION, tuple(KeptPod(uid, pod.cpu.keep(now), pod.memory.keep(now)) for uid, pod in self.pods.items())
+        )
+
+    def restore(self, kept: Checkpoint, now: float, away: float) -> None:
+        """Go on from what was kept ``away`` seconds ago. Raises ValueError for garbage; nothing is taken then."""
+        if kept.version != VERSION or len(kept.pods) > MAX_PODS:
+            raise ValueError("not a checkpoint of this version")
+        pods = {}
+        for row in kept.pods:
+            pod = pods[row.uid] = PodHistory(now)
+            pod.cpu = Histogram.restore(CPU, row.cpu, now - away)
+            pod.memory = Histogram.restore(MEMORY, row.memory, now - away)
+            pod.predict()
+        self.pods = pods
+
+    def _new(self, uid: str, now: float) -> PodHistory | None:
+        if len(self.pods) >= MAX_PODS:
+            oldest = min(self.pods, key=lambda other: self.pods[other].seen)
+            if self.pods[oldest].seen >= now:
+                return None
+            del self.pods[oldest]
+        pod = self.pods[uid] = PodHistory(now)
+        return pod

@@ -1,0 +1,207 @@
+"""Rules that tell a node's coming peak from its pods' use so far: ours, the peers', and the oracle's.
+
+A rule sees one value a pod and step, and answers with one peak for each margin of its sweep. What a margin means is
+the rule's own: a part of the node's size, of what it found, or a number of standard deviations.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import insort
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from colocation.predict.histogram import Histogram, Scale
+from colocation.predict.peak import MARGIN_PERCENT
+
+STEP_SECONDS: Final = 300.0
+PARTS: Final = (-0.5, -0.4, -0.3, -0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0)
+"""A sweep for a margin that is a part of what was found."""
+
+
+class Node:
+    """One node as the rules are told of it."""
+
+    def __init__(self, pods: int, size: float, scale: Scale, percent: float) -> None:
+        """``size``: the sum of the requests; ``percent``: the percentile that the product takes of this resource."""
+        self.pods, self.size, self.scale, self.percent = pods, size, scale, percent
+
+
+class Rule(Protocol):
+    """One rule at one node."""
+
+    sweep: tuple[float, ...]
+    usual: float
+    """The margin it is run with."""
+
+    def step(self, use: Sequence[float], coming: float) -> list[float]:
+        """The peaks foretold, one a margin, after this use. ``coming``: the true peak, for the oracle only."""
+
+
+class UsageNow:
+    """What is used now, and a fixed part of the node on top."""
+
+    sweep = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+    usual = 0.1
+
+    def __init__(self, node: Node) -> None:
+        self._size = node.size
+
+    def step(self, use: Sequence[float], coming: float) -> list[float]:
+        """See Rule."""
+        now = sum(use)
+        return [now + margin * self._size for margin in self.sweep]
+
+
+class Borg:
+    """A part of what was asked for."""
+
+    sweep = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    usual = 0.9
+
+    def __init__(self, node: Node) -> None:
+        self._size = node.size
+
+    def step(self, use: Sequence[float], coming: float) -> list[float]:
+        """See Rule."""
+        return [margin * self._size for margin in self.sweep]
+
+
+class NodePercentile:
+    """The node's own p95 so far."""
+
+    sweep = PARTS
+    usual = 0.0
+
+    def __init__(self, node: Node) -> None:
+        self._seen: list[float] = []
+
+    def step(self, use: Sequence[float], coming: float) -> list[float]:
+        """See Rule."""
+        insort(self._seen, sum(use))
+        found = _rank(self._seen, 95)
+        return [found * (1 + margin) for margin in self.sweep]
+
+
+class Moments:
+    """Mean and standard deviation so far."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self.mean = self._squares = 0.0
+
+    def add(self, value: float) -> None:
+        """Welford's way: no difference of large sums."""
+        self._count += 1
+        away = value - self.mean
+        self.mean += away / self._count
+        self._squares += away * (value - self.mean)
+
+    @property
+    def deviation(self) -> float:
+        """Of the population."""
+        return math.sqrt(self._squares / self._count)
+
+
+class Sigma:
+    """Mean and so many standard deviations of the node's use."""
+
+    sweep = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+    usual = 5.0
+
+    def __init__(self, node: Node) -> None:
+        self._moments = Moments()
+
+    def step(self, use: Sequence[float], coming: float) -> list[float]:
+        """See Rule."""
+        self._moments.add(sum(use))
+        return [self._moments.mean + margin * self._moments.deviation for margin in self.sweep]
+
+
+class SigmaOrPercentile:
+    """The larger of five sigma and the sum of the pods' p99."""
+
+    sweep = PARTS
+    usual = 0.0
+
+    def __init__(self, node: Node) -> None:
+        self._moments = Moments()
+        self._seen: list[list[float]] = [[] for _ in range(node.pods)]
+
+    def step(self, use: Sequence[float], coming: float) -> list[float]:
+        """See Rule."""
+        self._moments.add(sum(use))
+        for seen, value in zip(self._seen, use, strict=True):
+            insort(seen, value)
+        peaks = sum(_rank(seen, 99) for seen in self._seen)
+        found = max(self._moments.mean + 5 * self._moments.deviation, peaks)
+        return [found * (1 + margin) for margin in self.sweep]
+
+
+class PodPercentile:
+    """The sum of the pods' decaying p95."""
+
+    sweep = PARTS
+    usual = 0.1
+
+    def __init__(self, node: Node, percent: float = 95.0) -> None:
+        self._percent = percent
+        self._pods = [Histogram(node.scale) for _ in range(node.pods)]
+        self._at = 0.0
+
+    def found(self, use: Sequence[float]) -> list[int]:
+        """Each pod's percentile."""
+        self._at += STEP_SECONDS
+        for pod, value in zip(self._pods, use, strict=True):
+            pod.add(self._at, value)
+        return [pod.percentile(self._percent) or 0 for pod in self._pods]
+
+    def step(self, use: Sequence[float], coming: float) -> list[float]:
+        """See Rule."""
+        found = sum(self.found(use))
+        return [found * (1 + margin) for margin in self.sweep]
+
+
+class Predicted(PodPercentile):
+    """What this project does: each pod's decaying percentile with the margin, never below its use now."""
+
+    usual = MARGIN_PERCENT / 100
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(node, node.percent)
+
+    def step(self, use: Sequence[float], coming: float) -> list[float]:
+        """See Rule."""
+        pairs = list(zip(self.found(use), use, strict=True))
+        return [sum(max(now, found * (1 + margin)) for found, now in pairs) for margin in self.sweep]
+
+
+class Oracle:
+    """Knows the future."""
+
+    sweep = (0.0,)
+    usual = 0.0
+
+    def __init__(self, node: Node) -> None:
+        """Nothing to remember."""
+
+    def step(self, use: Sequence[float], coming: float) -> list[float]:
+        """See Rule."""
+        return [coming]
+
+
+RULES: Final[dict[str, Callable[[Node], Rule]]] = {
+    "predicted": Predicted,
+    "usage now + margin": UsageNow,
+    "node p95": NodePercentile,
+    "borg 0.9": Borg,
+    "n-sigma": Sigma,
+    "max(n-sigma, p99)": SigmaOrPercentile,
+    "pod p95 x 1.1": PodPercentile,
+    "oracle": Oracle,
+}
+
+
+def _rank(ordered: Sequence[float], percent: int) -> float:
+    """Nearest rank."""
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]

@@ -1,0 +1,105 @@
+"""Replays use through rules, and counts how often each was wrong, by how much, and what it saved. Pure.
+
+At every step after the warm-up a rule foretells the node's peak over the horizon, at most the node's size (the sum of
+the requests). A violation is a step whose true peak is above it. Severity is the shortfall as a part of the true
+peak, on average over the violations. Savings are what is left to sell, as a part of the size, on average over steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from msgspec import Struct
+
+from colocation.predict.rules import Node, Rule
+
+Series = Sequence[float]
+
+
+class Point(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One rule at one margin. All but ``margin`` are parts of one."""
+
+    margin: float
+    violations: float
+    severity: float
+    savings: float
+
+
+class Outcome(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One rule: as it is run, and its trade-off curve by margin."""
+
+    rule: str
+    usual: Point
+    curve: tuple[Point, ...]
+
+    def savings_at(self, violations: float) -> float | None:
+        """Savings at this violation rate, between the two points of the curve around it; None off the curve."""
+        points = sorted(self.curve, key=lambda point: (point.violations, -point.savings))
+        if points[0].violations > violations:
+            return None
+        best = points[0].savings
+        for low, high in zip(points, points[1:], strict=False):
+            if high.violations <= violations:
+                best = max(best, high.savings)
+            elif low.violations <= violations:
+                part = (violations - low.violations) / (high.violations - low.violations)
+                best = max(best, low.savings + part * (high.savings - low.savings))
+        return best
+
+
+class _Tally:
+    def __init__(self, margin: float) -> None:
+        self.margin = margin
+        self.steps = self.wrong = 0
+        self.short = self.saved = 0.0
+
+    def add(self, told: float, true: float, size: float) -> None:
+        told = min(told, size)
+        self.steps += 1
+        self.saved += 1 - told / size
+        if told < true * (1 - 1e-9):
+            self.wrong += 1
+            self.short += 1 - told / true
+
+    def point(self) -> Point:
+        steps = max(1, self.steps)
+        return Point(
+            margin=self.margin,
+            violations=self.wrong / steps,
+            severity=self.short / max(1, self.wrong),
+            savings=self.saved / steps,
+        )
+
+
+def simulate(
+    groups: Sequence[tuple[Node, Sequence[Series]]],
+    rules: Mapping[str, Callable[[Node], Rule]],
+    *,
+    warm_up: int = 24,
+    horizon: int = 12,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Outcome]:
+    """Each group: a node and the use of its pods, step by step, in the unit of its size."""
+    tallies: dict[str, list[_Tally]] = {}
+    usual: dict[str, float] = {}
+    for done, (node, pods) in enumerate(groups):
+        steps = list(zip(*pods, strict=False))
+        sums = [sum(use) for use in steps]
+        made = {name: make(node) for name, make in rules.items()}
+        for name, rule in made.items():
+            usual[name] = rule.usual
+            tallies.setdefault(name, [_Tally(margin) for margin in rule.sweep])
+        for at in range(len(steps) - horizon):
+            coming = max(sums[at + 1 : at + 1 + horizon])
+            for name, rule in made.items():
+                told = rule.step(steps[at], coming)
+                if at >= warm_up:
+                    for tally, amount in zip(tallies[name], told, strict=True):
+                        tally.add(amount, coming, node.size)
+        progress(done + 1, len(groups))
+    outcomes = []
+    for name, rows in tallies.items():
+        curve = tuple(tally.point() for tally in rows)
+        (one,) = [point for point in curve if point.margin == usual[name]]
+        outcomes.append(Outcome(rule=name, usual=one, curve=curve))
+    return outcomes
