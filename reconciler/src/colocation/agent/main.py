@@ -40,7 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--node", default=os.environ.get("NODE_NAME", ""), help="name of this Node (default: $NODE_NAME)")
     add("--cgroup-root", default="/sys/fs/cgroup", metavar="DIR", help="where the node's cgroups are mounted")
     add("--proc-root", default="/proc", metavar="DIR", help="where the node's /proc is")
-    add("--state-dir", default=STATE_DIR, type=Path, metavar="DIR", help="journal, last known spec and histories of pods")
+    add(
+        "--state-dir",
+        default=STATE_DIR,
+        type=Path,
+        metavar="DIR",
+        help="journal, last known spec and histories of pods",
+    )
     add("--kubeconfig", metavar="FILE", help="log in by this file (default: the pod's ServiceAccount)")
     add("--interval", default=1.0, type=_seconds, metavar="SECONDS", help="length of a round")
     add("--listen", default="0.0.0.0:9101", metavar="HOST:PORT", help="serve /healthz and /metrics here")

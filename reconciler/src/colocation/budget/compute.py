@@ -31,7 +31,7 @@ class Resource(StrEnum):
 UNSEEN: Final = {Resource.CPU: 250, Resource.MEMORY: 200 * 2**20}
 """What an online pod without a sample counts for at least: 250m and 200Mi."""
 LEARN: Final = {Resource.CPU: 3600, Resource.MEMORY: 6 * 3600}
-"""Seconds for which a pod must have been watched before its prediction may fall below its request: docs/prediction.md."""
+"""Seconds a pod must have been watched before its prediction may be below its request: docs/prediction.md."""
 
 
 class Estimate(Struct, frozen=True, gc=False):

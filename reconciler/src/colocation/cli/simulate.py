@@ -8,6 +8,7 @@ peak over the coming hour was above what was foretold; savings are what could be
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import sys
 import tarfile
@@ -104,6 +105,8 @@ def _parse(name: str, text: bytes) -> Pod:
     try:
         rows = [[float(word) for word in line.replace(b",", b" ").split()] for line in text.splitlines() if line]
         columns: Pod = tuple(list(column) for column in zip(*rows, strict=True))
+        if not all(math.isfinite(value) for column in columns for value in column):
+            raise ValueError("not a number")  # noqa: TRY301
     except ValueError as error:
         raise CliError(f"{name}: not a usage trace (one or two numbers a line, in percent): {error}") from error
     if not 1 <= len(columns) <= 2:

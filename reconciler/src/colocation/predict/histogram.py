@@ -122,9 +122,9 @@ class Histogram:
         made = cls(scale)
         made.seconds = kept.seconds
         if count:
-            made._reference = now  # noqa: SLF001 - its own class
+            made._reference = now
             unit = kept.scale / _STEPS
-            made._weights = array(  # noqa: SLF001
+            made._weights = array(
                 "d", [int.from_bytes(kept.parts[i : i + 2], "little") * unit for i in range(0, 2 * count, 2)]
             )
         return made

@@ -30,11 +30,15 @@ class Node:
 class Rule(Protocol):
     """One rule at one node."""
 
-    sweep: tuple[float, ...]
-    usual: float
-    """The margin it is run with."""
+    @property
+    def sweep(self) -> tuple[float, ...]:
+        """The margins that are tried."""
 
-    def step(self, use: Sequence[float], coming: float) -> list[float]:
+    @property
+    def usual(self) -> float:
+        """The margin it is run with."""
+
+    def step(self, use: Sequence[float], coming: float, /) -> list[float]:
         """The peaks foretold, one a margin, after this use. ``coming``: the true peak, for the oracle only."""
 
 
@@ -47,7 +51,7 @@ class UsageNow:
     def __init__(self, node: Node) -> None:
         self._size = node.size
 
-    def step(self, use: Sequence[float], coming: float) -> list[float]:
+    def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
         """See Rule."""
         now = sum(use)
         return [now + margin * self._size for margin in self.sweep]
@@ -62,7 +66,7 @@ class Borg:
     def __init__(self, node: Node) -> None:
         self._size = node.size
 
-    def step(self, use: Sequence[float], coming: float) -> list[float]:
+    def step(self, _use: Sequence[float], _coming: float, /) -> list[float]:
         """See Rule."""
         return [margin * self._size for margin in self.sweep]
 
@@ -73,10 +77,10 @@ class NodePercentile:
     sweep = PARTS
     usual = 0.0
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, _node: Node) -> None:
         self._seen: list[float] = []
 
-    def step(self, use: Sequence[float], coming: float) -> list[float]:
+    def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
         """See Rule."""
         insort(self._seen, sum(use))
         found = _rank(self._seen, 95)
@@ -109,10 +113,10 @@ class Sigma:
     sweep = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
     usual = 5.0
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, _node: Node) -> None:
         self._moments = Moments()
 
-    def step(self, use: Sequence[float], coming: float) -> list[float]:
+    def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
         """See Rule."""
         self._moments.add(sum(use))
         return [self._moments.mean + margin * self._moments.deviation for margin in self.sweep]
@@ -128,7 +132,7 @@ class SigmaOrPercentile:
         self._moments = Moments()
         self._seen: list[list[float]] = [[] for _ in range(node.pods)]
 
-    def step(self, use: Sequence[float], coming: float) -> list[float]:
+    def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
         """See Rule."""
         self._moments.add(sum(use))
         for seen, value in zip(self._seen, use, strict=True):
@@ -156,7 +160,7 @@ class PodPercentile:
             pod.add(self._at, value)
         return [pod.percentile(self._percent) or 0 for pod in self._pods]
 
-    def step(self, use: Sequence[float], coming: float) -> list[float]:
+    def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
         """See Rule."""
         found = sum(self.found(use))
         return [found * (1 + margin) for margin in self.sweep]
@@ -170,7 +174,7 @@ class Predicted(PodPercentile):
     def __init__(self, node: Node) -> None:
         super().__init__(node, node.percent)
 
-    def step(self, use: Sequence[float], coming: float) -> list[float]:
+    def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
         """See Rule."""
         pairs = list(zip(self.found(use), use, strict=True))
         return [sum(max(now, found * (1 + margin)) for found, now in pairs) for margin in self.sweep]
@@ -182,10 +186,10 @@ class Oracle:
     sweep = (0.0,)
     usual = 0.0
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, _node: Node) -> None:
         """Nothing to remember."""
 
-    def step(self, use: Sequence[float], coming: float) -> list[float]:
+    def step(self, _use: Sequence[float], coming: float, /) -> list[float]:
         """See Rule."""
         return [coming]
 

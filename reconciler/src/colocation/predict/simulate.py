@@ -8,6 +8,7 @@ peak, on average over the violations. Savings are what is left to sell, as a par
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -34,11 +35,11 @@ class Outcome(Struct, frozen=True, kw_only=True, rename="camel"):
 
     def savings_at(self, violations: float) -> float | None:
         """Savings at this violation rate, between the two points of the curve around it; None off the curve."""
-        points = sorted(self.curve, key=lambda point: (point.violations, -point.savings))
+        points = sorted(self.curve, key=lambda point: (point.violations, point.savings))
         if points[0].violations > violations:
             return None
         best = points[0].savings
-        for low, high in zip(points, points[1:], strict=False):
+        for low, high in pairwise(points):
             if high.violations <= violations:
                 best = max(best, high.savings)
             elif low.violations <= violations:
@@ -77,7 +78,7 @@ def simulate(
     *,
     warm_up: int = 24,
     horizon: int = 12,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[Outcome]:
     """Each group: a node and the use of its pods, step by step, in the unit of its size."""
     tallies: dict[str, list[_Tally]] = {}

@@ -20,6 +20,7 @@ from colocation.kube.resources import NODE_COLOCATIONS
 from colocation.model.report import BePod, Capabilities, Capacity, NodeColocationSpec, PolicyRef
 from colocation.node import state
 from colocation.node.apply import Applier
+from colocation.node.histories import Keeper
 from colocation.node.journal import Journal
 from colocation.node.sampler import Sampler
 
@@ -57,7 +58,8 @@ class Node:
         journal = Journal(str(self.state / "journal"), str(self.root))
         self.applier = Applier(self.sampler.layout, journal, FEATURES)
         found = Capabilities(kernel="k", cgroup_version=2, features=FEATURES)
-        return Loop(sampler=self.sampler, applier=self.applier, specs=self.specs, found=found)
+        keeper = Keeper(self.state / "state" / "histories.json")
+        return Loop(sampler=self.sampler, applier=self.applier, specs=self.specs, found=found, keeper=keeper)
 
     def rounds(self, count=2):
         for _ in range(count):
@@ -258,3 +260,22 @@ def test_no_cgroups_and_no_node_name_are_said(node, tmp_path, caplog, monkeypatc
     args.node = ""
     assert main.run(args) == 2
     assert "NODE_NAME" in caplog.text
+
+
+def test_what_was_learnt_outlives_the_agent(node):
+    node.rounds(200)
+    told = {row.uid: row.predicted for row in node.loop.status().pods}
+    assert told.keys() == {"be1", "online1"}
+    assert all(one is not None and one.watched == 180 for one in told.values())
+    assert not (node.state / "state" / "histories.json").exists(), "not yet due"
+    node.loop.close()
+    node.loop = node.make()
+    node.rounds(20)
+    assert {row.uid: row.predicted for row in node.loop.status().pods} == told
+
+
+def test_every_five_minutes_it_is_kept_so_that_a_kill_costs_little(node):
+    node.rounds(310)
+    node.loop._keeper._thread.join(5)
+    node.loop = node.make()  # no close: killed
+    assert node.loop.histories.pods["online1"].prediction.watched == 300

@@ -43,11 +43,11 @@ def _pod(file: dict) -> list:
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda text: "",
+        lambda _: "",
         lambda text: text[: len(text) // 2],
         lambda text: text[:-1],
         lambda text: "\0" * len(text),
-        lambda text: "[]",
+        lambda _: "[]",
         lambda text: text.replace('"version":1', '"version":9'),
         lambda text: json.dumps(_with(text, lambda pod: pod[1].__setitem__(0, -1.0))),
         lambda text: json.dumps(_with(text, lambda pod: pod[1].__setitem__(1, "QQ=="))),
@@ -58,9 +58,7 @@ def test_a_torn_or_garbage_file_is_ignored_with_a_word(path: Path, caplog: pytes
     Keeper(path).save(learnt(), 6000.0)
     path.write_text(spoil(path.read_text()))
     assert Keeper(path).load(0.0).pods == {}
-    assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == [
-        "histories ignored; learning anew"
-    ]
+    assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == ["histories ignored; learning anew"]
 
 
 def _with(text: str, change) -> dict:

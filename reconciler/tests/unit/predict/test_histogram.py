@@ -54,7 +54,10 @@ def test_percentiles_rise(rows: list[tuple[float, int]]) -> None:
 def test_without_age_it_is_the_nearest_rank(values: list[int], percent: int) -> None:
     true = sorted(values)[max(0, -(-len(values) * percent // 100) - 1)]
     found = fed([(0.0, value) for value in values]).percentile(percent)
-    near = {CPU.end(CPU.bucket(true)), CPU.end(CPU.bucket(sorted(values)[min(len(values), -(-len(values) * percent // 100)) - 1]))}
+    near = {
+        CPU.end(CPU.bucket(true)),
+        CPU.end(CPU.bucket(sorted(values)[min(len(values), -(-len(values) * percent // 100)) - 1])),
+    }
     assert found in near
 
 

@@ -1,0 +1,75 @@
+"""`colocation simulate`: folders and archives in, tables and JSON out, sentences for what it cannot read."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from colocation.cli import main
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    for day in ("one", "two"):
+        (tmp_path / "trace" / day).mkdir(parents=True)
+        for pod in range(4):
+            rows = [f"{10 + (step * 7 + pod) % 20} 30.5" for step in range(60)]
+            (tmp_path / "trace" / day / f"vm{pod}").write_text("\n".join(rows) + "\n")
+    return tmp_path / "trace"
+
+
+def test_a_table_of_all_rules_for_both_resources(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--trace", str(trace), "--pods-per-node", "2"]) == 0
+    told = capsys.readouterr()
+    assert told.out.count("\nRULE") == 2
+    assert "cpu: 4 nodes of 2 pods" in told.out
+    assert "memory: 4 of 4 nodes" in told.err
+    oracle = next(line for line in told.out.splitlines() if line.startswith("oracle"))
+    assert oracle.split()[1:4] == ["0", "0.00%", "0.00%"]
+
+
+def test_an_archive_says_the_same_as_its_folder(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packed = trace.parent / "trace.tar.gz"
+    with tarfile.open(packed, "w:gz") as archive:
+        archive.add(trace, "trace")
+    told = []
+    for path in (trace, packed):
+        assert main(["simulate", "--trace", str(path), "--pods-per-node", "4", "-o", "json"]) == 0
+        told.append(json.loads(capsys.readouterr().out))
+    assert told[0] | {"trace": ""} == told[1] | {"trace": ""}
+    assert {"rule", "usual", "curve", "savingsAt"} == told[0]["cpu"][0].keys()
+    assert {"margin", "violations", "severity", "savings"} == told[0]["cpu"][0]["usual"].keys()
+
+
+def test_one_column_is_cpu_alone_and_fewer_nodes_are_drawn(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for file in trace.rglob("vm*"):
+        file.write_text("\n".join(["5"] * 60))
+    assert main(["simulate", "--trace", str(trace), "--pods-per-node", "2", "--nodes", "3", "-o", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["nodes"] == 3
+    assert "memory" not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a b\n", "not a usage trace (one or two numbers a line"),
+        ("1 2\n3\n", "not a usage trace"),
+        ("1 2 3\n", "3 columns"),
+        ("nan\n" * 60, "not a usage trace"),
+        ("", "not a usage trace: 0 columns"),
+        ("1\n2\n", "no folder has 20 pods"),
+    ],
+)
+def test_what_cannot_be_read_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, says: str) -> None:
+    (tmp_path / "vm").write_text(text)
+    assert main(["simulate", "--trace", str(tmp_path)]) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_no_such_trace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--trace", str(tmp_path / "none")]) == 1
+    assert "none" in capsys.readouterr().err
+    (tmp_path / "odd.tar").write_text("no archive")
+    assert main(["simulate", "--trace", str(tmp_path / "odd.tar")]) == 1
