@@ -27,12 +27,12 @@ test: need-root lint unit chart-test component sanity e2e  ## everything that mu
 
 unit: setup  ## pure logic, in seconds
 	$(call step,unit tests)
-	@$(PYTEST) -q -m 'not apiserver and not lab' reconciler/tests/unit tests/unit tests/lab/tests tests/demo/tests
+	@$(PYTEST) -q -m 'not apiserver and not lab' reconciler/tests/unit tests/unit tests/lab/tests tests/demo/tests tests/bench/tests
 
 lint: setup  ## ruff, mypy, import contracts, licences, generated files
 	$(call step,lint)
 	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
-	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/e2e tests/chart tools build
+	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/e2e tests/chart tests/bench tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
 	@$(BIN)/reuse lint --quiet || $(BIN)/reuse lint
@@ -59,6 +59,9 @@ sanity: setup  ## the collection: ansible-test sanity, ansible-lint production, 
 e2e: need-root setup build  ## the lab end to end: roll out, use, break, uninstall (root)
 	$(call step,the lab end to end)
 	@$(PYTEST) -q -x tests/e2e
+
+bench: setup binaries  ## figures beside their floors, into docs/benchmarks/ (3 min; SCALE=full: 10,000 nodes on the server)
+	@$(BIN)/python -m tests.bench
 
 image: setup  ## the manager and agent image, as build/out/colocation-image.tar
 	@$(BIN)/python -m build.image

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m tests.bench [NAME...]` writes docs/benchmarks/NAME.{json,md}. SCALE=full: the large size."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.bench import manager
+from tests.bench.figures import Report, write
+from tests.lab.progress import say, step
+
+BENCHES: dict[str, Callable[..., Report]] = {"manager": manager.run}
+OUT = Path(__file__).parents[2] / "docs/benchmarks"
+
+
+def main(names: list[str]) -> int:
+    """Run what was asked for, everything by default; 2 for a name that is not there."""
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown:
+        print(f"no bench {', '.join(unknown)}; there are: {', '.join(BENCHES)}", file=sys.stderr)
+        return 2
+    for name in names or BENCHES:
+        with step(f"bench {name}"):
+            report = BENCHES[name](full=os.environ.get("SCALE") == "full")
+        write(OUT, name, report)
+        say(f"written: {OUT / name}.json and .md")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

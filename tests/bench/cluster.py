@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real API server full of made objects, a bare client as the floor, agents that report, and a manager to time."""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from colocation.kube.cache import Reflector, Synced, Upsert
+from colocation.kube.login import kubeconfig
+from colocation.kube.resources import LEASES, NODE_COLOCATIONS, NODES, PODS, POLICIES
+from colocation.kube.rest import ApiError, Rest
+from colocation.manager.publisher import WRITERS
+from colocation.model import names
+from colocation.model.facts import NodeFacts, node_facts
+from colocation.model.wire import Node, NodeColocation
+from tests.bench import made
+from tests.lab.apiserver import ApiServer, free_ports
+from tests.lab.progress import say
+
+CRDS = Path(__file__).parents[2] / "charts/colocation-package/templates/crds"
+KEYS = (names.BE_CPU, names.BE_MEMORY, names.GATE)
+
+
+class Cluster:
+    """The API server with its nodes and pods, and what is seen of both from outside."""
+
+    def __init__(self, folder: Path, nodes: int, pods_each: int) -> None:
+        self.folder, self.nodes, self.pods_each = folder, [made.node_name(n) for n in range(nodes)], pods_each
+        self.api = ApiServer(folder, ["--max-requests-inflight=400"])
+        self.uids: dict[str, list[str]] = {}
+        self.seen: dict[str, NodeFacts] = {}
+        self.changed: queue.SimpleQueue[tuple[str, float]] = queue.SimpleQueue()
+
+    def __enter__(self) -> Self:
+        """Start it and fill it."""
+        self.api.__enter__()
+        try:
+            self.rest = Rest(kubeconfig(str(self.api.kubeconfig)), connections=2 * WRITERS + 4)
+            self._fill()
+        except BaseException:
+            self.api.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it."""
+        self.rest.close()
+        self.api.__exit__(kind, error, trace)
+
+    def _fill(self) -> None:
+        crds = [
+            yaml.safe_load("\n".join(line for line in path.read_text().splitlines() if "{{" not in line))
+            for path in sorted(CRDS.glob("*.yaml"))
+        ]
+        self.api.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": crds}))
+        self.api.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
+        self.api.kubectl("create", "namespace", names.NAMESPACE)
+        self.rest.create(POLICIES.path(), made.POLICY)
+        each(self._fill_node, range(len(self.nodes)), "nodes filled")
+
+    def _fill_node(self, on: int) -> None:
+        self.rest.create(NODES.path(), made.node(on))
+        uids = self.uids[made.node_name(on)] = []
+        for number in range(self.pods_each):
+            pod = json.loads(self.rest.create(PODS.path(namespace="default"), made.pod(number, on)))
+            uids.append(pod["metadata"]["uid"])
+
+    def floor(self) -> float:
+        """Seconds that a bare client needs for what a cold start asks of the server: the same lists and writes."""
+        owners = {}
+        began = time.monotonic()
+        for page in self.rest.pages(NODES, {}):
+            for raw in page.items or ():
+                metadata = json.loads(bytes(raw))["metadata"]
+                owners[metadata["name"]] = metadata["uid"]
+        listed = sum(len(page.items or ()) for page in self.rest.pages(PODS, {}))
+        assert listed == len(self.nodes) * self.pods_each
+        amounts = dict(zip(KEYS, ("20000", str(64 * made.GI), "250"), strict=True))
+
+        def write(name: str) -> None:
+            owner = [{"apiVersion": "v1", "kind": "Node", "name": name, "uid": owners[name]}]
+            pods = [{"uid": uid, "cpuRequest": 500, "memoryLimit": made.GI} for uid in self.uids[name][4::5]]
+            body = {
+                "apiVersion": NODE_COLOCATIONS.group_version,
+                "kind": "NodeColocation",
+                "metadata": {"name": name, "ownerReferences": owner},
+                "spec": {"enabled": True, "policy": {"name": "bench"}, "pods": pods},
+            }
+            self.rest.create(NODE_COLOCATIONS.path(), body)
+            self.report(name)
+            self.rest.patch(NODES.path(name, sub="status"), {"status": {"capacity": amounts, "allocatable": amounts}})
+
+        each(write, self.nodes)
+        return time.monotonic() - began
+
+    def report(self, name: str, system: int = 2000, shift: int = 0) -> None:
+        """One node's agent reports."""
+        status = made.report(f"2026-11-21T00:00:00.{time.monotonic_ns()}Z", self.uids[name], system, shift)
+        self.rest.patch(NODE_COLOCATIONS.path(name, sub="status"), {"status": status})
+
+    def reset(self) -> None:
+        """Nothing of ours is on the nodes any more, and no lease is held."""
+        self.rest.delete(NODE_COLOCATIONS.path())
+        gone = dict.fromkeys(KEYS)
+        body = {
+            "metadata": {"annotations": {names.WITHDRAWN_ANNOTATION: None}},
+            "status": {"capacity": gone, "allocatable": gone},
+        }
+        each(lambda name: self.rest.patch(NODES.path(name, sub="status"), body), self.nodes)
+        self.rest.delete(LEASES.path(namespace=names.NAMESPACE))
+
+    def manager(self, rate: float) -> subprocess.Popen[bytes]:
+        """Start a manager with this many writes a second (0: no limit)."""
+        (port,) = free_ports(1)
+        with (self.folder / f"manager-{rate:g}.log").open("wb") as log:
+            return subprocess.Popen(
+                [
+                    sys.executable, "-m", "colocation", "manager", f"--kubeconfig={self.api.kubeconfig}",
+                    f"--listen=127.0.0.1:{port}", f"--rate={rate:g}", "--log-level=warning",
+                ],
+                stderr=log,
+            )  # fmt: skip
+
+
+class Watcher:
+    """Sees every Node as it changes, and reports once for every NodeColocation that appears, as its agent would."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._published: dict[str, float] = {}
+        self._reported: set[str] = set()
+        self._wanted: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._synced = threading.Semaphore(0)
+        self._whole = threading.Event()
+        self.moved: Callable[[NodeFacts, float], None] = lambda *_: None
+        """Told of every Node that the watch shows, and when."""
+        rest = cluster.rest
+        self._reflectors: list[Reflector[Any, Any]] = [
+            Reflector(rest, NODES, Node, node_facts, self._node),
+            Reflector(rest, NODE_COLOCATIONS, NodeColocation, lambda wire: wire.metadata.name, self._appeared),
+        ]
+        self._agents = [threading.Thread(target=self._report, daemon=True) for _ in range(4)]
+
+    def __enter__(self) -> Self:
+        """Begin; returns once everything there was has been seen."""
+        for agent in self._agents:
+            agent.start()
+        for reflector in self._reflectors:
+            reflector.start()
+        for _ in self._reflectors:
+            self._synced.acquire()
+        return self
+
+    def __exit__(self, *how: object) -> None:
+        """End."""
+        for reflector in self._reflectors:
+            reflector.stop()
+        for _ in self._agents:
+            self._wanted.put(None)
+
+    def wait_published(self, seconds: float) -> float:
+        """When the last node was published (monotonic). Raises TimeoutError with how many were."""
+        if not self._whole.wait(seconds):
+            raise TimeoutError(f"{len(self._published)} of {len(self._cluster.nodes)} nodes after {seconds:.0f} s")
+        return max(self._published.values())
+
+    def _node(self, event: object) -> None:
+        if isinstance(event, Synced):
+            self._synced.release()
+        elif isinstance(event, Upsert):
+            now, facts = time.monotonic(), event.object
+            if facts.published.cpu is not None and facts.name not in self._published:
+                self._published[facts.name] = now
+                if len(self._published) == len(self._cluster.nodes):
+                    self._whole.set()
+            self.moved(facts, now)
+
+    def _appeared(self, event: object) -> None:
+        if isinstance(event, Synced):
+            self._synced.release()
+        elif isinstance(event, Upsert) and event.key not in self._reported:
+            self._reported.add(event.key)
+            self._wanted.put(event.key)
+
+    def _report(self) -> None:
+        while (name := self._wanted.get()) is not None:
+            try:
+                self._cluster.report(name)
+            except ApiError as error:
+                say(f"  report of {name}: {error}")
+
+
+def each(do: Callable[[Any], object], items: Iterable[Any], what: str = "") -> None:
+    """Do it for all, as many at once as the manager has writers; with ``what``, say how far it is every 10 s."""
+    todo = list(items)
+    told = time.monotonic()
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for done, _ in enumerate(pool.map(do, todo), 1):
+            if what and (time.monotonic() - told > 10 or done == len(todo)):
+                told = time.monotonic()
+                say(f"  {done} of {len(todo)} {what}")

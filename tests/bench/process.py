@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a process has used, from /proc."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def resident_mib(pid: int | str) -> float:
+    """Memory that is resident now, in MiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError(f"process {pid} has no memory any more")
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time used so far by the threads that live now."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
