@@ -52,6 +52,8 @@ def _warm(nodes: int, pods_each: int) -> list[Figure]:
         figure("recompute-warm", warm.recompute_seconds, "s", most=0.15,
                note="Whole step of the loop for all nodes on one core: policy, sums, window, decision, comparison, "
                     "metrics; pods and reports as before. CPU time, best of 3."),
+        figure("recompute-edit", warm.edit_seconds, "s",
+               note="A policy is edited: every node is matched and decided again, and its patch made."),
         figure("recompute-cold", warm.cold_seconds, "s", note="The same for the first time, from scratch."),
         figure("resident-loop", warm.resident_mib, "MiB", most=300,
                note=f"All nodes, pods and reports in memory; an empty manager has {warm.base_mib:.0f} MiB. "

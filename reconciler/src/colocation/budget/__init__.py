@@ -4,11 +4,12 @@ The formula and its rules are in docs/budget.md. CPU is in millicores, memory in
 against the offline side.
 """
 
-from colocation.budget.compute import Budget, Resource, compute, estimate
+from colocation.budget.compute import Budget, compute
 from colocation.budget.evaluate import Evaluation, ReportView, evaluate
 from colocation.budget.explain import Explanation, explain
 from colocation.budget.publish import Decision, Promised, decide, promised
 from colocation.budget.select import Candidate, Selection, select_policy
+from colocation.budget.sums import PodSum, PodSums, Resource, add_up, add_up_one, estimate, strategies
 from colocation.budget.window import SlidingMinimum, Windows
 
 __all__ = [
@@ -17,12 +18,16 @@ __all__ = [
     "Decision",
     "Evaluation",
     "Explanation",
+    "PodSum",
+    "PodSums",
     "Promised",
     "ReportView",
     "Resource",
     "Selection",
     "SlidingMinimum",
     "Windows",
+    "add_up",
+    "add_up_one",
     "compute",
     "decide",
     "estimate",
@@ -30,4 +35,5 @@ __all__ = [
     "explain",
     "promised",
     "select_policy",
+    "strategies",
 ]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from msgspec import Struct
 
-from colocation.budget.compute import Budget, Resource, compute
-from colocation.budget.publish import Decision, Promised, decide, promised
+from colocation.budget.compute import Budget, compute
+from colocation.budget.publish import Decision, Promised, decide
 from colocation.budget.select import Selection
+from colocation.budget.sums import PodSums, Resource
 from colocation.budget.window import SlidingMinimum, Windows
 from colocation.model import names
-from colocation.model.facts import NodeFacts, PodFacts
+from colocation.model.facts import NodeFacts
 from colocation.model.report import NodeColocationStatus
 
 
-class ReportView(Struct, frozen=True):
+class ReportView(Struct, frozen=True, gc=False):
     """A node's report as the manager holds it. Times are seconds on the manager's own clock."""
 
     status: NodeColocationStatus | None = None
@@ -26,7 +25,7 @@ class ReportView(Struct, frozen=True):
     """It arrived after this manager started: until then a published number may fall but not rise."""
 
 
-class Evaluation(Struct, frozen=True):
+class Evaluation(Struct, frozen=True, gc=False):
     """Everything that was decided for a node, and from what."""
 
     cpu: Budget | None
@@ -46,13 +45,14 @@ def evaluate(
     node: NodeFacts,
     selection: Selection,
     report: ReportView,
-    pods: Collection[PodFacts],
+    pods: PodSums,
     windows: Windows,
     now: float,
-    gone_be: Collection[str] = (),
 ) -> Evaluation:
-    """Decide a node. ``windows`` is the node's memory and is moved on to ``now``; nothing else is changed."""
-    owed = promised(pods)
+    """Decide a node. ``windows`` is the node's memory and is moved on to ``now``; nothing else is changed.
+
+    ``pods`` were added up by the strategies of this selection, from this report.
+    """
     withdraw, stale_at = _withdraw_reason(node, selection, report, now)
     cpu = memory = None
     max_pods = 0
@@ -62,21 +62,20 @@ def evaluate(
         oversell = selection.winner.spec.oversell
         max_pods = oversell.max_pods
         windows.resize(oversell.grow_after_seconds)
-        rows = {row.uid: row for row in report.status.pods}
-        cpu = compute(node, Resource.CPU, oversell.cpu, report.status, pods, rows, gone_be)
-        memory = compute(node, Resource.MEMORY, oversell.memory, report.status, pods, rows, gone_be)
+        cpu = compute(node, Resource.CPU, oversell.cpu, report.status, pods.cpu)
+        memory = compute(node, Resource.MEMORY, oversell.memory, report.status, pods.memory)
     known = not (node.published.absent and node.withdrawn is None)
     held = known and not report.since_start
     room_cpu = _room(windows.cpu, cpu, node.published.cpu or 0, now, known=known, held=held)
     room_memory = _room(windows.memory, memory, node.published.memory or 0, now, known=known, held=held)
-    decision = decide(node, room_cpu, room_memory, owed, max_pods, withdraw, held=held)
+    decision = decide(node, room_cpu, room_memory, pods.owed, max_pods, withdraw, held=held)
     times = [t for t in (stale_at, windows.cpu.rises_at(), windows.memory.rises_at()) if t is not None and t > now]
     return Evaluation(
         cpu=cpu,
         memory=memory,
         room_cpu=room_cpu,
         room_memory=room_memory,
-        owed=owed,
+        owed=pods.owed,
         withdraw=withdraw,
         decision=decision,
         held=held,
@@ -85,11 +84,12 @@ def evaluate(
 
 
 def _room(window: SlidingMinimum, budget: Budget | None, before: int, now: float, *, known: bool, held: bool) -> int:
-    if not len(window) and known:
-        # First look after a start at a node that was published before: what stands there is all we remember.
-        window.add(now, before)
-    if not len(window) and budget is None:
-        return 0  # never published and nothing to say yet: the first result counts at once
+    if not len(window):
+        if known:
+            # First look after a start at a node that was published before: what stands there is all we remember.
+            window.add(now, before)
+        elif budget is None:
+            return 0  # never published and nothing to say yet: the first result counts at once
     result = budget.result if budget is not None else 0
     window.add(now, min(result, before) if held else result)
     return window.minimum(now) or 0

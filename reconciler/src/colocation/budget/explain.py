@@ -11,9 +11,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from colocation.budget.compute import Budget, Resource, estimate
+from colocation.budget.compute import Budget
 from colocation.budget.evaluate import Evaluation, ReportView
 from colocation.budget.select import Selection
+from colocation.budget.sums import Resource, estimate
 from colocation.budget.window import Windows
 from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.quantity import human_bytes, human_millicores
@@ -120,7 +121,7 @@ def explain(
     windows: Windows,
     now: float,
 ) -> Explanation:
-    """Tell an evaluation as a tree. Arguments as for `evaluate`; nothing is computed twice but the pods' estimates."""
+    """Tell an evaluation as a tree: its own sums, and of the ``pods`` behind them those that take most."""
     winner = selection.winner
     status = report.status
     top = _top_pods(pods, report, selection)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from msgspec import Struct, field
 
 
 class SlidingMinimum:
     """Smallest value that was in effect at any moment of the last ``seconds``.
 
-    A value is in effect from its `add` until the next one. Kept as a deque of values that rise from front to
-    back, so each `add` costs O(1) on average and memory is bounded by the changes within a window.
+    A value is in effect from its `add` until the next one. Kept as values that rise from front to back,
+    so memory is bounded by the changes within a window. (A list: an empty deque takes 0.7 KB, twice a node.)
     """
 
     __slots__ = ("_entries", "seconds")
@@ -19,7 +17,7 @@ class SlidingMinimum:
     def __init__(self, seconds: float) -> None:
         """An empty window of this length; changing `seconds` later takes effect at the next look."""
         self.seconds = seconds
-        self._entries: deque[tuple[int, float | None]] = deque()  # (value, when it stopped being in effect)
+        self._entries: list[tuple[int, float | None]] = []  # (value, when it stopped being in effect)
 
     def add(self, now: float, value: int) -> None:
         """From ``now`` on, ``value`` is in effect."""
@@ -38,7 +36,7 @@ class SlidingMinimum:
     def minimum(self, now: float) -> int | None:
         """The smallest value of the window that ends ``now``; None if nothing was ever added."""
         while len(self._entries) > 1 and self._expires(self._entries[0]) <= now:
-            self._entries.popleft()
+            self._entries.pop(0)
         return self._entries[0][0] if self._entries else None
 
     def rises_at(self) -> float | None:

@@ -13,8 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from colocation.budget import Evaluation, ReportView, evaluate
-from colocation.budget.explain import in_words
+from colocation.budget import Evaluation, ReportView, add_up, evaluate
 from colocation.kube.cache import Bad, Delete, Synced, Upsert
 from colocation.manager.metrics import Metrics
 from colocation.manager.patches import NODE, SPEC, node_job, spec_job
@@ -159,7 +158,7 @@ class Loop:
         if not self._led:
             return
         for key, job in (
-            ((NODE, name), node_job(node.facts, made.decision, in_words(made))),
+            ((NODE, name), node_job(node.facts, made)),
             ((SPEC, name), spec_job(node, node.facts)),
         ):
             if self._outbox.busy(key):
@@ -170,15 +169,14 @@ class Loop:
                 self._outbox.put(job)
 
     def _compute(self, node: NodeState, facts: NodeFacts, now: float) -> Evaluation:
-        selection = node.selection = self.state.select(node)
-        pods = node.pods.values()
+        selection = self.state.select(node)
         try:
-            return evaluate(facts, selection, node.report, pods, node.windows, now, node.gone_be)
+            return evaluate(facts, selection, node.report, node.summed(selection), node.windows, now)
         except Exception as error:  # a fault of ours costs that node alone, and on the safe side
             log.exception("node cannot be evaluated", extra={"node": node.name})
             self._metrics.failures.inc()
             problem = ReportView(problem=f"{type(error).__name__}: {error}")
-            return evaluate(facts, selection, problem, pods, node.windows, now)
+            return evaluate(facts, selection, problem, add_up(node.pods.values()), node.windows, now)
 
     def _gone(self, node: NodeState) -> None:
         node.evaluation = node.due = None

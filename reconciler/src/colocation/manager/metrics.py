@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
+from collections.abc import Iterable
 from typing import Final
 
+from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from colocation import __version__
+from colocation.budget import Promised
 from colocation.manager.state import NodeState
+from colocation.model.facts import Published
 
 _FAST: Final = (0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 
@@ -43,19 +48,8 @@ class Metrics:
         self._latency = Histogram(
             "colocation_api_request_seconds", "API latency (watches: until open).", ["verb", "resource"], registry=r
         )
-        of = ["node", "resource"]
-        self._published = Gauge("colocation_node_oversold", "Published be-*: millicores or bytes.", of, registry=r)
-        self._room = Gauge("colocation_node_room", "Smallest result of the grow window.", of, registry=r)
-        self._promised = Gauge("colocation_node_promised", "What bound BE pods asked for.", of, registry=r)
-        self._open = Gauge("colocation_node_open", "1 while new BE pods may come.", ["node"], registry=r)
-        self._withdrawn = Gauge("colocation_node_withdrawn", "1 while the node sells nothing.", ["node"], registry=r)
-        self._reported = Gauge(
-            "colocation_node_report_timestamp_seconds",
-            "When the last report arrived (Unix time).",
-            ["node"],
-            registry=r,
-        )
-        self._known: set[str] = set()
+        self._nodes = _Nodes()
+        r.register(self._nodes)
 
     def request(self, verb: str, resource: str, code: int, seconds: float) -> None:
         """One API request (the hook of `colocation.kube.rest`)."""
@@ -68,29 +62,56 @@ class Metrics:
         if made is None or facts is None or (not facts.takes_part and facts.published.absent):
             self.forget(node.name)
             return
-        name = node.name
-        self._known.add(name)
-        for resource, room, promised, published in (
-            ("cpu", made.room_cpu, made.owed.cpu, facts.published.cpu),
-            ("memory", made.room_memory, made.owed.memory, facts.published.memory),
-        ):
-            self._published.labels(name, resource).set(published or 0)
-            self._room.labels(name, resource).set(room)
-            self._promised.labels(name, resource).set(promised)
-        self._open.labels(name).set(made.decision.gate is not None)
-        self._withdrawn.labels(name).set(made.withdraw is not None)
-        if node.report.arrived is not None:
-            self._reported.labels(name).set(time.time() - (now - node.report.arrived))
+        arrived = node.report.arrived
+        self._nodes.rows[node.name] = _Row(
+            facts.published,
+            (made.room_cpu, made.room_memory),
+            made.owed,
+            made.decision.gate is not None,
+            made.withdraw is not None,
+            None if arrived is None else time.time() - (now - arrived),
+        )
 
     def forget(self, name: str) -> None:
         """The node is gone, or none of ours."""
-        if name not in self._known:
-            return
-        self._known.discard(name)
-        for gauge in (self._published, self._room, self._promised):
-            for resource in ("cpu", "memory"):
-                gauge.remove(name, resource)
-        self._open.remove(name)
-        self._withdrawn.remove(name)
-        with contextlib.suppress(KeyError):  # it never reported
-            self._reported.remove(name)
+        self._nodes.rows.pop(name, None)
+
+
+class _Row(Struct, frozen=True, gc=False):
+    published: Published
+    room: tuple[int, int]
+    owed: Promised
+    open: bool
+    withdrawn: bool
+    reported: float | None
+
+
+class _Nodes(Collector):
+    """The per-node series, made when they are asked for: nodes are decided far more often than they are scraped."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, _Row] = {}
+        """Written by the loop's thread; read by the server's through a copy."""
+
+    def collect(self) -> Iterable[Metric]:
+        """All series of all nodes."""
+        of = ["node", "resource"]
+        published = GaugeMetricFamily("colocation_node_oversold", "Published be-*: millicores or bytes.", labels=of)
+        room = GaugeMetricFamily("colocation_node_room", "Smallest result of the grow window.", labels=of)
+        promised = GaugeMetricFamily("colocation_node_promised", "What bound BE pods asked for.", labels=of)
+        is_open = GaugeMetricFamily("colocation_node_open", "1 while new BE pods may come.", labels=of[:1])
+        withdrawn = GaugeMetricFamily("colocation_node_withdrawn", "1 while the node sells nothing.", labels=of[:1])
+        reported = GaugeMetricFamily(
+            "colocation_node_report_timestamp_seconds", "When the last report arrived (Unix time).", labels=of[:1]
+        )
+        for name, row in self.rows.copy().items():
+            for at, resource in enumerate(("cpu", "memory")):
+                labels = [name, resource]
+                published.add_metric(labels, (row.published.memory if at else row.published.cpu) or 0)
+                room.add_metric(labels, row.room[at])
+                promised.add_metric(labels, row.owed.memory if at else row.owed.cpu)
+            is_open.add_metric([name], row.open)
+            withdrawn.add_metric([name], row.withdrawn)
+            if row.reported is not None:
+                reported.add_metric([name], row.reported)
+        return [published, room, promised, is_open, withdrawn, reported]

@@ -8,12 +8,13 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from colocation.budget import Decision
+from colocation.budget import Evaluation
+from colocation.budget.explain import in_words
 from colocation.kube.resources import NODE_COLOCATIONS, NODES
 from colocation.manager.state import NodeState
 from colocation.model import names
-from colocation.model.facts import NodeFacts, Qos
-from colocation.model.report import MAX_PODS, Capacity, NodeColocationSpec, PolicyRef
+from colocation.model.facts import NodeFacts
+from colocation.model.report import Capacity, NodeColocationSpec, PolicyRef
 
 NODE: Final = "node"
 SPEC: Final = "spec"
@@ -40,9 +41,9 @@ class Job(Struct, frozen=True):
     words: str = ""
 
 
-def node_job(node: NodeFacts, decision: Decision, words: str) -> Job | None:
+def node_job(node: NodeFacts, made: Evaluation) -> Job | None:
     """The patch that makes a Node carry the decision, on the version the decision was made on."""
-    before = node.published
+    before, decision = node.published, made.decision
     wanted = (decision.cpu, decision.memory, decision.gate)
     if (
         (before.cpu, before.memory, before.gate) == wanted
@@ -70,19 +71,18 @@ def node_job(node: NodeFacts, decision: Decision, words: str) -> Job | None:
         # Kubelet copies capacity over allocatable: only equal values last.
         body={"metadata": metadata, "status": {"capacity": amounts, "allocatable": amounts}},
         label="nodes/status",
-        words=words,
+        words=in_words(made),
     )
 
 
 def wanted_spec(node: NodeState, facts: NodeFacts) -> NodeColocationSpec | None:
     """What this node's agent is to be told; None: no object, for the node takes no part and carries nothing of ours."""
-    pods = sorted((p.as_be_pod() for p in node.pods.values() if p.qos is Qos.BE), key=lambda p: p.uid)
     if not facts.takes_part and facts.published.absent:
         return None
     capacity = Capacity(cpu=facts.cpu_capacity, memory=facts.memory_capacity)
     winner = node.selection.winner if node.selection else None
     if winner is None:
-        return NodeColocationSpec(capacity=capacity, pods=tuple(pods[:MAX_PODS]))
+        return NodeColocationSpec(capacity=capacity, pods=node.told())
     return NodeColocationSpec(
         enabled=facts.takes_part and winner.spec.enabled,
         engine=winner.spec.engine,
@@ -90,21 +90,19 @@ def wanted_spec(node: NodeState, facts: NodeFacts) -> NodeColocationSpec | None:
         capacity=capacity,
         report=winner.spec.report,
         suppress=winner.spec.suppress,
-        pods=tuple(pods[:MAX_PODS]),
+        pods=node.told(),
     )
 
 
 def spec_job(node: NodeState, facts: NodeFacts) -> Job | None:
     """The creation, patch or deletion that makes the NodeColocation say what is wanted."""
     spec, known = wanted_spec(node, facts), node.colocation
-    key = (SPEC, node.name)
-    path = NODE_COLOCATIONS.path(node.name)
-    label = NODE_COLOCATIONS.plural
+    key, label = (SPEC, node.name), NODE_COLOCATIONS.plural
     if spec is None:
         if known is None:
             return None
         body = {"preconditions": {"uid": known.uid}} if known.uid else {}
-        return Job(key, Urgency.SPEC, "DELETE", path, body, label)
+        return Job(key, Urgency.SPEC, "DELETE", NODE_COLOCATIONS.path(node.name), body, label)
     owner = [{"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": facts.uid}]
     if known is None:
         whole = {
@@ -120,7 +118,9 @@ def spec_job(node: NodeState, facts: NodeFacts) -> Job | None:
         patch["spec"] = msgspec.to_builtins(spec)
     if known.owner_uid != facts.uid:
         patch["metadata"] = {"ownerReferences": owner}
-    return Job(key, Urgency.SPEC, "PATCH", path, patch, label) if patch else None
+    if not patch:
+        return None
+    return Job(key, Urgency.SPEC, "PATCH", NODE_COLOCATIONS.path(node.name), patch, label)
 
 
 def _without_none(fields: dict[str, Any]) -> dict[str, Any]:

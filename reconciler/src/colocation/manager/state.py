@@ -8,11 +8,21 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from colocation.budget import Candidate, Evaluation, ReportView, Selection, Windows, select_policy
+from colocation.budget import (
+    Candidate,
+    Evaluation,
+    PodSums,
+    ReportView,
+    Selection,
+    Windows,
+    add_up,
+    select_policy,
+    strategies,
+)
 from colocation.kube.cache import Bad, Delete, Event, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.model.facts import NodeFacts, PodFacts, Qos
-from colocation.model.report import NodeColocationSpec, NodeColocationStatus
+from colocation.model.report import MAX_PODS, BePod, NodeColocationSpec, NodeColocationStatus
 from colocation.model.wire import ColocationPolicy, NodeColocation
 
 log = logging.getLogger(__name__)
@@ -67,8 +77,27 @@ class NodeState(Struct):
     report: ReportView = ReportView()
     windows: Windows = field(default_factory=Windows)
     selection: Selection | None = None
+    selected: bool = False
+    """The selection is that of the labels and policies as they are."""
+    sums: PodSums | None = None
+    """Kept until a pod or the report changes; so are the rows."""
+    be_rows: tuple[BePod, ...] | None = None
     evaluation: Evaluation | None = None
     due: float | None = None
+
+    def summed(self, selection: Selection) -> PodSums:
+        """What the pods come to."""
+        by = strategies(selection, self.report.status)
+        if self.sums is None or self.sums.strategies != by:
+            self.sums = add_up(self.pods.values(), self.report.status, by, self.gone_be)
+        return self.sums
+
+    def told(self) -> tuple[BePod, ...]:
+        """The rows that this node's agent is to be told."""
+        if self.be_rows is None:
+            rows = sorted((p.as_be_pod() for p in self.pods.values() if p.qos is Qos.BE), key=lambda p: p.uid)
+            self.be_rows = tuple(rows[:MAX_PODS])
+        return self.be_rows
 
     @property
     def empty(self) -> bool:
@@ -115,12 +144,16 @@ class State:
 
     def select(self, node: NodeState) -> Selection:
         """Which policy is this node's."""
-        return select_policy(self.policies.values(), node.facts.labels if node.facts else {})
+        if node.selection is None or not node.selected:
+            node.selection = select_policy(self.policies.values(), node.facts.labels if node.facts else {})
+            node.selected = True
+        return node.selection
 
     def wrote_node(self, name: str, facts: NodeFacts) -> None:
         """The answer to a patch of ours: known before the watch tells."""
         node = self.nodes.get(name)
         if node is not None and node.facts is not None and node.facts.uid == facts.uid:
+            node.selected = node.selected and node.facts.labels == facts.labels
             node.facts = facts
             self.dirty.add(name)
 
@@ -137,9 +170,9 @@ class State:
 
     def _node(self, event: Upsert[NodeFacts] | Delete | Bad) -> None:
         node = self._at(event.key)
+        known = node.facts
         match event:
             case Upsert():
-                known = node.facts
                 if known is not None and known.uid == event.object.uid:
                     # Our own patch's answer may be ahead of the watch; a list is always believed (etcd restored).
                     if not event.listed and _older(event.object.resource_version, known.resource_version):
@@ -154,6 +187,8 @@ class State:
                 node.facts = None  # no capacity yet: it will have one, or nothing to sell
             case Delete():
                 node.facts, node.windows = None, Windows()
+        same = known is not None and node.facts is not None and known.labels == node.facts.labels
+        node.selected = node.selected and same
         self._changed(node)
 
     def _pod(self, event: Upsert[PodFacts] | Delete | Bad) -> None:
@@ -167,10 +202,11 @@ class State:
                 return
             if known is not None and home is not None and (known.node != pod.node or known.uid != pod.uid):
                 self._forget(event.key, home)
+            msgspec.structs.force_setattr(pod, "name", event.key)  # the same words: one copy is enough
             node = self._at(pod.node)
             node.pods[event.key] = pod
             self._pod_node[event.key] = pod.node
-            self._changed(node)
+            self._pods_changed(node)
         elif home is not None:
             self._forget(event.key, home)
 
@@ -180,7 +216,7 @@ class State:
         pod = node.pods.pop(key)
         if pod.qos is Qos.BE:
             node.gone_be.add(pod.cgroup_uid)
-        self._changed(node)
+        self._pods_changed(node)
 
     def _policy(self, event: Upsert[Candidate] | Delete | Bad) -> None:
         match event:
@@ -192,6 +228,8 @@ class State:
                 self.policies.pop(event.key, None)
             case Bad():
                 return  # the API server's schema keeps such ones out; what we knew stands, the log says so
+        for node in self.nodes.values():
+            node.selected = False
         self.dirty.update(self.nodes)
 
     def _colocation(self, event: Upsert[ColocationFacts] | Delete | Bad, now: float) -> None:
@@ -215,16 +253,17 @@ class State:
             case Bad():
                 node.colocation = ColocationFacts("", "", "", None)
                 node.report = ReportView(problem=event.reason, arrived=now, since_start=True)
-                self.dirty.add(node.name)
+                self._pods_changed(node)
             case Delete():
                 node.colocation, node.report = None, ReportView()
-                self._changed(node)
+                self._pods_changed(node)
 
     def _reported(self, node: NodeState, facts: ColocationFacts, now: float, *, first: bool) -> None:
         """Take the status, if it is another one: a change of the spec is no report."""
         if first and facts.spec is not None:
             # Whom we once told the agent about is BE, though the pod may have ended while no manager ran.
             node.gone_be.update(pod.uid for pod in facts.spec.pods)
+            node.sums = None
         before = node.report
         if facts.status == before.status and facts.problem == before.problem:
             return
@@ -232,7 +271,16 @@ class State:
         if facts.status is not None and not first:
             # Only a pod that this report still shows can turn into somebody's use.
             node.gone_be.intersection_update([row.uid for row in facts.status.pods])
-        self.dirty.add(node.name)
+        if facts.status is not None:
+            uids = {pod.cgroup_uid: pod.cgroup_uid for pod in node.pods.values()}
+            for row in facts.status.pods:  # the same words as the pod's: one copy is enough
+                msgspec.structs.force_setattr(row, "uid", uids.get(row.uid, row.uid))
+        self._pods_changed(node)
+
+    def _pods_changed(self, node: NodeState) -> None:
+        """Pods, or what is known of their use."""
+        node.sums = node.be_rows = None
+        self._changed(node)
 
     def _changed(self, node: NodeState) -> None:
         self.dirty.add(node.name)

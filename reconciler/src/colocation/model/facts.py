@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
+from sys import intern
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -11,6 +14,8 @@ from colocation.model.demand import all_say, combine
 from colocation.model.quantity import millicores, parse
 from colocation.model.report import BePod
 from colocation.model.wire import Container, Node, Pod, Quantities
+
+Amount = TypeVar("Amount", int, int | None)
 
 
 class Qos(StrEnum):
@@ -69,7 +74,7 @@ class Published(Struct, frozen=True, gc=False):
         return self.cpu is None and self.memory is None and self.gate is None and self.consistent
 
 
-class NodeFacts(Struct, frozen=True):
+class NodeFacts(Struct, frozen=True, gc=False):
     """One Node: its size, what Kubernetes reserves of it, and what we published."""
 
     name: str
@@ -145,17 +150,17 @@ def pod_facts(pod: Pod) -> PodFacts | None:
         if names.MIRROR_ANNOTATION in annotations
         else pod.metadata.uid,
         name=f"{pod.metadata.namespace}/{pod.metadata.name}",
-        node=pod.spec.node_name,
+        node=intern(pod.spec.node_name),
         qos=qos_of(pod),
         running=pod.status.phase == "Running",
-        cpu=request("cpu", 1000),
-        memory=request("memory", 1),
-        be_cpu=be_cpu,
-        be_memory=be_memory,
+        cpu=_shared(request("cpu", 1000)),
+        memory=_shared(request("memory", 1)),
+        be_cpu=_shared(be_cpu),
+        be_memory=_shared(be_memory),
         booked=be_cpu > 0 or be_memory > 0,
-        be_cpu_limit=limit(names.BE_CPU),
-        be_memory_limit=limit(names.BE_MEMORY),
-        priority=pod.spec.priority or 0,
+        be_cpu_limit=_shared(limit(names.BE_CPU)),
+        be_memory_limit=_shared(limit(names.BE_MEMORY)),
+        priority=_shared(pod.spec.priority or 0),
     )
 
 
@@ -183,6 +188,12 @@ def node_facts(node: Node) -> NodeFacts:
         ),
         withdrawn=node.metadata.annotations.get(names.WITHDRAWN_ANNOTATION),
     )
+
+
+@lru_cache(8192)
+def _shared(amount: Amount) -> Amount:
+    """One object for equal numbers: hundreds of thousands of pods ask for the same few amounts."""
+    return amount
 
 
 def _amount(quantities: Quantities, key: str, scale: int) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from functools import lru_cache
 from typing import Final
 
 _SUFFIXES: Final[dict[str, Decimal]] = {
@@ -24,6 +25,7 @@ MAX: Final = 2**63 - 1
 """Kubernetes caps quantities here; so do we."""
 
 
+@lru_cache(4096, typed=True)
 def parse(text: str | float, *, scale: int = 1, round_up: bool = True) -> int:
     """Return ``text`` times ``scale`` as an integer (``scale=1000`` reads cores as millicores).
 

@@ -17,13 +17,13 @@ MAX_PODS: int = 500
 """Rows in a report; more are never sent."""
 
 
-class PolicyRef(Struct, frozen=True, kw_only=True, rename="camel"):
+class PolicyRef(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     """Which policy won for this node."""
 
     name: str
 
 
-class BePod(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class BePod(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """One bound, unfinished best-effort pod and what it may use; a limit that is absent is no limit."""
 
     uid: str
@@ -33,14 +33,14 @@ class BePod(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     priority: int = 0
 
 
-class Capacity(Struct, frozen=True, kw_only=True, rename="camel"):
+class Capacity(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     """The Node's size as Kubernetes sees it, so that manager and agent take percentages of the same number."""
 
     cpu: Amount
     memory: Amount
 
 
-class NodeColocationSpec(Struct, frozen=True, kw_only=True, rename="camel"):
+class NodeColocationSpec(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     """The policy resolved for one node, and its BE pods."""
 
     enabled: bool = False
@@ -52,7 +52,7 @@ class NodeColocationSpec(Struct, frozen=True, kw_only=True, rename="camel"):
     pods: tuple[BePod, ...] = ()
 
 
-class Usage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Usage(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """Use over the window: mean and peak."""
 
     cpu: Amount | None = None
@@ -61,7 +61,7 @@ class Usage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
     memory_peak: Amount | None = None
 
 
-class Prediction(Struct, frozen=True, array_like=True):
+class Prediction(Struct, frozen=True, gc=False, array_like=True):
     """What a pod will need: [millicores, bytes, seconds watched]. A list, because 40 rows must fit into 6 KB."""
 
     cpu: Amount
@@ -70,7 +70,7 @@ class Prediction(Struct, frozen=True, array_like=True):
     """Seconds for which both were measured: how far the prediction can be trusted."""
 
 
-class PodUsage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class PodUsage(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """One pod cgroup found on the node, told apart by uid only."""
 
     uid: str
@@ -82,7 +82,7 @@ class PodUsage(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     """[millicores, bytes, seconds watched], in the place of the two peaks as soon as there is one."""
 
 
-class Pressure(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Pressure(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """PSI "some avg10" in percent; absent where the kernel has none."""
 
     cpu: float | None = None
@@ -90,7 +90,7 @@ class Pressure(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
     io: float | None = None
 
 
-class Capabilities(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Capabilities(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """What was tried on this node's kernel and worked."""
 
     kernel: str = ""
@@ -99,7 +99,7 @@ class Capabilities(Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     features: tuple[str, ...] = ()
 
 
-class EngineState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class EngineState(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """What is enforced now, and why."""
 
     mode: str = "off"
@@ -112,7 +112,7 @@ class EngineState(Struct, frozen=True, kw_only=True, rename="camel", omit_defaul
     reason: str = ""
 
 
-class Condition(Struct, frozen=True, kw_only=True, rename="camel"):
+class Condition(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     """metav1.Condition."""
 
     type: str
@@ -122,7 +122,7 @@ class Condition(Struct, frozen=True, kw_only=True, rename="camel"):
     last_transition_time: str
 
 
-class NodeColocationStatus(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class NodeColocationStatus(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """The agent's report."""
 
     observed_at: str = ""

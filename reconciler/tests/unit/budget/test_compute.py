@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colocation.budget import Resource, compute
-from colocation.budget.compute import LEARN, Estimate, estimate
+from colocation.budget import Resource, add_up_one, compute
+from colocation.budget.sums import LEARN, Estimate, estimate
 from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.policy import OversellCpu, OversellMemory
 from colocation.model.report import NodeColocationStatus, PodUsage, Prediction, Usage
@@ -36,9 +36,15 @@ def report(*rows: PodUsage, system: int | None = 300) -> NodeColocationStatus:
     )
 
 
+def by_uid(status: NodeColocationStatus) -> dict[str, PodUsage]:
+    return {r.uid: r for r in status.pods}
+
+
 def cpu(pods: Sequence[PodFacts], status: NodeColocationStatus, gone_be: Sequence[str] = (), **policy: object) -> int:
     spec = OversellCpu(**{"strategy": "usage", "reclaim_percent": 60, "quantum": "1m", **policy})  # type: ignore[arg-type]
-    return compute(NODE, Resource.CPU, spec, status, pods, {r.uid: r for r in status.pods}, gone_be).result
+    return compute(
+        NODE, Resource.CPU, spec, status, add_up_one(pods, by_uid(status), Resource.CPU, spec.strategy, gone_be)
+    ).result
 
 
 # 10,000 - 40 % margin - max(300, 500 reserved) = 5,500
@@ -122,7 +128,7 @@ def test_a_missing_system_metric_is_nothing_to_sell_not_zero_use() -> None:
 def test_a_missing_pod_metric_is_nothing_to_sell_and_names_the_pod() -> None:
     status = report(row(cpu=None))
     spec = OversellCpu(strategy="usage")
-    budget = compute(NODE, Resource.CPU, spec, status, [pod()], {r.uid: r for r in status.pods})
+    budget = compute(NODE, Resource.CPU, spec, status, add_up_one([pod()], by_uid(status), Resource.CPU, "usage"))
     assert budget.result == 0
     assert budget.problem == "the report has no cpu use of pod d/a"
 
@@ -130,7 +136,7 @@ def test_a_missing_pod_metric_is_nothing_to_sell_and_names_the_pod() -> None:
 def test_each_resource_on_its_own() -> None:
     status = report(row(cpu=None))
     spec = OversellMemory(strategy="usage", quantum="1")
-    budget = compute(NODE, Resource.MEMORY, spec, status, [pod()], {r.uid: r for r in status.pods})
+    budget = compute(NODE, Resource.MEMORY, spec, status, add_up_one([pod()], by_uid(status), Resource.MEMORY, "usage"))
     # 64 Gi - 35 % (rounded up) - 2 Gi reserved - 1 Gi
     assert budget.problem is None
     assert budget.result == 64 * GI - -(-64 * GI * 35 // 100) - 3 * GI

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from colocation.budget import Candidate, ReportView, Selection, Windows, evaluate, explain, select_policy
+from colocation import budget
+from colocation.budget import Candidate, Evaluation, ReportView, Selection, Windows, explain, select_policy
 from colocation.model import names
 from colocation.model.facts import NodeFacts, PodFacts, Published, Qos
 from colocation.model.policy import LabelSelector, Oversell, OversellCpu, OversellMemory, PolicySpec, Requirement
@@ -36,6 +37,13 @@ def status(cpu: int) -> NodeColocationStatus:
 
 def report(cpu: int, arrived: float = 0, *, since_start: bool = True) -> ReportView:
     return ReportView(status=status(cpu), arrived=arrived, since_start=since_start)
+
+
+def evaluate(
+    node: NodeFacts, selection: Selection, view: ReportView, pods: list[PodFacts], windows: Windows, now: float
+) -> Evaluation:
+    sums = budget.add_up(pods, view.status, budget.strategies(selection, view.status))
+    return budget.evaluate(node, selection, view, sums, windows, now)
 
 
 def carrying(cpu: int, memory: int = 2**33) -> NodeFacts:

@@ -40,7 +40,8 @@ def explanation(*, label: bool = True) -> dict[str, Any]:
     report = ReportView(status, None, 90.0, since_start=True)
     pods = [PodFacts("a", "a", "default/web", "worker-1", Qos.LS, True, 1000, GI)]
     windows = Windows()
-    made = budget.evaluate(node, selection, report, pods, windows, 100.0)
+    sums = budget.add_up(pods, report.status, budget.strategies(selection, report.status))
+    made = budget.evaluate(node, selection, report, sums, windows, 100.0)
     told = budget.explain(node, selection, report, pods, made, windows, 100.0)
     return dict(json.loads(msgspec.json.encode(told)), leader=True)
 

@@ -19,7 +19,7 @@ from colocation.manager.publisher import Done, Outbox
 from colocation.manager.state import ColocationFacts, candidate, colocation_facts
 from colocation.model.facts import NodeFacts, PodFacts, Published, Qos
 from colocation.model.policy import Oversell, OversellCpu, OversellMemory, PolicySpec
-from colocation.model.report import BePod, NodeColocationSpec, NodeColocationStatus, Usage
+from colocation.model.report import BePod, NodeColocationSpec, NodeColocationStatus, PodUsage, Usage
 from colocation.model.wire import ColocationPolicy, Metadata, NodeColocation
 
 GI = 2**30
@@ -75,7 +75,8 @@ class Bench:
     def report(self, name: str = "n", cpu: int = 1000, at: str = "t", *, listed: bool = False, **more: Any) -> None:
         self.version += 1
         usage = Usage(cpu=cpu, memory=5 * GI)
-        status = NodeColocationStatus(observed_at=f"{at}{self.now}", node=usage, system=usage)
+        rows = more.pop("rows", ())
+        status = NodeColocationStatus(observed_at=f"{at}{self.now}", node=usage, system=usage, pods=rows)
         known = self.loop.state.nodes.get(name)
         spec = more.pop("spec", known.colocation.spec if known and known.colocation else NodeColocationSpec())
         facts = ColocationFacts("u", str(self.version), f"uid-{name}", spec, status)
@@ -480,3 +481,41 @@ def test_a_loop_that_keeps_failing_has_no_heartbeat(bench: Bench, monkeypatch: p
     monkeypatch.setattr(bench.loop, "step", fail)
     assert bench.loop.round()
     assert bench.now - bench.loop.beat == 50
+
+
+def test_sums_that_are_kept_are_those_of_the_pods_reports_and_policies_as_they_are() -> None:
+    """Whatever happens in whatever order, a loop that kept its sums decides as one that sees only the end."""
+    import random  # noqa: PLC0415
+
+    for seed in range(200):
+        dice = random.Random(seed)
+        bench = Bench()
+        bench.sync()
+        bench.policy()
+        bench.node()
+        for _ in range(12):
+            name = f"p{dice.randrange(4)}"
+            match dice.randrange(6):
+                case 0:
+                    bench.pod(name, be=dice.choice([0, 0, 900]), qos=dice.choice(list(Qos)), uid=name)
+                case 1:
+                    bench.say(Delete(PODS, name))
+                case 2:
+                    rows = tuple(
+                        PodUsage(uid=f"p{i}", cpu=dice.randrange(999), memory=GI, cpu_peak=1500) for i in range(3)
+                    )
+                    bench.report(at=str(dice.random()), rows=rows)
+                case 3:
+                    bench.policy(cpu=OversellCpu(strategy=dice.choice(["usage", "predicted"])))
+                case 4:
+                    bench.node(label=dice.random() < 0.8)
+                case 5:
+                    bench.say(dice.choice([Bad(NODE_COLOCATIONS, "n", "x"), Delete(NODE_COLOCATIONS, "n")]))
+            bench.step()
+        node = bench.loop.state.nodes["n"]
+        selection = bench.loop.state.select(node)
+        kept = node.summed(selection), node.told(), selection
+        node.sums = node.be_rows = None
+        node.selected = False
+        selection = bench.loop.state.select(node)
+        assert kept == (node.summed(selection), node.told(), selection), seed

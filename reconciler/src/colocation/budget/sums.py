@@ -1,0 +1,153 @@
+"""What a node's pods come to: the terms of the sum that need a look at every pod.
+
+Made anew when a pod, the report or the strategy changes, and kept until then, so that deciding a node again costs
+the same with two pods or with two hundred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from colocation.budget.publish import Promised, promised
+from colocation.budget.select import Selection
+from colocation.model.facts import PodFacts, Qos
+from colocation.model.report import NodeColocationStatus, PodUsage
+
+
+class Resource(StrEnum):
+    """The two resources that are oversold."""
+
+    CPU = "cpu"
+    MEMORY = "memory"
+
+
+UNSEEN: Final = {Resource.CPU: 250, Resource.MEMORY: 200 * 2**20}
+"""What an online pod without a sample counts for at least: 250m and 200Mi."""
+
+LEARN: Final = {Resource.CPU: 3600, Resource.MEMORY: 6 * 3600}
+"""Seconds a pod must have been watched before its prediction may be below its request: docs/prediction.md."""
+
+
+class Estimate(Struct, frozen=True, gc=False):
+    """What one online pod counts for, and by which rule."""
+
+    amount: int
+    rule: str
+
+
+class PodSum(Struct, frozen=True, gc=False):
+    """One resource of all pods of a node."""
+
+    online: int = 0
+    unbooked: int = 0
+    problem: str | None = None
+    """Why it cannot be told (a metric of a pod is missing)."""
+
+
+class PodSums(Struct, frozen=True, gc=False):
+    """All pods of a node, for the strategies they were added up by."""
+
+    owed: Promised = Promised()
+    cpu: PodSum = PodSum()
+    memory: PodSum = PodSum()
+    strategies: tuple[str, str] | None = None
+    """For cpu and memory; None: no policy, or no report to add up."""
+
+
+def estimate(pod: PodFacts, row: PodUsage | None, resource: Resource, strategy: str) -> Estimate:
+    """What an online pod counts for. A row whose metric is missing counts like no row (`compute` reports it)."""
+    cpu = resource is Resource.CPU
+    request = pod.cpu if cpu else pod.memory
+    mean = None if row is None else (row.cpu if cpu else row.memory)
+    if mean is None:
+        least = UNSEEN[resource]
+        return Estimate(
+            max(request, least), "no sample yet: max(request, 250m)" if cpu else "no sample yet: max(request, 200Mi)"
+        )
+    match strategy:
+        case "usage":
+            amount, rule = mean, "mean use"
+        case "request":
+            amount, rule = request, "request"
+        case "maxUsageRequest":
+            amount, rule = max(mean, request), "max(mean use, request)"
+        case _:
+            amount, rule = _predicted(row, resource, request, mean)
+    if cpu and pod.qos is Qos.HLS and request > amount:
+        return Estimate(request, "HLS: its cores are exclusive")
+    return Estimate(amount, rule)
+
+
+def _predicted(row: PodUsage | None, resource: Resource, request: int, mean: int) -> tuple[int, str]:
+    """Predicted peak, never below what is used now; beside the request while too little was seen."""
+    cpu = resource is Resource.CPU
+    if row is None or row.predicted is None:
+        peak = 0 if row is None else (row.cpu_peak if cpu else row.memory_peak) or 0
+        return max(request, mean, peak), "still learning: max(request, peak use)"
+    peak, watched = (row.predicted.cpu if cpu else row.predicted.memory), row.predicted.watched
+    if watched < LEARN[resource]:
+        rule = f"still learning ({watched // 60} of {LEARN[resource] // 60} min): max(request, predicted peak)"
+        return max(request, mean, peak), rule
+    return max(mean, peak), "predicted peak" if peak >= mean else "mean use, above the predicted peak"
+
+
+def add_up_one(
+    pods: Collection[PodFacts],
+    rows: Mapping[str, PodUsage],
+    resource: Resource,
+    strategy: str,
+    gone_be: Collection[str] = (),
+) -> PodSum:
+    """Add up one resource of a node's bound, unfinished pods.
+
+    ``rows``: the report's rows by cgroup uid; ``gone_be``: uids of BE pods that ended after the report was made
+    (their use must not turn into online use).
+    """
+    cpu = resource is Resource.CPU
+    problem = None
+    online = unbooked = 0
+    known = set()
+    for pod in pods:
+        known.add(pod.cgroup_uid)
+        row = rows.get(pod.cgroup_uid)
+        if row is not None and (row.cpu if cpu else row.memory) is None:
+            problem = problem or f"the report has no {resource} use of pod {pod.name}"
+        if pod.qos is not Qos.BE:
+            online += estimate(pod, row, resource, strategy).amount
+        elif not pod.booked and row is not None:
+            unbooked += (row.cpu if cpu else row.memory) or 0
+    for uid, row in rows.items():  # still on the node, gone from the API: online unless we know better
+        if uid not in known and uid not in gone_be:
+            online += (row.cpu if cpu else row.memory) or 0
+    return PodSum(online, unbooked, problem)
+
+
+def strategies(selection: Selection, status: NodeColocationStatus | None) -> tuple[str, str] | None:
+    """What the sums depend on besides pods and report."""
+    if selection.winner is None or status is None:
+        return None
+    oversell = selection.winner.spec.oversell
+    return oversell.cpu.strategy, oversell.memory.strategy
+
+
+def add_up(
+    pods: Collection[PodFacts],
+    status: NodeColocationStatus | None = None,
+    by: tuple[str, str] | None = None,
+    gone_be: Collection[str] = (),
+) -> PodSums:
+    """Add up all pods of a node by these `strategies`; without a report only what is promised."""
+    owed = promised(pods)
+    if status is None or by is None:
+        return PodSums(owed)
+    rows = {row.uid: row for row in status.pods}
+    return PodSums(
+        owed=owed,
+        cpu=add_up_one(pods, rows, Resource.CPU, by[0], gone_be),
+        memory=add_up_one(pods, rows, Resource.MEMORY, by[1], gone_be),
+        strategies=by,
+    )
