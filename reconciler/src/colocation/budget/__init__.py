@@ -5,7 +5,7 @@ against the offline side.
 """
 
 from colocation.budget.compute import Budget, compute
-from colocation.budget.evaluate import Evaluation, ReportView, evaluate
+from colocation.budget.evaluate import Evaluation, ReportView, Withdrawal, evaluate
 from colocation.budget.explain import Explanation, explain
 from colocation.budget.publish import Decision, Promised, decide, promised
 from colocation.budget.select import Candidate, Selection, select_policy
@@ -26,6 +26,7 @@ __all__ = [
     "Selection",
     "SlidingMinimum",
     "Windows",
+    "Withdrawal",
     "add_up",
     "add_up_one",
     "compute",

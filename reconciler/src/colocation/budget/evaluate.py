@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from msgspec import Struct
 
 from colocation.budget.compute import Budget, compute
@@ -12,6 +14,18 @@ from colocation.budget.window import SlidingMinimum, Windows
 from colocation.model import names
 from colocation.model.facts import NodeFacts
 from colocation.model.report import NodeColocationStatus
+
+
+class Withdrawal(StrEnum):
+    """Why a node takes no part, in one word: for metrics, whose labels must be few."""
+
+    UNLABELLED = "Unlabelled"
+    NO_POLICY = "NoPolicy"
+    DISABLED = "Disabled"
+    BAD_REPORT = "BadReport"
+    """Or a fault of ours in deciding the node: `colocation_evaluation_failures_total` tells them apart."""
+    NO_REPORT = "NoReport"
+    SILENT = "Silent"
 
 
 class ReportView(Struct, frozen=True, gc=False):
@@ -34,6 +48,8 @@ class Evaluation(Struct, frozen=True, gc=False):
     room_memory: int
     owed: Promised
     withdraw: str | None
+    withdrawal: Withdrawal | None
+    """The same in one word."""
     decision: Decision
     held: bool
     """Rise is held back: no report since the manager started."""
@@ -53,7 +69,7 @@ def evaluate(
 
     ``pods`` were added up by the strategies of this selection, from this report.
     """
-    withdraw, stale_at = _withdraw_reason(node, selection, report, now)
+    withdrawal, withdraw, stale_at = _withdraw_reason(node, selection, report, now)
     cpu = memory = None
     max_pods = 0
     if withdraw is None:
@@ -77,6 +93,7 @@ def evaluate(
         room_memory=room_memory,
         owed=pods.owed,
         withdraw=withdraw,
+        withdrawal=withdrawal,
         decision=decision,
         held=held,
         next_at=min(times, default=None),
@@ -97,19 +114,20 @@ def _room(window: SlidingMinimum, budget: Budget | None, before: int, now: float
 
 def _withdraw_reason(
     node: NodeFacts, selection: Selection, report: ReportView, now: float
-) -> tuple[str | None, float | None]:
+) -> tuple[Withdrawal | None, str | None, float | None]:
     """Why the node takes no part, if it does not; else when its report goes stale."""
     if not node.takes_part:
-        return f"the node is not labelled {names.NODE_LABEL}=true", None
+        return Withdrawal.UNLABELLED, f"the node is not labelled {names.NODE_LABEL}=true", None
     if selection.winner is None:
-        return selection.reason, None
+        return Withdrawal.NO_POLICY, selection.reason, None
     if not selection.winner.spec.enabled:
-        return f"policy {selection.winner.name} is disabled", None
+        return Withdrawal.DISABLED, f"policy {selection.winner.name} is disabled", None
     if report.problem is not None:
-        return f"the report cannot be used: {report.problem}", None
+        return Withdrawal.BAD_REPORT, f"the report cannot be used: {report.problem}", None
     if report.status is None or report.arrived is None or not report.status.observed_at:
-        return "no report has arrived yet", None
+        return Withdrawal.NO_REPORT, "no report has arrived yet", None
     stale_at = report.arrived + selection.winner.spec.oversell.stale_after_seconds
     if now >= stale_at:
-        return f"no report for {selection.winner.spec.oversell.stale_after_seconds} s: the agent is silent", None
-    return None, stale_at
+        seconds = selection.winner.spec.oversell.stale_after_seconds
+        return Withdrawal.SILENT, f"no report for {seconds} s: the agent is silent", None
+    return None, None, stale_at

@@ -149,6 +149,7 @@ class Loop:
         if node.facts is None:
             self._gone(node)
             return
+        sold = node.evaluation.withdraw is None if node.evaluation else node.facts.withdrawn is None
         made = node.evaluation = self._compute(node, node.facts, now)
         if made.next_at != node.due:
             node.due = made.next_at
@@ -157,6 +158,8 @@ class Loop:
         self._metrics.node(node, now)
         if not self._led:
             return
+        if made.withdrawal is not None and sold and not node.facts.published.absent:
+            self._metrics.withdrawals.labels(made.withdrawal).inc()
         for key, job in (
             ((NODE, name), node_job(node.facts, made)),
             ((SPEC, name), spec_job(node, node.facts)),

@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from colocation import __version__
-from colocation.budget import Promised
+from colocation.budget import Promised, Withdrawal
 from colocation.manager.state import NodeState
 from colocation.model.facts import Published
 
@@ -36,6 +36,11 @@ class Metrics:
         self.failures = Counter(
             "colocation_evaluation_failures_total", "Nodes that could not be evaluated.", registry=r
         )
+        self.withdrawals = Counter(
+            "colocation_withdrawals_total", "Nodes that sold and were withdrawn, by why.", ["reason"], registry=r
+        )
+        for reason in Withdrawal:  # all are there from the start: a rate can be taken of the first one
+            self.withdrawals.labels(reason)
         self.bad_objects = Counter(
             "colocation_bad_objects_total", "Objects that could not be read.", ["resource"], registry=r
         )

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from colocation.budget import Withdrawal
 from colocation.kube.bucket import Bucket
 from colocation.kube.cache import Bad, Delete, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
@@ -519,3 +520,38 @@ def test_sums_that_are_kept_are_those_of_the_pods_reports_and_policies_as_they_a
         node.selected = False
         selection = bench.loop.state.select(node)
         assert kept == (node.summed(selection), node.told(), selection), seed
+
+
+def withdrawals(bench: Bench) -> dict[str, float]:
+    """The reasons counted so far."""
+    value = bench.loop._metrics.registry.get_sample_value
+    counted = {reason: value("colocation_withdrawals_total", {"reason": reason}) for reason in Withdrawal}
+    return {reason: times for reason, times in counted.items() if times}
+
+
+def test_a_withdrawal_is_counted_once_by_its_first_reason(bench: Bench) -> None:
+    bench.publish()
+    assert withdrawals(bench) == {}
+    bench.now += 180
+    [job] = bench.take()
+    bench.step(after=1)
+    assert withdrawals(bench) == {"Silent": 1}
+    bench.answer(job)
+    bench.node(label=False, withdrawn="silent")
+    bench.step()
+    assert withdrawals(bench) == {"Silent": 1}  # it was withdrawn already
+
+
+def test_a_node_that_never_sold_is_not_counted(bench: Bench) -> None:
+    bench.sync()
+    bench.node()
+    bench.step()
+    assert withdrawals(bench) == {}
+
+
+def test_a_withdrawal_of_the_last_manager_is_not_counted_again(bench: Bench) -> None:
+    bench.pod("b", be=1000)
+    bench.node(listed=True, published=Published(1000, GI, None), withdrawn="silent")
+    bench.sync()
+    bench.step()
+    assert withdrawals(bench) == {}
