@@ -22,9 +22,9 @@ from colocation.kube.cache import Reflector, Synced
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.manager.loop import Loop
 from colocation.manager.metrics import Metrics
+from colocation.manager.node import NodeState, candidate, colocation_facts
 from colocation.manager.patches import Job, wanted_spec
 from colocation.manager.publisher import Outbox
-from colocation.manager.state import NodeState, candidate, colocation_facts
 from colocation.model.facts import Published, node_facts, pod_facts
 from colocation.model.wire import ColocationPolicy, Node, NodeColocation, Pod
 from tests.bench import made

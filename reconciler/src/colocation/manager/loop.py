@@ -16,9 +16,10 @@ from msgspec import Struct
 from colocation.budget import Evaluation, ReportView, add_up, evaluate
 from colocation.kube.cache import Bad, Delete, Synced, Upsert
 from colocation.manager.metrics import Metrics
+from colocation.manager.node import NodeState, colocation_facts
 from colocation.manager.patches import NODE, SPEC, node_job, spec_job
 from colocation.manager.publisher import Done, Outbox
-from colocation.manager.state import NodeState, State, colocation_facts
+from colocation.manager.state import State
 from colocation.model.facts import NodeFacts, node_facts
 from colocation.model.wire import Node, NodeColocation
 

@@ -23,9 +23,10 @@ from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.kube.rest import Rest
 from colocation.manager.loop import Loop, Stop, Wake, wait_settled
 from colocation.manager.metrics import Metrics
+from colocation.manager.node import candidate, colocation_facts
 from colocation.manager.publisher import WRITERS, DryWriter, Outbox, Writer, Writers
 from colocation.manager.server import Server
-from colocation.manager.state import WATCHED, candidate, colocation_facts
+from colocation.manager.state import WATCHED
 from colocation.model import names
 from colocation.model.facts import node_facts, pod_facts
 from colocation.model.wire import ColocationPolicy, Node, NodeColocation, Pod

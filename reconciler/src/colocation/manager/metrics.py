@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from colocation import __version__
 from colocation.budget import Promised, Withdrawal
-from colocation.manager.state import NodeState
+from colocation.manager.node import NodeState
 from colocation.model.facts import Published
 
 _FAST: Final = (0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from colocation.budget import Evaluation
 from colocation.budget.explain import in_words
 from colocation.kube.resources import NODE_COLOCATIONS, NODES
-from colocation.manager.state import NodeState
+from colocation.manager.node import NodeState
 from colocation.model import names
 from colocation.model.facts import NodeFacts
 from colocation.model.report import Capacity, NodeColocationSpec, PolicyRef

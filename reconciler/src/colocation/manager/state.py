@@ -6,103 +6,15 @@ import logging
 from typing import Any
 
 import msgspec
-from msgspec import Struct, field
 
-from colocation.budget import (
-    Candidate,
-    Evaluation,
-    PodSums,
-    ReportView,
-    Selection,
-    Windows,
-    add_up,
-    select_policy,
-    strategies,
-)
+from colocation.budget import Candidate, ReportView, Selection, Windows, select_policy
 from colocation.kube.cache import Bad, Delete, Event, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
+from colocation.manager.node import ColocationFacts, NodeState
 from colocation.model.facts import NodeFacts, PodFacts, Qos
-from colocation.model.report import MAX_PODS, BePod, NodeColocationSpec, NodeColocationStatus
-from colocation.model.wire import ColocationPolicy, NodeColocation
 
 log = logging.getLogger(__name__)
 WATCHED = (NODES, PODS, POLICIES, NODE_COLOCATIONS)
-
-
-class ColocationFacts(Struct, frozen=True):
-    """One NodeColocation as it stands in the API."""
-
-    uid: str
-    resource_version: str
-    owner_uid: str
-    spec: NodeColocationSpec | None
-    """None: it cannot be read, and is to be written again."""
-    status: NodeColocationStatus | None = None
-    problem: str | None = None
-    """Why the status cannot be used."""
-
-
-def colocation_facts(wire: NodeColocation) -> ColocationFacts:
-    """Project a NodeColocation; garbage in its status becomes a reason, not an error."""
-    status, problem = None, None
-    if wire.status is not None:
-        try:
-            status = msgspec.convert(wire.status, NodeColocationStatus)
-        except msgspec.ValidationError as error:
-            problem = str(error)
-    return ColocationFacts(
-        uid=wire.metadata.uid,
-        resource_version=wire.metadata.resource_version,
-        owner_uid=next((o.uid for o in wire.metadata.owner_references if o.kind == "Node"), ""),
-        spec=wire.spec,
-        status=status,
-        problem=problem,
-    )
-
-
-def candidate(wire: ColocationPolicy) -> Candidate:
-    """Project a ColocationPolicy."""
-    return Candidate(wire.metadata.name, wire.metadata.generation, wire.spec)
-
-
-class NodeState(Struct):
-    """Everything about one node; `facts` is None while no Node of that name is there."""
-
-    name: str
-    facts: NodeFacts | None = None
-    pods: dict[str, PodFacts] = field(default_factory=dict)
-    gone_be: set[str] = field(default_factory=set)
-    """Cgroup uids of BE pods that ended and may still stand in the last report."""
-    colocation: ColocationFacts | None = None
-    report: ReportView = ReportView()
-    windows: Windows = field(default_factory=Windows)
-    selection: Selection | None = None
-    selected: bool = False
-    """The selection is that of the labels and policies as they are."""
-    sums: PodSums | None = None
-    """Kept until a pod or the report changes; so are the rows."""
-    be_rows: tuple[BePod, ...] | None = None
-    evaluation: Evaluation | None = None
-    due: float | None = None
-
-    def summed(self, selection: Selection) -> PodSums:
-        """What the pods come to."""
-        by = strategies(selection, self.report.status)
-        if self.sums is None or self.sums.strategies != by:
-            self.sums = add_up(self.pods.values(), self.report.status, by, self.gone_be)
-        return self.sums
-
-    def told(self) -> tuple[BePod, ...]:
-        """The rows that this node's agent is to be told."""
-        if self.be_rows is None:
-            rows = sorted((p.as_be_pod() for p in self.pods.values() if p.qos is Qos.BE), key=lambda p: p.uid)
-            self.be_rows = tuple(rows[:MAX_PODS])
-        return self.be_rows
-
-    @property
-    def empty(self) -> bool:
-        """Nothing left to remember."""
-        return self.facts is None and self.colocation is None and not self.pods
 
 
 class State:

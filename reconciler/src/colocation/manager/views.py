@@ -10,7 +10,7 @@ from msgspec import Struct
 from colocation import budget
 from colocation.budget.explain import in_words
 from colocation.manager.loop import Loop
-from colocation.manager.state import NodeState
+from colocation.manager.node import NodeState
 from colocation.model.facts import NodeFacts, Qos
 
 REPORT_SCHEMA: Final = "colocation.openfuyao.com/report/v1"

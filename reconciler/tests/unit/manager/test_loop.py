@@ -15,9 +15,9 @@ from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.kube.rest import ApiError
 from colocation.manager.loop import Loop, Stop
 from colocation.manager.metrics import Metrics
+from colocation.manager.node import ColocationFacts, candidate, colocation_facts
 from colocation.manager.patches import Job, Urgency
 from colocation.manager.publisher import Done, Outbox
-from colocation.manager.state import ColocationFacts, candidate, colocation_facts
 from colocation.model.facts import NodeFacts, PodFacts, Published, Qos
 from colocation.model.policy import Oversell, OversellCpu, OversellMemory, PolicySpec
 from colocation.model.report import BePod, NodeColocationSpec, NodeColocationStatus, PodUsage, Usage
