@@ -34,7 +34,7 @@ def main() -> int:
     lab = Lab.from_env()
     keep = os.environ.get("KEEP", "") not in ("", "0")
     try:
-        _demo(lab)
+        _demo(lab, keep=keep)
     except KeyboardInterrupt:
         print("\ninterrupted: taking down what was started", file=sys.stderr)
         keep = False
@@ -51,7 +51,7 @@ def main() -> int:
             _python("-m", "tests.lab", "down", check=False)
 
 
-def _demo(lab: Lab) -> None:
+def _demo(lab: Lab, *, keep: bool) -> None:
     seconds = float(os.environ.get("DEMO_SECONDS", "120"))
     if os.geteuid() != 0:
         raise LabError("the demo makes machines and network namespaces: run it as root (`make unit` needs no root)")
@@ -67,7 +67,7 @@ def _demo(lab: Lab) -> None:
     _say(f"4/5 offline work beside an online service, live, {seconds:.0f} s")
     _show(cluster, lab, seconds)
     print(f"\nThe whole demo took {(time.monotonic() - start) / 60:.1f} min.")
-    _say("5/5 " + ("the cluster is kept" if os.environ.get("KEEP") else "taking everything down"))
+    _say("5/5 " + ("the cluster is kept" if keep else "taking everything down"))
 
 
 def _show(cluster: DemoCluster, lab: Lab, seconds: float) -> None:

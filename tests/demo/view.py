@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.demo.latency import quantile
 
-COLUMNS = ("node", "capacity", "online", "oversold", "BE uses", "gate", "BE pods", "p50 ms", "p99 ms", "reason")
+COLUMNS = ("node", "capacity", "online", "oversold", "BE uses", "gate", "BE pods", "p50 ms", "p99 ms")
 
 
 @dataclass
@@ -85,7 +85,7 @@ def table(samples: Sequence[Sample], recent: dict[str, Counter[int]], width: int
                 _ms(quantile(latency, 0.99)),
             ]
         )
-    heads = COLUMNS[:-1]
+    heads = COLUMNS
     sizes = (
         [max(len(heads[i]), *(len(row[i]) for row in rows)) for i in range(len(heads))]
         if rows
