@@ -32,7 +32,12 @@ def read(cluster: Cluster, node: str, uid: str, hierarchy: str, file: str) -> in
 
 def running(cluster: Cluster, *names: str, seconds: float = 60) -> None:
     waits = [f"pod/{name}" for name in names]
-    cluster.kubectl("wait", "-n", "work", "--for=condition=Ready", f"--timeout={seconds:.0f}s", *waits)
+    try:
+        cluster.kubectl("wait", "-n", "work", "--for=condition=Ready", f"--timeout={seconds:.0f}s", *waits)
+    except RuntimeError as why:
+        said = cluster.kubectl("describe", "-n", "work", *waits, check=False)
+        nodes = cluster.kubectl("describe", "nodes", check=False)
+        raise AssertionError(f"{why}\n{said}\n{nodes}") from None
 
 
 def test_every_node_has_published(rolled_out: Cluster) -> None:

@@ -75,6 +75,9 @@ def test_api_server_away_for_a_minute_limits_stay_and_all_come_back(work: Cluste
     eventually(lambda: work.explain("node1")["report"]["ageSeconds"] < 10, 90, "fresh reports again")
     eventually(lambda: int(published(work, "node1")[BE_CPU] or 0) > 0, 60, "published again")
     assert work.get("pod", "-n", "work", "one")["status"]["phase"] == "Running"
+    # Scheduler and kubelets back off up to a minute before they list again; the next test needs them.
+    work.apply(*[pod(f"after-{node}", node, qos=None) for node in work.nodes()])
+    running(work, *[f"after-{node}" for node in work.nodes()], seconds=150)
 
 
 def test_kubelet_restarts_under_suppression_and_below_the_promise(work: Cluster) -> None:

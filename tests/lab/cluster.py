@@ -35,9 +35,10 @@ class Cluster:
         answer: dict[str, Any] = json.loads(self.kubectl("get", *args, "-o", "json"))
         return answer
 
-    def apply(self, manifest: str | dict[str, Any]) -> None:
-        """Apply YAML text or one object."""
-        self.kubectl("apply", "-f", "-", stdin=manifest if isinstance(manifest, str) else json.dumps(manifest))
+    def apply(self, *manifests: str | dict[str, Any]) -> None:
+        """Apply YAML texts or objects."""
+        texts = [each if isinstance(each, str) else json.dumps(each) for each in manifests]
+        self.kubectl("apply", "-f", "-", stdin="\n---\n".join(texts))
 
     def ssh(self, node: str, *command: str, check: bool = True) -> str:
         """Run a command in a machine, as root."""
