@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint fmt generate chart-test component sanity e2e bench image chart build lock lab-up lab-down clean setup binaries need-root lock
+.PHONY: help demo test unit lint fmt generate checks chart-test component sanity e2e bench image chart build lock lab-up lab-down clean setup binaries need-root
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -20,8 +20,11 @@ help:  ## show this list
 demo: need-root setup  ## the main job, live, on a real local cluster (root; about 15 min the first time, 4 after; KEEP=1 leaves it up)
 	@$(BIN)/python -m tests.demo
 
-test: need-root lint unit chart-test component sanity e2e  ## everything that must pass (root; <= 45 min cold, <= 15 warm on 2 cores)
+test: need-root lint unit build  ## everything that must pass (root; <= 45 min cold, <= 15 warm on 2 cores)
+	@tools/beside '$(MAKE) --no-print-directory checks' '$(MAKE) --no-print-directory e2e'
 	$(call step,everything passed)
+
+checks: chart-test component sanity  ## all that needs no machines, after lint and unit
 
 unit: setup  ## pure logic, in seconds
 	$(call step,unit tests)
