@@ -50,11 +50,13 @@ def _warm(nodes: int, pods_each: int) -> list[Figure]:
         warm = msgspec.json.decode(subprocess.run(argv, check=True, stdout=subprocess.PIPE).stdout, type=Warm)
     return [
         figure("recompute-warm", warm.recompute_seconds, "s", most=0.15,
-               note="Whole step of the loop for all nodes on one core: policy, sums, window, decision, comparison, "
-                    "metrics; pods and reports as before. CPU time, best of 3."),
+               note="Whole step of the loop for all nodes on one core, pods and reports as before: policy, window, "
+                    "decision, comparison with what is there, metrics; the terms of the sum are kept. CPU, best of 3."),
         figure("recompute-edit", warm.edit_seconds, "s",
                note="A policy is edited: every node is matched and decided again, and its patch made."),
-        figure("recompute-cold", warm.cold_seconds, "s", note="The same for the first time, from scratch."),
+        figure("recompute-scratch", warm.scratch_seconds, "s",
+               note="The same with nothing kept: policies matched, all 300,000 pods looked at again."),
+        figure("recompute-cold", warm.cold_seconds, "s", note="For the first time: every patch is made as well."),
         figure("resident-loop", warm.resident_mib, "MiB", most=300,
                note=f"All nodes, pods and reports in memory; an empty manager has {warm.base_mib:.0f} MiB. "
                     "Without the client that reads a kubeconfig, which no pod loads."),

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from colocation.budget.sums import PodSum, Resource
+from colocation.budget.sums import PodSum, PodSums, Resource
 from colocation.model.facts import NodeFacts
-from colocation.model.policy import OversellCpu, OversellMemory
+from colocation.model.policy import Oversell, OversellCpu, OversellMemory
 from colocation.model.quantity import millicores, parse
 from colocation.model.report import NodeColocationStatus
 
@@ -38,6 +38,33 @@ class Budget(Struct, frozen=True, gc=False):
     result: int
     problem: str | None = None
     """Why this resource cannot be computed (a metric is missing): the result is 0 then."""
+
+
+class Computed(Struct, frozen=True, gc=False):
+    """Both resources of a node, and from what: they stay true while each of these is the very same object."""
+
+    node: NodeFacts
+    oversell: Oversell
+    report: NodeColocationStatus
+    pods: PodSums
+    cpu: Budget
+    memory: Budget
+
+    def of(self, node: NodeFacts, oversell: Oversell, report: NodeColocationStatus, pods: PodSums) -> bool:
+        """It is what `compute_both` would return."""
+        return self.pods is pods and self.report is report and self.node is node and self.oversell is oversell
+
+
+def compute_both(node: NodeFacts, oversell: Oversell, report: NodeColocationStatus, pods: PodSums) -> Computed:
+    """Compute one node."""
+    return Computed(
+        node,
+        oversell,
+        report,
+        pods,
+        compute(node, Resource.CPU, oversell.cpu, report, pods.cpu),
+        compute(node, Resource.MEMORY, oversell.memory, report, pods.memory),
+    )
 
 
 def compute(

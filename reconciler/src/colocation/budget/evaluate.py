@@ -6,10 +6,10 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from colocation.budget.compute import Budget, compute
+from colocation.budget.compute import Budget, Computed, compute_both
 from colocation.budget.publish import Decision, Promised, decide
 from colocation.budget.select import Selection
-from colocation.budget.sums import PodSums, Resource
+from colocation.budget.sums import PodSums
 from colocation.budget.window import SlidingMinimum, Windows
 from colocation.model import names
 from colocation.model.facts import NodeFacts
@@ -55,6 +55,8 @@ class Evaluation(Struct, frozen=True, gc=False):
     """Rise is held back: no report since the manager started."""
     next_at: float | None
     """When to look again even if nothing happens."""
+    computed: Computed | None
+    """What ``cpu`` and ``memory`` were computed from."""
 
 
 def evaluate(
@@ -64,13 +66,15 @@ def evaluate(
     pods: PodSums,
     windows: Windows,
     now: float,
+    last: Evaluation | None = None,
 ) -> Evaluation:
     """Decide a node. ``windows`` is the node's memory and is moved on to ``now``; nothing else is changed.
 
-    ``pods`` were added up by the strategies of this selection, from this report.
+    ``pods`` were added up by the strategies of this selection, from this report. ``last``: what was decided before;
+    its sums are taken over if nothing they were made of has changed.
     """
     withdrawal, withdraw, stale_at = _withdraw_reason(node, selection, report, now)
-    cpu = memory = None
+    computed = cpu = memory = None
     max_pods = 0
     if withdraw is None:
         assert selection.winner is not None  # noqa: S101 - _withdraw_reason has told
@@ -78,14 +82,19 @@ def evaluate(
         oversell = selection.winner.spec.oversell
         max_pods = oversell.max_pods
         windows.resize(oversell.grow_after_seconds)
-        cpu = compute(node, Resource.CPU, oversell.cpu, report.status, pods.cpu)
-        memory = compute(node, Resource.MEMORY, oversell.memory, report.status, pods.memory)
+        computed = last.computed if last is not None else None
+        if computed is None or not computed.of(node, oversell, report.status, pods):
+            computed = compute_both(node, oversell, report.status, pods)
+        cpu, memory = computed.cpu, computed.memory
     known = not (node.published.absent and node.withdrawn is None)
     held = known and not report.since_start
     room_cpu = _room(windows.cpu, cpu, node.published.cpu or 0, now, known=known, held=held)
     room_memory = _room(windows.memory, memory, node.published.memory or 0, now, known=known, held=held)
     decision = decide(node, room_cpu, room_memory, pods.owed, max_pods, withdraw, held=held)
-    times = [t for t in (stale_at, windows.cpu.rises_at(), windows.memory.rises_at()) if t is not None and t > now]
+    next_at = None
+    for at in (stale_at, windows.cpu.rises_at(), windows.memory.rises_at()):
+        if at is not None and at > now and (next_at is None or at < next_at):
+            next_at = at
     return Evaluation(
         cpu=cpu,
         memory=memory,
@@ -96,20 +105,20 @@ def evaluate(
         withdrawal=withdrawal,
         decision=decision,
         held=held,
-        next_at=min(times, default=None),
+        next_at=next_at,
+        computed=computed,
     )
 
 
 def _room(window: SlidingMinimum, budget: Budget | None, before: int, now: float, *, known: bool, held: bool) -> int:
-    if not len(window):
+    if window.empty:
         if known:
             # First look after a start at a node that was published before: what stands there is all we remember.
             window.add(now, before)
         elif budget is None:
             return 0  # never published and nothing to say yet: the first result counts at once
     result = budget.result if budget is not None else 0
-    window.add(now, min(result, before) if held else result)
-    return window.minimum(now) or 0
+    return window.add(now, min(result, before) if held else result)
 
 
 def _withdraw_reason(

@@ -77,11 +77,13 @@ def decide(
         if owed.cpu == 0 and owed.memory == 0:
             return Decision(None, None, None, withdraw, (withdraw,))
         return Decision(cpu, memory, None, withdraw, (withdraw,))
-    closed = tuple(
-        f"{what} room {room} is below the {promise} promised"
-        for what, room, promise in (("cpu", room_cpu, owed.cpu), ("memory", room_memory, owed.memory))
-        if room < promise
-    )
+    closed: tuple[str, ...] = ()
+    if room_cpu < owed.cpu or room_memory < owed.memory:
+        closed = tuple(
+            f"{what} room {room} is below the {promise} promised"
+            for what, room, promise in (("cpu", room_cpu, owed.cpu), ("memory", room_memory, owed.memory))
+            if room < promise
+        )
     if held and before.gate is None and not closed:
         closed = ("it was closed, and the agent has not reported since the manager started",)
     return Decision(cpu, memory, None if closed else max_pods, None, closed)

@@ -19,9 +19,16 @@ class SlidingMinimum:
         self.seconds = seconds
         self._entries: list[tuple[int, float | None]] = []  # (value, when it stopped being in effect)
 
-    def add(self, now: float, value: int) -> None:
-        """From ``now`` on, ``value`` is in effect."""
+    def add(self, now: float, value: int) -> int:
+        """From ``now`` on, ``value`` is in effect; the smallest of the window that ends ``now``."""
         entries = self._entries
+        if len(entries) == 1 and entries[0][0] == value:
+            return value  # by far the most frequent: nothing has changed
+        self._push(entries, now, value)
+        return self.minimum(now) or 0
+
+    @staticmethod
+    def _push(entries: list[tuple[int, float | None]], now: float, value: int) -> None:
         if entries and entries[-1][1] is None:
             last = entries.pop()[0]
             if last < value:  # still counts for a while; a larger or equal one never will again
@@ -46,9 +53,10 @@ class SlidingMinimum:
     def _expires(self, entry: tuple[int, float | None]) -> float:
         return float("inf") if entry[1] is None else entry[1] + self.seconds
 
-    def __len__(self) -> int:
-        """Values kept."""
-        return len(self._entries)
+    @property
+    def empty(self) -> bool:
+        """Nothing was ever added."""
+        return not self._entries
 
 
 class Windows(Struct):

@@ -175,7 +175,7 @@ class Loop:
     def _compute(self, node: NodeState, facts: NodeFacts, now: float) -> Evaluation:
         selection = self.state.select(node)
         try:
-            return evaluate(facts, selection, node.report, node.summed(selection), node.windows, now)
+            return evaluate(facts, selection, node.report, node.summed(selection), node.windows, now, node.evaluation)
         except Exception as error:  # a fault of ours costs that node alone, and on the safe side
             log.exception("node cannot be evaluated", extra={"node": node.name})
             self._metrics.failures.inc()

@@ -90,7 +90,9 @@ class State:
                     if not event.listed and _older(event.object.resource_version, known.resource_version):
                         return
                     if msgspec.structs.replace(known, resource_version=event.object.resource_version) == event.object:
-                        node.facts = event.object  # a heartbeat: nothing that we read has changed
+                        # A heartbeat: nothing that we read has changed, and one copy of the labels is enough.
+                        msgspec.structs.force_setattr(event.object, "labels", known.labels)
+                        node.facts = event.object
                         return
                 elif known is not None:
                     node.windows = Windows()
