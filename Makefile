@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint fmt generate checks chart-test component sanity e2e bench image chart build lock lab-up lab-down clean setup binaries need-root
+.PHONY: help demo test unit lint fmt generate checks chart-test component sanity e2e bench image image-oci image-rootfs image-context chart build lock lab-up lab-down clean setup binaries need-root
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -15,7 +15,7 @@ step = @printf '\n\033[1m==> %s\033[0m\n' "$(1)"
 root = @[ "$$(id -u)" = 0 ] || { echo "make $(MAKECMDGOALS): it makes machines and network namespaces, and needs root; 'make unit' does not" >&2; exit 2; }
 
 help:  ## show this list
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1mmake %-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1mmake %-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: need-root setup  ## the main job, live, on a real local cluster (root; about 15 min the first time, 4 after; KEEP=1 leaves it up)
 	@$(BIN)/python -m tests.demo
@@ -64,8 +64,17 @@ e2e: need-root setup build  ## the lab end to end: roll out, use, break, uninsta
 bench: setup binaries  ## figures beside their floors, into docs/benchmarks/ (3 min; SCALE=full: 10,000 nodes on the server)
 	@$(BIN)/python -m tests.bench
 
-image: setup  ## the manager and agent image, as build/out/colocation-image.tar
+image: setup  ## the image for amd64 and arm64, an OCI layout archive: build/out/colocation-image.tar
 	@$(BIN)/python -m build.image
+
+image-oci: setup  ## also one archive an architecture, which `docker load` takes too
+	@$(BIN)/python -m build.image oci
+
+image-rootfs: setup  ## also the root file systems, one tar an architecture
+	@$(BIN)/python -m build.image rootfs
+
+image-context: setup  ## only what build/Dockerfile is built in, for another tool: build/out/context
+	@$(BIN)/python -m build.image context
 
 chart: setup binaries  ## the packaged chart, in build/out/
 	@$(BIN)/python -m build.chart

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from build.paths import CHART, CLONE, OUT, run, say, version
+from build.paths import CHART, CLONE, OUT, commit_time, run, say, version
 
 ROLE_FILES = CLONE / "roles/colocation_manager/files"
 
@@ -24,7 +24,11 @@ def main() -> None:
     """Package the chart with the distribution's version."""
     OUT.mkdir(parents=True, exist_ok=True)
     archive = OUT / f"colocation-package-{version()}.tgz"
-    run(helm(), "package", CHART, "--version", version(), "--app-version", version(), "--destination", OUT)
+    # -u: with dependencies, were there any. Helm 4 dates all members of the archive by SOURCE_DATE_EPOCH; without it
+    # they have the times of the checkout, and no two archives are the same.
+    env = {**os.environ, "SOURCE_DATE_EPOCH": commit_time("charts", "reconciler/src")}
+    numbers = ("--version", version(), "--app-version", version())
+    run(helm(), "package", "-u", CHART, *numbers, "--destination", OUT, env=env)
     ROLE_FILES.mkdir(parents=True, exist_ok=True)
     for old in ROLE_FILES.glob("colocation-package-*.tgz"):
         old.unlink()

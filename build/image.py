@@ -1,138 +1,177 @@
-"""`make image`: build/out/colocation-image.tar, an OCI archive that nodes import or a registry takes.
+"""`make image`: manager and agent for both architectures, as an OCI layout archive that nodes and registries take.
 
 One image under two names: manager and agent are the same program. Built again only when what goes in has changed.
+
+    make image                   build/out/colocation-image.tar: both architectures; and build/out/image, unpacked
+    make image-oci               also one archive an architecture, as `docker load` and service packages want them
+    make image-rootfs            also the root file systems, one tar an architecture
+    make image-context           only what build/Dockerfile is built in, for other tools: build/out/context
+
+IMAGE_TOOL=buildah|docker|nerdctl chooses the tool, BASE_IMAGE another base (any with Python 3.11, by digest).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
-import subprocess
 import sys
-import tarfile
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
-from build.base import ensure_base, ensure_tools
-from build.lock import LOCK, platform_arguments
-from build.paths import CLONE, OUT, SOURCE, cache, run, say, version
+from build import base, debian, oci, sbom, tools, wheels
+from build.paths import CLONE, OUT, SOURCE, cache, commit_time, git, plain_modes, say, version
+from tests.lab.binaries import cache_lock
+from tests.lab.registry import Registry
 
 NAMES = ("localhost/openfuyao/colocation-manager", "localhost/openfuyao/colocation-overquota-agent")
+SOURCE_URL = "https://gitcode.com/openFuyao/colocation-package"
 ARCHIVE = OUT / "colocation-image.tar"
-ARCHITECTURE = "amd64"
-"""What is built today; nothing here runs the image's own programs, so another needs no emulation."""
+LAYOUT = OUT / "image"
+CONTEXT = OUT / "context"
+_DOCKERFILE = CLONE / "build/Dockerfile"
 
 
-def main() -> None:
-    """Build the archive unless it is there, made of the same things."""
+def main(arguments: list[str]) -> None:
+    """Build what is named: nothing (the archive), oci, rootfs, context."""
+    wanted = set(arguments)
+    if unknown := wanted - {"oci", "rootfs", "context"}:
+        raise SystemExit(f"build: {', '.join(sorted(unknown))}: there are oci, rootfs and context")
+    OUT.mkdir(parents=True, exist_ok=True)
+    if wanted == {"context"}:
+        make_context(CONTEXT)
+        say(f"{CONTEXT.relative_to(CLONE)}: docker buildx build --file build/Dockerfile --build-arg BASE_IMAGE=... it")
+        return
+    image = ensure()
+    for architecture, machine in oci.MACHINES.items():
+        if "oci" in wanted:
+            archive = OUT / f"colocation-{version()}-{machine}.tar"
+            oci.pack_one(image, architecture, tags(), archive)
+            _tell(archive)
+        if "rootfs" in wanted:
+            archive = OUT / f"colocation-rootfs-{version()}-{machine}.tar"
+            oci.pack_rootfs(image, architecture, archive)
+            _tell(archive)
+
+
+def tags() -> list[str]:
+    """The image's names in archives."""
+    return [f"{name}:{version()}" for name in NAMES]
+
+
+def ensure() -> oci.Image:
+    """The image, built if it is not there made of the same things."""
     key = inputs()
     stamp = OUT / "colocation-image.key"
-    if ARCHIVE.exists() and stamp.exists() and stamp.read_text() == key:
-        say(f"{ARCHIVE.relative_to(CLONE)} is up to date")
-        return
-    ensure_tools()
-    OUT.mkdir(parents=True, exist_ok=True)
-    base = ensure_base(ARCHITECTURE)
-    wheels = ensure_wheels(ARCHITECTURE)
+    if ARCHIVE.exists() and LAYOUT.exists() and stamp.exists() and stamp.read_text() == key:
+        image = oci.load(LAYOUT)
+        say(f"{ARCHIVE.relative_to(CLONE)} is up to date, {image.digest}")
+        return image
+    stamp.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="colocation-image-") as scratch:
-        context = make_context(Path(scratch), wheels)
-        build(Path(scratch), base, context)
+        image = _build(Path(scratch))
+    oci.pack(image, ARCHIVE)
+    sbom.write(image)
     stamp.write_text(key)
-    size, names = ARCHIVE.stat().st_size / 1e6, " and ".join(f"{name}:{version()}" for name in NAMES)
-    say(f"{ARCHIVE.relative_to(CLONE)}: {size:.1f} MB uncompressed, as {names}")
+    _tell(ARCHIVE)
+    sizes = ", ".join(f"{image.size(a) / 1e6:.1f} MB for {a}" for a in oci.MACHINES)
+    say(f"{' and '.join(tags())}: {image.digest}; a node pulls {sizes}")
+    return image
 
 
 def inputs() -> str:
     """A digest of everything that goes into the image."""
-    digest = hashlib.sha256(version().encode())
-    files = sorted(path for path in SOURCE.rglob("*") if path.suffix == ".py" or path.name == "py.typed")
-    for path in (CLONE / "build/Dockerfile", CLONE / "build/base.py", LOCK, *files):
+    digest = hashlib.sha256(repr((version(), revision(), epoch(), tools.choose(), _given_base())).encode())
+    recipe = (CLONE / "build").glob("*.py")
+    files = sorted([*_sources(), *recipe, _DOCKERFILE, wheels.LOCK, debian.LOCK])
+    for path in files:
         digest.update(str(path.relative_to(CLONE)).encode() + path.read_bytes())
     return digest.hexdigest()
 
 
-def ensure_wheels(architecture: str) -> Path:
-    """The locked wheels, unpacked, from the cache or fetched now."""
-    folder = cache() / f"image-wheels-{architecture}-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:8]}"
-    if folder.is_dir():
-        return folder
-    temporary = folder.with_suffix(".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    say(f"fetching the locked wheels for {architecture}")
-    arguments = ["install", "--quiet", "--no-deps", "--no-compile", "--require-hashes", "--target", str(temporary)]
-    try:
-        run(sys.executable, "-m", "pip", *arguments, *platform_arguments(architecture), "-r", LOCK)
-    except SystemExit as error:
-        raise SystemExit(
-            f"{error}\nbuild: if a locked wheel is gone from the index, `make lock` locks what is there"
-        ) from None
-    shutil.rmtree(temporary / "bin", ignore_errors=True)
-    temporary.rename(folder)
-    return folder
+def make_context(context: Path) -> None:
+    """Lay out what build/Dockerfile copies: the same bytes and modes wherever it is made."""
+    shutil.rmtree(context, ignore_errors=True)
+    for architecture in wheels.PLATFORMS:
+        shutil.copytree(wheels.ensure(architecture), context / architecture / "site-packages")
+    for path in _sources():
+        target = context / "source" / path.relative_to(SOURCE.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    plain_modes(context)
 
 
-def make_context(scratch: Path, wheels: Path) -> Path:
-    """Lay out what the Dockerfile copies."""
-    context = scratch / "context"
-    shutil.copytree(wheels, context / ARCHITECTURE / "site-packages", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(SOURCE, context / "source/colocation", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(CLONE / "build/Dockerfile", context / "Dockerfile")
-    return context
+def _build(scratch: Path) -> oci.Image:
+    tool = tools.choose()
+    make_context(scratch / "context")
+    created = datetime.fromtimestamp(int(epoch()), UTC).isoformat().replace("+00:00", "Z")
+    annotations = {
+        "org.opencontainers.image.created": created,
+        "org.opencontainers.image.revision": revision(),
+        "org.opencontainers.image.source": SOURCE_URL,
+        "org.opencontainers.image.version": version(),
+    }
+    given, layout = _given_base(), scratch / "layout"
 
+    def build(address: str, registries: Path | None = None) -> None:
+        arguments = {"BASE_IMAGE": address, "COMMIT": revision(), "VERSION": version()}
+        platforms = tuple(f"linux/{architecture}" for architecture in oci.MACHINES)
+        recipe = tools.Recipe(_DOCKERFILE, scratch / "context", platforms, epoch(), arguments, annotations)
+        say(f"building the image by {tool} (20 s)")
+        tools.build(tool, recipe, layout, scratch, registries)
 
-def build(scratch: Path, base: Path, context: Path) -> None:
-    """Base image from the root file system, then the Dockerfile on top, then one archive with both names."""
-    # A store of its own: the machine's, if it has one, is not ours to fill.
-    store = ["--storage-driver", "vfs", "--root", str(scratch / "store"), "--runroot", str(scratch / "run")]
-    isolation = ["--isolation", "chroot"]
-    (scratch / "base.Dockerfile").write_text("FROM scratch\nCOPY . /\n")
-    epoch = commit_field("%ct", "0")
-    stamp = ["--timestamp", epoch, "--arch", ARCHITECTURE]
-    base_tag = "localhost/openfuyao/colocation-base:1"
-    say("building the image by buildah (20 s)")
-    run("buildah", *store, "bud", "-q", *isolation, *stamp, "-t", base_tag, "-f", scratch / "base.Dockerfile", base)
-    arguments = ["--build-arg", f"BASE_IMAGE={base_tag}", "--build-arg", f"VERSION={version()}"]
-    arguments += ["--build-arg", f"COMMIT={commit_field('%H', 'unknown')}", "--build-arg", f"TARGETARCH={ARCHITECTURE}"]
-    first = f"{NAMES[0]}:{version()}"
-    run("buildah", *store, "bud", "-q", *isolation, *stamp, *arguments, "--pull-never", "-t", first, context)
-    temporary = ARCHIVE.with_suffix(".tmp")
-    temporary.unlink(missing_ok=True)
-    run("buildah", *store, "push", "-q", first, f"docker-archive:{temporary}:{first}")
-    add_name(temporary, first, f"{NAMES[1]}:{version()}")
-    temporary.rename(ARCHIVE)
-
-
-def commit_field(form: str, default: str) -> str:
-    """Something about the commit that last changed what goes in; a default outside a git checkout."""
-    if form == "%ct" and (given := os.environ.get("SOURCE_DATE_EPOCH")):
-        return given
-    command = ["git", "log", "-1", f"--format={form}", "--", "reconciler/src", "build"]
-    return subprocess.run(command, cwd=CLONE, capture_output=True, text=True, check=False).stdout.strip() or default
-
-
-def add_name(archive: Path, first: str, second: str) -> None:
-    """Give the image in a docker archive a second name: the list is in its manifest.json."""
-    repacked = archive.with_suffix(".repacked")
-    with tarfile.open(archive) as old, tarfile.open(repacked, "w") as new:
-        for member in old.getmembers():
-            stream = old.extractfile(member) if member.isfile() else None
-            if member.name == "manifest.json" and stream is not None:
-                manifest = json.load(stream)
-                if manifest[0]["RepoTags"] != [first]:
-                    raise SystemExit(f"build: buildah named the image {manifest[0]['RepoTags']}, not {first}")
-                manifest[0]["RepoTags"].append(second)
-                path = archive.with_suffix(".json")
-                path.write_text(json.dumps(manifest))
-                member.size = path.stat().st_size
-                with path.open("rb") as changed:
-                    new.addfile(member, changed)
-                path.unlink()
+    if tool == "buildah":
+        tools.ensure("buildah")
+    if given:
+        build(given)
+    else:
+        tools.ensure("buildah")
+        # One at a time: the registry that has the base is kept in the cache.
+        with cache_lock("image.lock"), Registry(cache() / "image-registry") as registry:
+            reference = base.published(registry, scratch)
+            if tool == "buildah":
+                # By a name that does not tell the registry's port: it is part of the image's history.
+                registries = scratch / "registries.conf"
+                registries.write_text(
+                    '[[registry]]\nprefix = "localhost/openfuyao"\n'
+                    f'location = "{registry.address}/openfuyao"\ninsecure = true\n'
+                )
+                build(f"localhost/{reference}", registries)
             else:
-                new.addfile(member, stream)
-    repacked.replace(archive)
+                build(f"{registry.address}/{reference}")
+    oci.finish(layout, tags(), annotations)
+    shutil.rmtree(LAYOUT, ignore_errors=True)
+    shutil.move(layout, LAYOUT)
+    return oci.load(LAYOUT)
+
+
+def _given_base() -> str:
+    return os.environ.get("BASE_IMAGE", "")
+
+
+def _sources() -> list[Path]:
+    return sorted(path for path in SOURCE.rglob("*") if path.suffix == ".py" or path.name == "py.typed")
+
+
+def revision() -> str:
+    """The commit that last changed what goes in, marked where the folder has changes of its own."""
+    found = git("log", "-1", "--format=%H", "--", *_COMMITTED)
+    return f"{found}-dirty" if found and git("status", "--porcelain", "--", *_COMMITTED) else found or "unknown"
+
+
+def epoch() -> str:
+    """SOURCE_DATE_EPOCH, or when that commit was made: every time in the image."""
+    return commit_time(*_COMMITTED)
+
+
+_COMMITTED = ("reconciler/src", "build")
+
+
+def _tell(archive: Path) -> None:
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    say(f"{archive.relative_to(CLONE)}: {archive.stat().st_size / 1e6:.1f} MB, sha256 {digest}")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

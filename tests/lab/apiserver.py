@@ -217,12 +217,12 @@ def apiserver_command(pki: Pki, etcd_url: str, address: str, port: int) -> list[
     ]
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 nobody listens on at this moment; all different."""
+def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
+    """Ports of an address that nobody listens on at this moment; all different."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
-            each.bind(("127.0.0.1", 0))
+            each.bind((host, 0))
         return [int(each.getsockname()[1]) for each in sockets]
     finally:
         for each in sockets:

@@ -96,6 +96,15 @@ TOOLS = {
             ("helm",),
             "about 3 min on 2 cores, once",
         ),
+        Tool(
+            "registry",
+            "the registry",
+            "github.com/distribution/distribution/v3",
+            ".",
+            "-s -w -X github.com/distribution/distribution/v3/version.version=v{version}",
+            ("registry",),
+            "about 1 min on 2 cores, once",
+        ),
     )
 }
 _OWNER = {command: tool for tool in TOOLS.values() for command in tool.commands}
