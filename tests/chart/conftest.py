@@ -17,6 +17,8 @@ from tests.lab.apiserver import ApiServer
 from tests.lab.errors import LabError
 from tests.lab.process import run
 
+from .accounts import Account
+
 CHART = Path(__file__).parents[2] / "charts/colocation-package"
 NAMESPACE = "openfuyao-colocation"
 MUTATION = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
@@ -102,3 +104,50 @@ def _admitted(pods: Pods, body: dict[str, Any]) -> bool:
     except LabError:
         return False
     return True
+
+
+def apply(api: ApiServer, **body: Any) -> None:
+    api.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+
+
+def token(api: ApiServer, account: str, *bound: str) -> str:
+    """A fresh token of that ServiceAccount."""
+    return api.kubectl("create", "token", account, f"--namespace={NAMESPACE}", *bound).strip()
+
+
+@pytest.fixture(scope="session")
+def nodes(api: ApiServer) -> Iterator[tuple[str, str]]:
+    """Two Nodes, each with its NodeColocation and its agent's pod."""
+    names = ("one", "two")
+    status = {"capacity": {"cpu": "4", "memory": "8Gi"}, "allocatable": {"cpu": "4", "memory": "8Gi"}}
+    for name in names:
+        apply(api, apiVersion="v1", kind="Node", metadata={"name": name, "annotations": {"a": "b"}})
+        api.kubectl("patch", "node", name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
+        apply(api, apiVersion="colocation.openfuyao.com/v1alpha1", kind="NodeColocation", metadata={"name": name})
+        spec = {"nodeName": name, "serviceAccountName": "colocation-agent", "containers": [{"name": "a", "image": "x"}]}
+        meta = {"name": f"agent-{name}", "namespace": NAMESPACE}
+        apply(api, apiVersion="v1", kind="Pod", metadata=meta, spec=spec)
+    yield names
+    for name in names:
+        api.kubectl("delete", "pod", f"agent-{name}", f"--namespace={NAMESPACE}", "--force", "--grace-period=0")
+        api.kubectl("delete", "ncol,node", name)
+
+
+@pytest.fixture(scope="session")
+def agent(api: ApiServer, nodes: tuple[str, str]) -> Account:
+    """The agent of node `one`, by a token bound to its pod: it carries the node's name."""
+    made = Account(api, token(api, "colocation-agent", "--bound-object-kind=Pod", "--bound-object-name=agent-one"))
+    own, other = (f"/apis/colocation.openfuyao.com/v1alpha1/nodecolocations/{name}/status" for name in nodes)
+    body = {"status": {"windowSeconds": 1}}
+    eventually(lambda: made.refusal("PATCH", own, body) == "", "rights")
+    eventually(lambda: "own node" in made.refusal("PATCH", other, body), "guard")
+    return made
+
+
+@pytest.fixture(scope="session")
+def manager(api: ApiServer, nodes: tuple[str, str]) -> Account:
+    """The manager, by its own token."""
+    made = Account(api, token(api, "colocation-manager"))
+    cpu = {"status": {"capacity": {"cpu": "5"}}}
+    eventually(lambda: "may change no" in made.refusal("PATCH", "/api/v1/nodes/two/status", cpu), "guard")
+    return made

@@ -93,7 +93,7 @@ def build(
             cpu_used=decision.cpu_used,
             memory_used=memory_used,
             throttled_pods=sum(row.throttled for row in sample.pods),
-            reason=decision.reason,
+            reason=decision.reason[:512],  # a longer one would have the whole report refused
         ),
         conditions=conditions,
     )

@@ -5,6 +5,7 @@ against the offline side.
 """
 
 from colocation.budget.compute import Budget, compute
+from colocation.budget.doubts import Doubt, doubts, strangers
 from colocation.budget.evaluate import Evaluation, ReportView, Withdrawal, evaluate
 from colocation.budget.explain import Explanation, explain
 from colocation.budget.publish import Decision, Promised, decide, promised
@@ -16,6 +17,7 @@ __all__ = [
     "Budget",
     "Candidate",
     "Decision",
+    "Doubt",
     "Evaluation",
     "Explanation",
     "PodSum",
@@ -31,10 +33,12 @@ __all__ = [
     "add_up_one",
     "compute",
     "decide",
+    "doubts",
     "estimate",
     "evaluate",
     "explain",
     "promised",
     "select_policy",
+    "strangers",
     "strategies",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from colocation.budget.compute import Budget, Computed, compute_both
+from colocation.budget.doubts import Doubt
 from colocation.budget.publish import Decision, Promised, decide
 from colocation.budget.select import Selection
 from colocation.budget.sums import PodSums
@@ -37,6 +39,8 @@ class ReportView(Struct, frozen=True, gc=False):
     arrived: float | None = None
     since_start: bool = False
     """It arrived after this manager started: until then a published number may fall but not rise."""
+    doubts: Mapping[Doubt, str] = field(default_factory=dict)
+    """What in it cannot be true."""
 
 
 class Evaluation(Struct, frozen=True, gc=False):

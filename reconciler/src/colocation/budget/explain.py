@@ -72,6 +72,8 @@ class ReportExplanation(Struct, frozen=True, kw_only=True, rename="camel"):
     age_seconds: float | None
     since_manager_start: bool
     problem: str | None
+    doubts: tuple[str, ...]
+    """What in it cannot be true; the number is computed all the same, and bounded by maxPercent."""
 
 
 class GateExplanation(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -142,6 +144,7 @@ def explain(
             age_seconds=None if report.arrived is None else round(now - report.arrived, 1),
             since_manager_start=report.since_start,
             problem=report.problem,
+            doubts=tuple(report.doubts.values()),
         ),
         cpu=_resource(evaluation.cpu, evaluation, node, windows, now),
         memory=_resource(evaluation.memory, evaluation, node, windows, now),

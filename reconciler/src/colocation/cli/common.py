@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from typing import Any, Final
@@ -15,6 +16,7 @@ from colocation import logs
 from colocation.kube.login import Login, LoginError, find
 from colocation.kube.rest import ApiError, Rest
 from colocation.model import names
+from colocation.text import printable
 
 SERVICE: Final = "http:colocation-manager:8080"
 
@@ -86,21 +88,22 @@ def ask_manager(args: argparse.Namespace, path: str) -> Any:
 
 
 def show(document: Any, form: str) -> None:
-    """Print as JSON or YAML."""
+    """Print as JSON or YAML, in ASCII: a terminal obeys some of what is not."""
     if form == "json":
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+        sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
-        sys.stdout.write(yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+        sys.stdout.write(yaml.safe_dump(document, sort_keys=False))
 
 
 def fail(error: Exception) -> int:
     """Say it, on stderr; exit status 1."""
-    sys.stderr.write(f"colocation: {error}\n")
+    sys.stderr.write(f"colocation: {printable(str(error))}\n")
     return 1
 
 
 def table(rows: list[list[str]], right: frozenset[int] = frozenset()) -> str:
-    """Columns as wide as needed, two spaces apart; ``right``: columns of numbers."""
+    """Columns as wide as needed, two spaces apart; ``right``: columns of numbers. Control characters are escaped."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = (
         "  ".join(

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from colocation.cli.common import CliError, add_asking, ask_manager, fail, show, table
 from colocation.model import names
 from colocation.model.quantity import human_bytes, human_millicores
+from colocation.text import printable
 
 EXAMPLES: Final = """\
 examples:
@@ -48,6 +49,7 @@ def render(told: dict[str, Any]) -> str:
         ["in short", told["reason"]],
         ["policy", f"{policy['name'] or 'none'}{version}: {policy['reason']}"],
         ["report", _report(report)],
+        *(["", f"doubtful: {doubt}"] for doubt in report.get("doubts", ())),
         [
             "new BE pods",
             f"welcome, up to {gate['maxPods']}" if gate["open"] else "; ".join(gate["closedBecause"]) or "none",
@@ -65,7 +67,7 @@ def render(told: dict[str, Any]) -> str:
         ]
         parts.append(table(rows, frozenset({2, 3})))
     if (told["withdrawn"] or "").startswith("the node is not labelled"):
-        parts.append(f"To take it in: kubectl label node {told['node']} {names.NODE_LABEL}=true\n")
+        parts.append(f"To take it in: kubectl label node {printable(told['node'])} {names.NODE_LABEL}=true\n")
     return "\n".join(parts)
 
 

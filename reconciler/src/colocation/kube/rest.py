@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
@@ -24,6 +25,9 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 30.0
 PAGE: Final = 500
+NESTED: Final = 12_000
+"""Levels of JSON that must be skipped without a fault. Whoever may create a pod may give it `managedFields` as deep as
+the API server reads (10,000); at Python's 1,000 that one pod would end the watch of all pods."""
 _HEADERS: Final = {"User-Agent": f"colocation/{__version__}", "Accept": "application/json"}
 _KEEPALIVE: Final = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -75,6 +79,7 @@ class Rest:
     """One API server. Safe to use from many threads."""
 
     def __init__(self, login: Login, *, connections: int = 8, observe: Observe | None = None) -> None:
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), NESTED))
         self._login = login
         self._observe = observe or (lambda *_: None)
         self._prefix = urlsplit(login.url).path.rstrip("/")

@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from colocation import __version__
-from colocation.budget import Promised, Withdrawal
+from colocation.budget import Doubt, Promised, Withdrawal
 from colocation.manager.node import NodeState
 from colocation.model.facts import Published
 
@@ -75,6 +75,7 @@ class Metrics:
             made.decision.gate is not None,
             made.withdraw is not None,
             None if arrived is None else time.time() - (now - arrived),
+            tuple(node.report.doubts),
         )
 
     def forget(self, name: str) -> None:
@@ -89,6 +90,7 @@ class _Row(Struct, frozen=True, gc=False):
     open: bool
     withdrawn: bool
     reported: float | None
+    doubts: tuple[Doubt, ...]
 
 
 class _Nodes(Collector):
@@ -109,6 +111,11 @@ class _Nodes(Collector):
         reported = GaugeMetricFamily(
             "colocation_node_report_timestamp_seconds", "When the last report arrived (Unix time).", labels=of[:1]
         )
+        doubtful = GaugeMetricFamily(
+            "colocation_node_report_doubtful",
+            "1 while the last report says what cannot be true; absent otherwise.",
+            labels=[*of[:1], "doubt"],
+        )
         for name, row in self.rows.copy().items():
             for at, resource in enumerate(("cpu", "memory")):
                 labels = [name, resource]
@@ -119,4 +126,6 @@ class _Nodes(Collector):
             withdrawn.add_metric([name], row.withdrawn)
             if row.reported is not None:
                 reported.add_metric([name], row.reported)
-        return [published, room, promised, is_open, withdrawn, reported]
+            for doubt in row.doubts:
+                doubtful.add_metric([name, doubt], 1)
+        return [published, room, promised, is_open, withdrawn, reported, doubtful]

@@ -57,6 +57,8 @@ class NodeState(Struct):
     """Cgroup uids of BE pods that ended and may still stand in the last report."""
     colocation: ColocationFacts | None = None
     report: ReportView = ReportView()
+    doubted_at: float | None = None
+    """When a doubtful report was last logged."""
     windows: Windows = field(default_factory=Windows)
     selection: Selection | None = None
     selected: bool = False

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 
-from colocation.budget import Candidate, ReportView, Selection, Windows, select_policy
+from colocation.budget import Candidate, Doubt, ReportView, Selection, Windows, doubts, select_policy, strangers
 from colocation.kube.cache import Bad, Delete, Event, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.manager.node import ColocationFacts, NodeState
@@ -15,12 +17,16 @@ from colocation.model.facts import NodeFacts, PodFacts, Qos
 
 log = logging.getLogger(__name__)
 WATCHED = (NODES, PODS, POLICIES, NODE_COLOCATIONS)
+DOUBT_SECONDS: Final = 600.0
+"""A doubtful node is logged once in so long: an agent that lies must not fill the log either."""
 
 
 class State:
     """Applies events; says which nodes are dirty by them."""
 
-    def __init__(self) -> None:
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        """``wall``: Unix time, which a report's own clock is compared with."""
+        self._wall = wall
         self.nodes: dict[str, NodeState] = {}
         self.policies: dict[str, Candidate] = {}
         self.dirty: set[str] = set()
@@ -182,6 +188,11 @@ class State:
         if facts.status == before.status and facts.problem == before.problem:
             return
         node.report = ReportView(facts.status, facts.problem, now, since_start=not first)
+        if facts.status is not None and node.facts is not None and not first:
+            known = {pod.cgroup_uid for pod in node.pods.values()} | node.gone_be
+            found = doubts(node.facts, facts.status, strangers(facts.status, before.status, known), self._wall())
+            if found:
+                self._doubted(node, found, now)
         if facts.status is not None and not first:
             # Only a pod that this report still shows can turn into somebody's use.
             node.gone_be.intersection_update([row.uid for row in facts.status.pods])
@@ -190,6 +201,12 @@ class State:
             for row in facts.status.pods:  # the same words as the pod's: one copy is enough
                 msgspec.structs.force_setattr(row, "uid", uids.get(row.uid, row.uid))
         self._pods_changed(node)
+
+    def _doubted(self, node: NodeState, found: Mapping[Doubt, str], now: float) -> None:
+        node.report = msgspec.structs.replace(node.report, doubts=found)
+        if node.doubted_at is None or now - node.doubted_at >= DOUBT_SECONDS:
+            node.doubted_at = now
+            log.warning("report is doubtful", extra={"node": node.name, "doubts": list(found.values())})
 
     def _pods_changed(self, node: NodeState) -> None:
         """Pods, or what is known of their use."""

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct
 
 from colocation.model.policy import Report, Suppress
 
 Amount = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 MAX_PODS: int = 500
 """Rows in a report; more are never sent."""
+Word = Annotated[str, Meta(max_length=64)]
+Uid = Annotated[str, Meta(max_length=128)]
+Sentence = Annotated[str, Meta(max_length=512)]
+"""Bounds on what a report may say: whatever an agent sends, a status stays near 100 kB and no list in it is long."""
 
 
 class PolicyRef(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
@@ -73,7 +77,7 @@ class Prediction(Struct, frozen=True, gc=False, array_like=True):
 class PodUsage(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """One pod cgroup found on the node, told apart by uid only."""
 
-    uid: str
+    uid: Uid
     cpu: Amount | None = None
     cpu_peak: Amount | None = None
     memory: Amount | None = None
@@ -93,46 +97,46 @@ class Pressure(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit
 class Capabilities(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """What was tried on this node's kernel and worked."""
 
-    kernel: str = ""
+    kernel: Uid = ""
     cgroup_version: int = 0
-    cgroup_driver: str = ""
-    features: tuple[str, ...] = ()
+    cgroup_driver: Word = ""
+    features: Annotated[tuple[Word, ...], Meta(max_length=64)] = ()
 
 
 class EngineState(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """What is enforced now, and why."""
 
-    mode: str = "off"
+    mode: Word = "off"
     cpu_total: Amount | None = None
     """Millicores that BE pods may use together now."""
     cpu_used: Amount | None = None
     """Millicores that BE pods use now."""
     memory_used: Amount | None = None
     throttled_pods: int = 0
-    reason: str = ""
+    reason: Sentence = ""
 
 
 class Condition(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     """metav1.Condition."""
 
-    type: str
+    type: Word
     status: Literal["True", "False", "Unknown"]
-    reason: str
-    message: str
-    last_transition_time: str
+    reason: Word
+    message: Sentence
+    last_transition_time: Word
 
 
 class NodeColocationStatus(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """The agent's report."""
 
-    observed_at: str = ""
+    observed_at: Word = ""
     """RFC 3339, the node's own clock: for people; staleness goes by arrival."""
     window_seconds: int = 0
-    agent_version: str = ""
+    agent_version: Word = ""
     node: Usage | None = None
     system: Usage | None = None
     pods: Annotated[tuple[PodUsage, ...], Meta(max_length=MAX_PODS)] = ()
     pressure: Pressure | None = None
     capabilities: Capabilities | None = None
     engine: EngineState | None = None
-    conditions: tuple[Condition, ...] = field(default=())
+    conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()

@@ -1,0 +1,106 @@
+"""What in a report cannot be true: it is told, not acted on. What a lie can do to the number is bounded by `compute`.
+
+Thresholds are generous, because a doubt is to mean a broken or hostile agent and not an unlucky second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from colocation.model.facts import NodeFacts
+from colocation.model.quantity import human_bytes, human_millicores
+from colocation.model.report import NodeColocationStatus, Usage
+
+CLOCK_SECONDS: Final = 300.0
+NODE_TIMES: Final = (5, 4)
+"""The node or its system part cannot use more than 5/4 of what kubelet says there is."""
+PODS_TIMES: Final = 2
+"""Nor its pods twice of it: each mean is over the pod's own life in the window, so they may add up to more than one."""
+
+
+class Doubt(StrEnum):
+    """A kind of thing that cannot be true, in one word: for metrics, whose labels must be few."""
+
+    IMPOSSIBLE_USE = "ImpossibleUse"
+    INCONSISTENT = "Inconsistent"
+    UNKNOWN_PODS = "UnknownPods"
+    CLOCK = "Clock"
+
+
+def doubts(
+    node: NodeFacts,
+    status: NodeColocationStatus,
+    strangers: Collection[str],
+    wall: float,
+) -> Mapping[Doubt, str]:
+    """Look at a report that has just arrived, at ``wall`` (Unix time); a sentence for each kind of doubt.
+
+    ``strangers``: uids that stand in this report and stood in the one before, and that no pod of this node has.
+    """
+    found: dict[Doubt, str] = {}
+    if words := _too_much(node, status):
+        found[Doubt.IMPOSSIBLE_USE] = words
+    if words := _contradiction(status):
+        found[Doubt.INCONSISTENT] = words
+    if strangers:
+        found[Doubt.UNKNOWN_PODS] = (
+            f"{len(strangers)} of {len(status.pods)} rows are of pods that this node does not have"
+        )
+    if words := _clock(status.observed_at, wall):
+        found[Doubt.CLOCK] = words
+    return found
+
+
+def strangers(status: NodeColocationStatus, before: NodeColocationStatus | None, known: Collection[str]) -> set[str]:
+    """Uids in two reports one after the other that nobody knows: in one alone a pod may just have come or gone."""
+    if before is None:
+        return set()
+    return ({row.uid for row in status.pods} & {row.uid for row in before.pods}) - set(known)
+
+
+def _too_much(node: NodeFacts, status: NodeColocationStatus) -> str:
+    times, of = NODE_TIMES
+    for name, usage in (("node", status.node), ("system", status.system)):
+        if usage is None:
+            continue
+        if (usage.cpu or 0) * of > node.cpu_capacity * times:
+            return f"the {name} uses {human_millicores(usage.cpu or 0)} of {human_millicores(node.cpu_capacity)} cpu"
+        if (usage.memory or 0) * of > node.memory_capacity * times:
+            return f"the {name} uses {human_bytes(usage.memory or 0)} of {human_bytes(node.memory_capacity)} memory"
+    cpu = sum(row.cpu or 0 for row in status.pods)
+    if cpu > node.cpu_capacity * PODS_TIMES:
+        return f"the pods use {human_millicores(cpu)} of {human_millicores(node.cpu_capacity)} cpu"
+    memory = sum(row.memory or 0 for row in status.pods)
+    if memory > node.memory_capacity * PODS_TIMES:
+        return f"the pods use {human_bytes(memory)} of {human_bytes(node.memory_capacity)} memory"
+    return ""
+
+
+def _contradiction(status: NodeColocationStatus) -> str:
+    if len({row.uid for row in status.pods}) != len(status.pods):
+        return "a pod has several rows"
+    whole: list[tuple[str, Usage | None]] = [("node", status.node), ("system", status.system)]
+    for name, usage in whole:
+        if usage is not None and (_below(usage.cpu_peak, usage.cpu) or _below(usage.memory_peak, usage.memory)):
+            return f"the {name}'s peak is below its mean"
+    if any(_below(row.cpu_peak, row.cpu) or _below(row.memory_peak, row.memory) for row in status.pods):
+        return "a pod's peak is below its mean"
+    return ""
+
+
+def _below(peak: int | None, mean: int | None) -> bool:
+    return peak is not None and mean is not None and peak < mean
+
+
+def _clock(observed_at: str, wall: float) -> str:
+    try:
+        at = datetime.fromisoformat(observed_at)
+        ahead = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - wall
+    except (ValueError, OverflowError):
+        return "observedAt is no time"
+    if abs(ahead) <= CLOCK_SECONDS:
+        return ""
+    return f"its clock is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} the manager's"
