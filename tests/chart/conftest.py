@@ -115,7 +115,7 @@ def token(api: ApiServer, account: str, *bound: str) -> str:
     return api.kubectl("create", "token", account, f"--namespace={NAMESPACE}", *bound).strip()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def nodes(api: ApiServer) -> Iterator[tuple[str, str]]:
     """Two Nodes, each with its NodeColocation and its agent's pod."""
     names = ("one", "two")
@@ -133,7 +133,7 @@ def nodes(api: ApiServer) -> Iterator[tuple[str, str]]:
         api.kubectl("delete", "ncol,node", name)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def agent(api: ApiServer, nodes: tuple[str, str]) -> Account:
     """The agent of node `one`, by a token bound to its pod: it carries the node's name."""
     made = Account(api, token(api, "colocation-agent", "--bound-object-kind=Pod", "--bound-object-name=agent-one"))
@@ -144,7 +144,7 @@ def agent(api: ApiServer, nodes: tuple[str, str]) -> Account:
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def manager(api: ApiServer, nodes: tuple[str, str]) -> Account:
     """The manager, by its own token."""
     made = Account(api, token(api, "colocation-manager"))
