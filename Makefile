@@ -45,7 +45,8 @@ fmt: setup  ## format, and mend what ruff can mend
 generate: setup  ## CRDs and the collection's generated files, from their one source
 	@$(BIN)/python -m tools.generate
 
-chart-test: setup binaries  ## chart, CRDs and admission against a real API server
+chart-test: setup binaries  ## chart, CRDs and admission against a real API server; by Helm 3 and 4
+	@$(BIN)/python -m tests.lab build helm3 kubeconform promtool
 	$(call step,chart and admission against a real API server)
 	@$(PYTEST) -q tests/chart
 

@@ -14,10 +14,11 @@ from pathlib import Path
 import msgspec
 
 from colocation.budget.explain import SCHEMA, Explanation
-from tools import crds
+from tools import chart_readme, crds, dashboards
 
 ROOT = Path(__file__).resolve().parents[1]
 _CRD_DIR = "charts/colocation-package/templates/crds"
+_DASHBOARDS = "charts/colocation-package/files/dashboards"
 _NODE = "reconciler/src/colocation/node"
 
 
@@ -40,6 +41,9 @@ def explain_schema() -> str:
 OUTPUTS: dict[str, Callable[[], str]] = {
     f"{_CRD_DIR}/colocationpolicies.yaml": crds.POLICY.render,
     f"{_CRD_DIR}/nodecolocations.yaml": crds.NODE.render,
+    f"{_DASHBOARDS}/cluster.json": dashboards.CLUSTER.render,
+    f"{_DASHBOARDS}/node.json": dashboards.NODE.render,
+    "charts/colocation-package/README.md": chart_readme.render,
     "docs/explain.schema.json": explain_schema,
     "plugins/module_utils/_probe.py": python_copy(f"{_NODE}/probe.py"),
     "plugins/module_utils/_journal.py": python_copy(f"{_NODE}/journal.py"),

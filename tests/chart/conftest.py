@@ -20,21 +20,41 @@ from tests.lab.process import run
 from .accounts import Account
 
 CHART = Path(__file__).parents[2] / "charts/colocation-package"
+DATA = Path(__file__).parent / "data"
 NAMESPACE = "openfuyao-colocation"
 MUTATION = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
+OPERATOR = "monitoring.coreos.com/v1"
+KUBERNETES = tuple(f"1.{minor}.0" for minor in range(30, 37))
+EVERYTHING = (
+    "manager.replicas=2",
+    "networkPolicy.enabled=true",
+    "monitoring.monitors.enabled=true",
+    "monitoring.rules.enabled=true",
+    "monitoring.dashboards.enabled=true",
+)
+"""Every switch that makes objects."""
 _numbers = itertools.count(1)
 
 
-def helm(*args: str | Path) -> str:
-    """Run Helm; its output, or LabError with what it said."""
-    binaries.ensure("helm")
-    return run([binaries.path("helm"), *args]).stdout
+def helm(*args: str | Path, which: str = "helm", kubeconfig: Path | None = None) -> str:
+    """Run Helm (``which``: helm is 4, or helm3); its output, or LabError with what it said."""
+    binaries.ensure(which)
+    env = {**os.environ, "KUBECONFIG": str(kubeconfig or os.devnull)}
+    return run([binaries.path(which), *args], env=env).stdout
 
 
-def render(*args: str, kube: str = "1.36.3", apis: tuple[str, ...] = (MUTATION,)) -> str:
+def render(*args: str, kube: str = "1.36.3", apis: tuple[str, ...] = (MUTATION,), which: str = "helm") -> str:
     """The chart's manifests for a cluster of that version."""
     served = [f"--api-versions={api}" for api in apis]
-    return helm("template", "colocation", CHART, f"--namespace={NAMESPACE}", f"--kube-version={kube}", *served, *args)
+    where = [f"--namespace={NAMESPACE}", f"--kube-version={kube}"]
+    return helm("template", "colocation", CHART, *where, *served, *args, which=which)
+
+
+def render_everything(kube: str, which: str = "helm") -> str:
+    """All that the chart can make on a cluster of that version; where it serves no mutation, without."""
+    mutates = kube >= "1.36"
+    switches = [f"--set={one}" for one in (*EVERYTHING, *(() if mutates else ("admission.mode=none",)))]
+    return render(*switches, kube=kube, apis=(OPERATOR, *((MUTATION,) if mutates else ())), which=which)
 
 
 def eventually(check: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
@@ -82,10 +102,7 @@ class Pods:
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with ApiServer(tmp_path_factory.mktemp("chart")) as server:
         arguments = [f"--namespace={NAMESPACE}", "--create-namespace"]
-        run(
-            [binaries.path("helm"), "install", "colocation", CHART, *arguments],
-            env={**os.environ, "KUBECONFIG": str(server.kubeconfig)},
-        )
+        helm("install", "colocation", CHART, *arguments, kubeconfig=server.kubeconfig)
         server.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
         probe = Pods(server, "default")
         eventually(lambda: "volcano.sh/preemptable" in probe.admit(pod())["metadata"]["annotations"], "mutation")

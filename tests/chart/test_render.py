@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 import yaml
 
 from tests.lab.errors import LabError
-from tools import generate
+from tools import chart_readme, generate
 
-from .conftest import CHART, NAMESPACE, helm, render
+from .conftest import CHART, KUBERNETES, NAMESPACE, OPERATOR, helm, render, render_everything
 
 
 def manifests(*args: str, **how: Any) -> list[dict[str, Any]]:
@@ -26,19 +27,42 @@ def test_generated_files_are_what_their_sources_say() -> None:
     assert sorted(generate.stale()) == []
 
 
-def test_lint_is_clean() -> None:
-    assert "0 chart(s) failed" in helm("lint", "--strict", CHART)
+@pytest.mark.parametrize("which", ["helm", "helm3"])
+def test_lint_is_clean(which: str) -> None:
+    assert "0 chart(s) failed" in helm("lint", "--strict", CHART, which=which)
 
 
-@pytest.mark.parametrize("kube", ["1.30.0", "1.36.3"])
-def test_every_object_is_rendered_once_and_labelled(kube: str) -> None:
-    documents = manifests(kube=kube)
+@pytest.mark.parametrize("kube", KUBERNETES)
+def test_every_object_is_rendered_once_and_labelled_and_alike_by_helm_3_and_4(kube: str) -> None:
+    text = render_everything(kube)
+    documents = [document for document in yaml.safe_load_all(text) if document]
     keys = [(d["kind"], d["metadata"]["name"]) for d in documents]
     assert len(keys) == len(set(keys))
-    assert all(d["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm" for d in documents)
+    for document in documents:
+        labels = document["metadata"]["labels"]
+        recommended = {"name", "instance", "version", "part-of", "managed-by"}
+        assert {f"app.kubernetes.io/{word}" for word in recommended} <= set(labels), document["metadata"]["name"]
+        assert labels["helm.sh/chart"].startswith("colocation-package-")
     kinds = {kind for kind, _ in keys}
     assert "Namespace" not in kinds
     assert "ColocationPolicy" not in kinds
+    by_helm_3 = [document for document in yaml.safe_load_all(render_everything(kube, "helm3")) if document]
+    assert sorted(map(json.dumps, by_helm_3)) == sorted(map(json.dumps, documents))
+
+
+def test_every_value_is_explained_and_known_to_the_schema() -> None:
+    values = (CHART / "values.yaml").read_text()
+    assert {key: default for key, default, _ in chart_readme.explained(values)}["manager.replicas"] == 1
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def same(value: dict[str, Any], told: dict[str, Any], path: str) -> None:
+        assert set(value) == set(told["properties"]), path
+        assert told["additionalProperties"] is False, path
+        for key, inner in value.items():
+            if "properties" in told["properties"][key]:
+                same(inner, told["properties"][key], f"{path}.{key}")
+
+    same(yaml.safe_load(values), schema, "values")
 
 
 def test_namespaced_objects_go_where_the_release_goes() -> None:
@@ -64,12 +88,15 @@ def test_crds_outlive_the_release_unless_asked() -> None:
         "admission.mode=maybe",
         "image.digest=abc",
         "crds.kep=true",
+        "monitoring.rulez.enabled=true",
+        "networkPolicy.apiServer.ports=[0]",
+        "agent.maxUnavailable=lots",
     ],
 )
 def test_misspelt_or_wrong_values_are_refused(wrong: str) -> None:
     with pytest.raises(LabError) as error:
         render("--set", wrong)
-    assert wrong.split("=", maxsplit=1)[0].rsplit(".", maxsplit=1)[-1] in str(error.value)
+    assert wrong.split("=", maxsplit=1)[0].rsplit(".", maxsplit=2)[1] in str(error.value)
 
 
 def test_a_cluster_without_the_mutation_is_told_what_to_do() -> None:
@@ -95,23 +122,92 @@ def test_image_addresses_come_from_values_alone() -> None:
         for kind, name in (("Deployment", "colocation-manager"), ("DaemonSet", "colocation-agent"))
         for c in find(documents, kind, name)["spec"]["template"]["spec"]["containers"]
     ]
+    images += [c["image"] for c in find(documents, "Pod", "colocation-test")["spec"]["containers"]]
     assert images == [
         "registry.example:5000/a/openfuyao/colocation-manager:9",
         "registry.example:5000/a/openfuyao/colocation-overquota-agent:9",
+        "registry.example:5000/a/openfuyao/colocation-manager:9",
     ]
     digest = "sha256:" + "0" * 64
     assert f"colocation-manager@{digest}" in render("--set", f"image.digest={digest}")
 
 
-def test_a_budget_for_disruptions_only_where_one_may_be_missed() -> None:
-    assert "PodDisruptionBudget" not in render()
-    assert "PodDisruptionBudget" in render("--set", "manager.replicas=2")
+def test_two_managers_are_spread_and_only_one_may_be_missed() -> None:
+    alone, two = manifests(), manifests("--set", "manager.replicas=2")
+    assert "PodDisruptionBudget" not in {d["kind"] for d in alone}
+    assert (
+        "topologySpreadConstraints" not in find(alone, "Deployment", "colocation-manager")["spec"]["template"]["spec"]
+    )
+    assert find(two, "PodDisruptionBudget", "colocation-manager")["spec"]["maxUnavailable"] == 1
+    deployment = find(two, "Deployment", "colocation-manager")["spec"]
+    (spread,) = deployment["template"]["spec"]["topologySpreadConstraints"]
+    assert spread["labelSelector"] == deployment["selector"]
+    assert spread["whenUnsatisfiable"] == "ScheduleAnyway"
 
 
-@pytest.mark.parametrize(("kind", "name"), [("Deployment", "colocation-manager"), ("DaemonSet", "colocation-agent")])
+def test_pods_take_what_the_values_say() -> None:
+    said = {
+        "image": {"pullSecrets": ["mine"]},
+        "manager": {"podLabels": {"team": "a"}, "affinity": {"nodeAffinity": {}}, "nodeSelector": {"disk": "ssd"}},
+        "agent": {"podLabels": {"team": "b"}, "affinity": {"podAffinity": {}}, "maxUnavailable": 2},
+    }
+    documents = manifests("--set-json", f"image={json.dumps(said['image'])}", *_json(said))
+    manager = find(documents, "Deployment", "colocation-manager")["spec"]["template"]
+    agent = find(documents, "DaemonSet", "colocation-agent")["spec"]
+    assert manager["metadata"]["labels"]["team"] == "a"
+    assert manager["spec"]["affinity"] == {"nodeAffinity": {}}
+    assert manager["spec"]["nodeSelector"] == {"disk": "ssd"}
+    assert agent["template"]["metadata"]["labels"]["team"] == "b"
+    assert agent["template"]["spec"]["affinity"] == {"podAffinity": {}}
+    assert agent["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == 2
+    for spec in (manager["spec"], agent["template"]["spec"], find(documents, "Pod", "colocation-test")["spec"]):
+        assert spec["imagePullSecrets"] == [{"name": "mine"}]
+
+
+def _json(said: dict[str, Any]) -> list[str]:
+    return [word for key, value in said.items() for word in ("--set-json", f"{key}={json.dumps(value)}")]
+
+
+def test_a_new_chart_alone_restarts_no_pod() -> None:
+    for kind, name in (("Deployment", "colocation-manager"), ("DaemonSet", "colocation-agent")):
+        assert "helm.sh/chart" not in find(manifests(), kind, name)["spec"]["template"]["metadata"]["labels"]
+
+
+def test_what_the_cluster_does_not_serve_is_left_out_and_said() -> None:
+    switches = ["--set=monitoring.monitors.enabled=true,monitoring.rules.enabled=true"]
+    kinds = {"ServiceMonitor", "PodMonitor", "PrometheusRule"}
+    assert not kinds & {d["kind"] for d in manifests(*switches)}
+    served = manifests(*switches, apis=("admissionregistration.k8s.io/v1/MutatingAdmissionPolicy", OPERATOR))
+    assert kinds <= {d["kind"] for d in served}
+    plain = manifests(apis=("admissionregistration.k8s.io/v1/MutatingAdmissionPolicy", OPERATOR))
+    assert not kinds & {d["kind"] for d in plain}, "opt-in"
+
+
+def test_networks_are_open_where_they_must_be_only() -> None:
+    assert "NetworkPolicy" not in {d["kind"] for d in manifests()}
+    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    said = {"enabled": True, "metricsFrom": [peer], "apiServer": {"cidrs": ["192.0.2.1/32"], "ports": [6443]}}
+    documents = manifests("--set-json", f"networkPolicy={json.dumps(said)}")
+    agent = find(documents, "NetworkPolicy", "colocation-agent")["spec"]
+    assert agent["ingress"] == [{"ports": [{"port": "http"}], "from": [peer]}]
+    assert agent["egress"] == [{"ports": [{"port": 6443}], "to": [{"ipBlock": {"cidr": "192.0.2.1/32"}}]}]
+    manager = find(documents, "NetworkPolicy", "colocation-manager")["spec"]
+    assert all("from" not in rule for rule in manager["ingress"]), "the API server asks there for people"
+    for name, spec in (("agent", agent), ("manager", manager)):
+        kind = "DaemonSet" if name == "agent" else "Deployment"
+        assert spec["podSelector"] == find(documents, kind, f"colocation-{name}")["spec"]["selector"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("Deployment", "colocation-manager"), ("DaemonSet", "colocation-agent"), ("Pod", "colocation-test")],
+)
 def test_containers_have_no_more_than_they_need(kind: str, name: str) -> None:
-    spec = find(manifests(), kind, name)["spec"]["template"]["spec"]
+    found = find(manifests(), kind, name)["spec"]
+    spec = found if kind == "Pod" else found["template"]["spec"]
+    assert kind == "DaemonSet" or spec["securityContext"]["runAsNonRoot"] is True
     (only,) = spec["containers"]
+    assert {"requests", "limits"} <= set(only["resources"])
     context = only["securityContext"]
     assert context["capabilities"] == {"drop": ["ALL"]}
     assert context["readOnlyRootFilesystem"] is True

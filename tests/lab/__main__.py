@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from . import control_plane, lifecycle, machines
+from . import binaries, control_plane, lifecycle, machines
 from .config import Lab
 from .errors import LabError
 from .progress import say, step
@@ -70,8 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=lambda lab, args: lifecycle.down(lab, force=args.force))
     command = commands.add_parser("status", help="what runs, and whether it is healthy (exit status 0)")
     command.set_defaults(run=_status)
-    command = commands.add_parser("build", help="only build what a lab is made of, into the cache")
-    command.set_defaults(run=lambda _lab, _args: lifecycle.build())
+    command = commands.add_parser(
+        "build", help="only build what a lab is made of, or the named programs, into the cache"
+    )
+    command.add_argument("tools", nargs="*", metavar="PROGRAM", help=", ".join(binaries.TOOLS))
+    command.set_defaults(run=_build)
     command = commands.add_parser("ssh", help="a shell in a node, or one command")
     command.add_argument("node")
     command.add_argument("command", nargs=argparse.REMAINDER)
@@ -86,6 +89,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("part", help=_PARTS)
     command.set_defaults(run=lambda lab, args: lifecycle.start_part(_running(lab), args.part))
     return parser
+
+
+def _build(_lab: Lab, args: argparse.Namespace) -> None:
+    if unknown := sorted(set(args.tools) - set(binaries.TOOLS)):
+        raise LabError(f"no recipe for {', '.join(unknown)}; there are {', '.join(binaries.TOOLS)}")
+    binaries.ensure(*args.tools) if args.tools else lifecycle.build()
 
 
 def _up(lab: Lab, args: argparse.Namespace) -> None:

@@ -38,14 +38,25 @@ class Tool:
     ldflags: str
     commands: tuple[str, ...]
     estimate: str
+    tags: str = ""
+    """Build tags."""
+    home: str = ""
+    """Folder of its go.mod, where that is not named after it."""
+    lab: bool = True
+    """A lab is made of it; what is not is built for the tests that use it."""
+
+    @property
+    def pins(self) -> Path:
+        """The folder that pins it."""
+        return MODULES / (self.home or self.name)
 
     @property
     def version(self) -> str:
         """The pinned version, from go.mod: stated once, there."""
-        text = (MODULES / self.name / "go.mod").read_text()
+        text = (self.pins / "go.mod").read_text()
         found = re.search(rf"^\s*(?:require )?{re.escape(self.module)} v(\S+)", text, re.MULTILINE)
         if not found:
-            raise LabError(f"tests/lab/go/{self.name}/go.mod does not require {self.module}")
+            raise LabError(f"tests/lab/go/{self.pins.name}/go.mod does not require {self.module}")
         return found[1]
 
     @property
@@ -57,13 +68,16 @@ class Tool:
     @property
     def folder(self) -> Path:
         """Where the built program is, or will be."""
-        digest = hashlib.sha256(self.flags.encode())
-        for source in sorted((MODULES / self.name).iterdir()):
+        digest = hashlib.sha256((self.flags + self.tags).encode())
+        for source in sorted(self.pins.iterdir()):
             digest.update(source.read_bytes())
         return cache_dir() / "bin" / f"{self.name}-{self.version}-{digest.hexdigest()[:8]}"
 
 
 _COMPONENT = "k8s.io/component-base/version"
+_PROMETHEUS = "github.com/prometheus/prometheus"
+# Of thirty ways to discover targets the one that a cluster needs: a third of the compiling.
+_DISCOVERY = "remove_all_sd,enable_kubernetes_sd"
 TOOLS = {
     tool.name: tool
     for tool in (
@@ -105,6 +119,41 @@ TOOLS = {
             ("registry",),
             "about 1 min on 2 cores, once",
         ),
+        Tool(
+            "helm3",
+            "Helm",
+            "helm.sh/helm/v3",
+            "helm.sh/helm/v3/cmd/helm",
+            "-s -w -X helm.sh/helm/v3/internal/version.version=v{version}",
+            ("helm3",),
+            "about 3 min on 2 cores, once",
+            lab=False,
+        ),
+        Tool(
+            "kubeconform",
+            "kubeconform",
+            "github.com/yannh/kubeconform",
+            "github.com/yannh/kubeconform/cmd/kubeconform",
+            "-s -w",
+            ("kubeconform",),
+            "seconds, once",
+            lab=False,
+        ),
+        *(
+            Tool(
+                name,
+                name,
+                _PROMETHEUS,
+                f"{_PROMETHEUS}/cmd/{name}",
+                "-s -w",
+                (name,),
+                "about 2 min on 2 cores, once",
+                tags=_DISCOVERY,
+                home="prometheus",
+                lab=False,
+            )
+            for name in ("promtool", "prometheus")
+        ),
     )
 }
 _OWNER = {command: tool for tool in TOOLS.values() for command in tool.commands}
@@ -115,14 +164,9 @@ def path(command: str) -> Path:
     return _OWNER[command].folder / command
 
 
-def missing() -> list[Tool]:
-    """What `ensure` would have to build."""
-    return [tool for tool in TOOLS.values() if not tool.folder.is_dir()]
-
-
 def ensure(*names: str) -> None:
-    """Build what is missing of the named tools (all, when none is named)."""
-    tools = [TOOLS[name] for name in names or TOOLS]
+    """Build what is missing of the named tools (all that a lab is made of, when none is named)."""
+    tools = [TOOLS[name] for name in names] or [tool for tool in TOOLS.values() if tool.lab]
     if all(tool.folder.is_dir() for tool in tools):
         return
     with cache_lock():
@@ -138,9 +182,10 @@ def _build(tool: Tool) -> None:
     temporary.mkdir(parents=True)
     binary = temporary / tool.name
     with step(f"building {tool.title} {tool.version} from Go modules", tool.estimate):
-        build: list[str | Path] = [go, "build", "-mod=readonly", "-trimpath", "-ldflags", tool.flags, "-o", binary]
+        build: list[str | Path] = [go, "build", "-mod=readonly", "-trimpath", "-tags", tool.tags]
+        build += ["-ldflags", tool.flags, "-o", binary]
         try:
-            run([*build, tool.package], cwd=MODULES / tool.name, env=go_env(go))
+            run([*build, tool.package], cwd=tool.pins, env=go_env(go))
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise

@@ -1,9 +1,11 @@
+{{/* The recommended labels, on everything. */}}
 {{- define "colocation.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-app.kubernetes.io/part-of: colocation
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/name: colocation
 app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: colocation
+app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{/* Takes (list $ "component"). */}}
@@ -11,6 +13,16 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/name: colocation
 app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* Takes (list $ "component"). No chart version: a new chart alone restarts nothing. */}}
+{{- define "colocation.podLabels" -}}
+{{ include "colocation.selector" . }}
+app.kubernetes.io/version: {{ (index . 0).Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: colocation
+{{- with (index (index . 0).Values (index . 1)).podLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* Takes (list $ repository): the one place where an image address is made. */}}

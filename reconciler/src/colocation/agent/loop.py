@@ -47,6 +47,8 @@ class Loop:
         self._keeper = keeper
         self.histories = Histories() if keeper is None else keeper.load(sampler.now())
         self.sample = Sample(at=0.0, seconds=0.0)
+        self.groups: dict[str, str] = {}
+        """Group of each pod of the last round, by uid: made anew each round, so other threads may look."""
         self.decision = Decision(reason="the manager has said nothing yet")
         self.spec = NodeColocationSpec()
         self.rounds = self.overruns = self.faults = 0
@@ -77,6 +79,7 @@ class Loop:
         spec = self._specs.take()
         watched = {pod.uid for pod in spec.pods} if spec and spec.enabled else set[str]()
         self.sample = sample = self._sampler.sample(watched)
+        self.groups = self._sampler.groups
         self.rounds += 1
         if sample.seconds == 0:
             return  # the first reading of counters says nothing yet
@@ -86,7 +89,7 @@ class Loop:
         if spec is not None:
             self.spec = spec
             self.decision = decide(spec, sample, capacity.cpu, self._features, self.decision)
-            self._applier.apply(self.decision.pods, self._sampler.groups)
+            self._applier.apply(self.decision.pods, self.groups)
         if self._sender is not None:
             self._report(self._sender, capacity)
 

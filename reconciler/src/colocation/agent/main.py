@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
             keeper=None if args.dry_run else Keeper(args.state_dir / "state" / "histories.json"),
         )
         try:
-            serve(args.listen, loop, applier, sender)
+            serve(args.listen, loop, sampler, applier, sender)
         except (OSError, ValueError, OverflowError) as error:
             log.error("cannot listen", extra={"listen": args.listen, "error": str(error)})  # noqa: TRY400
             return 1

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -17,6 +18,8 @@ from prometheus_client.registry import Collector
 from colocation.agent.loop import Loop
 from colocation.agent.reporter import Sender
 from colocation.node.apply import Applier
+from colocation.node.pressure import worst_online
+from colocation.node.sampler import Sampler
 
 log = logging.getLogger(__name__)
 DEAD_SECONDS: Final = 15.0
@@ -26,8 +29,8 @@ DEAD_SECONDS: Final = 15.0
 class Metrics(Collector):
     """Reads the loop when it is scraped; costs nothing in between."""
 
-    def __init__(self, loop: Loop, applier: Applier, sender: Sender | None) -> None:
-        self._loop, self._applier, self._sender = loop, applier, sender
+    def __init__(self, loop: Loop, sampler: Sampler, applier: Applier, sender: Sender | None) -> None:
+        self._loop, self._sampler, self._applier, self._sender = loop, sampler, applier, sender
 
     def collect(self) -> Iterable[Metric]:
         """See Collector."""
@@ -37,6 +40,10 @@ class Metrics(Collector):
             "pods_cpu_millicores": (row.pods_cpu, "CPU used by all pods in the last round."),
             "be_cpu_millicores": (loop.decision.cpu_used, "CPU used by best-effort pods in the last round."),
             "be_cpu_allowed_millicores": (loop.decision.cpu_total, "CPU that best-effort pods may use together now."),
+            "be_cpu_requested_millicores": (
+                sum(pod.cpu_request for pod in loop.spec.pods),
+                "CPU that the node's best-effort pods asked for.",
+            ),
             "be_pods": (len(loop.decision.pods), "Best-effort pods on which values are held."),
             "be_pods_throttled": (sum(p.throttled for p in row.pods), "Best-effort pods held back in the last round."),
             "values_refused": (len(self._applier.refused), "Wanted values that the kernel or the disk refuses."),
@@ -44,6 +51,18 @@ class Metrics(Collector):
         for name, (value, text) in gauges.items():
             if value is not None:  # what is not known is absent, not 0
                 yield GaugeMetricFamily(f"colocation_agent_{name}", text, value=value)
+        for name, text, found in (
+            ("pressure", "PSI some avg10 of the node.", msgspec.to_builtins(self._sampler.pressure())),
+            (
+                "online_pressure",
+                "Largest PSI some avg10 among pods with requests.",
+                worst_online(self._sampler.layout, loop.groups.values()),
+            ),
+        ):
+            pressure = GaugeMetricFamily(f"colocation_agent_{name}_percent", text, labels=["resource"])
+            for resource, percent in found.items():
+                pressure.add_metric([resource], percent)
+            yield pressure
         counters = {
             "rounds": (loop.rounds, "Rounds of the loop."),
             "overruns": (loop.overruns, "Rounds that took longer than the interval."),
@@ -56,10 +75,12 @@ class Metrics(Collector):
             yield CounterMetricFamily(f"colocation_agent_{name}", text, value=count)
 
 
-def serve(address: str, loop: Loop, applier: Applier, sender: Sender | None) -> http.server.ThreadingHTTPServer:
+def serve(
+    address: str, loop: Loop, sampler: Sampler, applier: Applier, sender: Sender | None
+) -> http.server.ThreadingHTTPServer:
     """Listen on "host:port" on a daemon thread. Raises OSError if the port is taken, ValueError for a bad address."""
     registry = CollectorRegistry()
-    registry.register(Metrics(loop, applier, sender))
+    registry.register(Metrics(loop, sampler, applier, sender))
     ProcessCollector(registry=registry)
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -43,6 +43,8 @@ class PodSum(Struct, frozen=True, gc=False):
     """One resource of all pods of a node."""
 
     online: int = 0
+    requested: int = 0
+    """By online pods."""
     unbooked: int = 0
     problem: str | None = None
     """Why it cannot be told (a metric of a pod is missing)."""
@@ -109,7 +111,7 @@ def add_up_one(
     """
     cpu = resource is Resource.CPU
     problem = None
-    online = unbooked = 0
+    online = requested = unbooked = 0
     known = set()
     for pod in pods:
         known.add(pod.cgroup_uid)
@@ -118,12 +120,13 @@ def add_up_one(
             problem = problem or f"the report has no {resource} use of pod {pod.name}"
         if pod.qos is not Qos.BE:
             online += estimate(pod, row, resource, strategy).amount
+            requested += pod.cpu if cpu else pod.memory
         elif not pod.booked and row is not None:
             unbooked += (row.cpu if cpu else row.memory) or 0
     for uid, row in rows.items():  # still on the node, gone from the API: online unless we know better
         if uid not in known and uid not in gone_be:
             online += (row.cpu if cpu else row.memory) or 0
-    return PodSum(online, unbooked, problem)
+    return PodSum(online, requested, unbooked, problem)
 
 
 def strategies(selection: Selection, status: NodeColocationStatus | None) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""What the manager counts. Per-node series: nine a labelled node, removed with it."""
+"""What the manager counts. Per-node series: at most 17 a labelled node, removed with it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from colocation import __version__
-from colocation.budget import Doubt, Promised, Withdrawal
+from colocation.budget import Evaluation, PodSums, ReportView, Withdrawal
 from colocation.manager.node import NodeState
-from colocation.model.facts import Published
+from colocation.model.facts import NodeFacts
 
 _FAST: Final = (0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 
@@ -69,13 +69,7 @@ class Metrics:
             return
         arrived = node.report.arrived
         self._nodes.rows[node.name] = _Row(
-            facts.published,
-            (made.room_cpu, made.room_memory),
-            made.owed,
-            made.decision.gate is not None,
-            made.withdraw is not None,
-            None if arrived is None else time.time() - (now - arrived),
-            tuple(node.report.doubts),
+            facts, made, node.sums, node.report, None if arrived is None else time.time() - (now - arrived)
         )
 
     def forget(self, name: str) -> None:
@@ -84,13 +78,24 @@ class Metrics:
 
 
 class _Row(Struct, frozen=True, gc=False):
-    published: Published
-    room: tuple[int, int]
-    owed: Promised
-    open: bool
-    withdrawn: bool
+    """What a node's series are made of; all of it is immutable, and held by the loop anyway."""
+
+    facts: NodeFacts
+    made: Evaluation
+    sums: PodSums | None
+    report: ReportView
     reported: float | None
-    doubts: tuple[Doubt, ...]
+
+
+_PER_RESOURCE: Final = {
+    "capacity": "What the node has: millicores or bytes.",
+    "requested": "Requests of its online pods.",
+    "used": "Use of everything on it, as last reported.",
+    "oversold": "Published be-*.",
+    "room": "Smallest result of the grow window.",
+    "promised": "What bound BE pods asked for.",
+    "be_used": "Use of its BE pods, as last reported.",
+}
 
 
 class _Nodes(Collector):
@@ -101,31 +106,59 @@ class _Nodes(Collector):
         """Written by the loop's thread; read by the server's through a copy."""
 
     def collect(self) -> Iterable[Metric]:
-        """All series of all nodes."""
-        of = ["node", "resource"]
-        published = GaugeMetricFamily("colocation_node_oversold", "Published be-*: millicores or bytes.", labels=of)
-        room = GaugeMetricFamily("colocation_node_room", "Smallest result of the grow window.", labels=of)
-        promised = GaugeMetricFamily("colocation_node_promised", "What bound BE pods asked for.", labels=of)
-        is_open = GaugeMetricFamily("colocation_node_open", "1 while new BE pods may come.", labels=of[:1])
-        withdrawn = GaugeMetricFamily("colocation_node_withdrawn", "1 while the node sells nothing.", labels=of[:1])
+        """All series of all nodes. What is not known is absent, not 0."""
+        made = {
+            name: GaugeMetricFamily(f"colocation_node_{name}", text, labels=["node", "resource"])
+            for name, text in _PER_RESOURCE.items()
+        }
+        is_open = GaugeMetricFamily("colocation_node_open", "1 while new BE pods may come.", labels=["node"])
+        withdrawn = GaugeMetricFamily(
+            "colocation_node_withdrawn", "1 while the node sells nothing, and why.", labels=["node", "reason"]
+        )
         reported = GaugeMetricFamily(
-            "colocation_node_report_timestamp_seconds", "When the last report arrived (Unix time).", labels=of[:1]
+            "colocation_node_report_timestamp_seconds", "When the last report arrived (Unix time).", labels=["node"]
         )
         doubtful = GaugeMetricFamily(
             "colocation_node_report_doubtful",
             "1 while the last report says what cannot be true; absent otherwise.",
-            labels=[*of[:1], "doubt"],
+            labels=["node", "doubt"],
         )
         for name, row in self.rows.copy().items():
-            for at, resource in enumerate(("cpu", "memory")):
-                labels = [name, resource]
-                published.add_metric(labels, (row.published.memory if at else row.published.cpu) or 0)
-                room.add_metric(labels, row.room[at])
-                promised.add_metric(labels, row.owed.memory if at else row.owed.cpu)
-            is_open.add_metric([name], row.open)
-            withdrawn.add_metric([name], row.withdrawn)
+            for resource, amounts in zip(("cpu", "memory"), _amounts(row), strict=True):
+                for family, amount in zip(made.values(), amounts, strict=True):
+                    if amount is not None:
+                        family.add_metric([name, resource], amount)
+            is_open.add_metric([name], row.made.decision.gate is not None)
+            withdrawn.add_metric([name, row.made.withdrawal or ""], row.made.withdrawal is not None)
             if row.reported is not None:
                 reported.add_metric([name], row.reported)
-            for doubt in row.doubts:
+            for doubt in row.report.doubts:
                 doubtful.add_metric([name, doubt], 1)
-        return [published, room, promised, is_open, withdrawn, reported, doubtful]
+        return [*made.values(), is_open, withdrawn, reported, doubtful]
+
+
+def _amounts(row: _Row) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
+    """For cpu and memory, in the order of `_PER_RESOURCE`."""
+    facts, made, sums = row.facts, row.made, row.sums
+    status = row.report.status
+    used, engine = (status.node, status.engine) if status else (None, None)
+    return (
+        (
+            facts.cpu_capacity,
+            sums.cpu.requested if sums and sums.strategies else None,
+            used.cpu if used else None,
+            facts.published.cpu or 0,
+            made.room_cpu,
+            made.owed.cpu,
+            engine.cpu_used if engine else None,
+        ),
+        (
+            facts.memory_capacity,
+            sums.memory.requested if sums and sums.strategies else None,
+            used.memory if used else None,
+            facts.published.memory or 0,
+            made.room_memory,
+            made.owed.memory,
+            engine.memory_used if engine else None,
+        ),
+    )

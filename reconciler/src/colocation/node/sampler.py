@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
 from colocation.model.report import Capacity, Pressure
+from colocation.node import pressure
 from colocation.node.cgroups import UNLIMITED_V1, File, Layout, Meters, detect, number
 from colocation.protect.sample import PodSample, Sample
 
@@ -60,7 +60,6 @@ class Sampler:
         self._pods: dict[str, _Pod] = {}
         self._round = 0
         self._last = 0
-        self._pressure = {name: self._pressure_file(name) for name in ("cpu", "memory", "io")}
 
     def now(self) -> float:
         """The clock that samples are dated by."""
@@ -108,8 +107,8 @@ class Sampler:
         )
 
     def pressure(self) -> Pressure:
-        """PSI "some avg10" of the node in percent."""
-        return Pressure(**{name: some_avg10(file.read()) for name, file in self._pressure.items()})
+        """PSI "some avg10" of the node in percent. Any thread may ask."""
+        return Pressure(**pressure.of_node(self.layout, self._proc))
 
     def capacity(self) -> Capacity | None:
         """CPUs of the root's cpuset (millicores) and its memory (bytes), for as long as nobody told us better."""
@@ -128,8 +127,6 @@ class Sampler:
         """Give all descriptors back."""
         for meters in (self._node, self._tree, *(pod.meters for pod in self._pods.values())):
             meters.close()
-        for file in self._pressure.values():
-            file.close()
 
     def _list(self) -> None:
         listed = self.layout.list_pods()
@@ -174,20 +171,6 @@ class Sampler:
             if count:
                 return count
         return os.cpu_count() or 1
-
-    def _pressure_file(self, name: str) -> File:
-        root = f"{self.layout.pressure()}/{name}.pressure"
-        return File(root if Path(root).exists() else f"{self._proc}/pressure/{name}")
-
-
-def some_avg10(text: bytes | None) -> float | None:
-    """Percent in a line of PSI, "some avg10=1.25 avg60=..."; None for anything else."""
-    if text is None or not text.startswith(b"some avg10="):
-        return None
-    try:
-        return float(text[11 : text.index(b" ", 11)])
-    except ValueError:
-        return None
 
 
 def count_cpus(text: bytes | None) -> int:

@@ -198,8 +198,11 @@ def test_a_faulty_round_and_a_late_one_end_nothing(node, monkeypatch):
 
 def test_health_and_metrics(node):
     node.specs.emit(upsert())
+    for group, percent in (("podonline1", "40.50"), ("besteffort/podbe1", "99.00")):
+        text = f"some avg10={percent} avg60=0.00 avg300=0.00 total=1\n"
+        (node.root / "kubepods" / group / "cpu.pressure").write_text(text)
     node.rounds()
-    server = serve("127.0.0.1:0", node.loop, node.applier, None)
+    server = serve("127.0.0.1:0", node.loop, node.sampler, node.applier, None)
     try:
 
         def get(path):
@@ -215,6 +218,9 @@ def test_health_and_metrics(node):
         assert code == 200
         assert "colocation_agent_writes_total 3.0" in text
         assert "colocation_agent_be_pods 1.0" in text
+        assert "colocation_agent_be_cpu_requested_millicores 500.0" in text
+        assert 'colocation_agent_online_pressure_percent{resource="cpu"} 40.5' in text, "the BE pod's 99 is not online"
+        assert 'online_pressure_percent{resource="io"}' not in text, "unknown is absent, not 0"
         assert get("/secret")[0] == 404
     finally:
         server.shutdown()
@@ -224,7 +230,7 @@ def test_health_and_metrics(node):
 @pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:", "127.0.0.1:x"])
 def test_a_bad_address(node, address):
     with pytest.raises(ValueError, match="HOST:PORT"):
-        serve(address, node.loop, node.applier, None)
+        serve(address, node.loop, node.sampler, node.applier, None)
 
 
 def arguments(node, *more):

@@ -555,3 +555,25 @@ def test_a_withdrawal_of_the_last_manager_is_not_counted_again(bench: Bench) -> 
     bench.sync()
     bench.step()
     assert withdrawals(bench) == {}
+
+
+def series(bench: Bench, name: str, **labels: str) -> float | None:
+    return bench.loop._metrics.registry.get_sample_value(f"colocation_node_{name}", {"node": "n", **labels})
+
+
+def test_a_nodes_series_say_what_it_has_and_sells_and_go_with_it(bench: Bench) -> None:
+    online = PodFacts("u", "u", "online", "n", Qos.LS, True, 700, GI)
+    bench.say(Upsert(PODS, "online", online, False))
+    bench.publish()
+    assert series(bench, "capacity", resource="cpu") == 10_000
+    assert series(bench, "requested", resource="cpu") == 700
+    sold = series(bench, "oversold", resource="cpu")
+    assert sold is not None
+    assert sold > 0
+    assert series(bench, "withdrawn", reason="") == 0
+    bench.now += 180
+    bench.step(after=1)
+    assert (series(bench, "withdrawn", reason=""), series(bench, "withdrawn", reason="Silent")) == (None, 1)
+    bench.say(Delete(NODES, "n"))
+    bench.step()
+    assert series(bench, "capacity", resource="cpu") is None

@@ -8,7 +8,8 @@ import pytest
 
 from colocation.node import sampler as sampler_module
 from colocation.node.cgroups import detect, field, number, pod_uid
-from colocation.node.sampler import Sampler, count_cpus, some_avg10
+from colocation.node.pressure import some_avg10
+from colocation.node.sampler import Sampler, count_cpus
 from colocation.protect.sample import PodSample
 
 UID = "12345678-9abc-def0-1234-56789abcdef0"

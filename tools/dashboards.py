@@ -1,0 +1,244 @@
+"""The two Grafana dashboards of the chart, from a table of panels.
+
+Manager series are the same from leader and standbys, hence `max by (node)`. Nothing here needs another exporter.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+WIDTH, HEIGHT = 12, 8
+_SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A graph: what it answers, its unit (Grafana's word), and legend -> PromQL."""
+
+    title: str
+    about: str
+    unit: str
+    queries: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A page of panels; ``node``: of one node, which is chosen above."""
+
+    uid: str
+    title: str
+    panels: tuple[Panel, ...]
+    node: bool = False
+
+    def render(self) -> str:
+        """The JSON that Grafana reads."""
+        return json.dumps(self.body(), indent=1) + "\n"
+
+    def body(self) -> dict[str, Any]:
+        """As Grafana stores it."""
+        variables: list[dict[str, Any]] = [{"name": "datasource", "type": "datasource", "query": "prometheus"}]
+        if self.node:
+            query = "label_values(colocation_node_capacity, node)"
+            variables.append({"name": "node", "type": "query", "datasource": _SOURCE, "query": query, "refresh": 2})
+        return {
+            "uid": self.uid,
+            "title": self.title,
+            "tags": ["colocation"],
+            "schemaVersion": 39,
+            "editable": False,
+            "refresh": "30s",
+            "time": {"from": "now-6h", "to": "now"},
+            "templating": {"list": variables},
+            "panels": [_panel(number, panel) for number, panel in enumerate(self.panels)],
+        }
+
+
+def _panel(number: int, panel: Panel) -> dict[str, Any]:
+    targets = [
+        {"refId": chr(ord("A") + at), "expr": expr, "legendFormat": legend}
+        for at, (legend, expr) in enumerate(panel.queries.items())
+    ]
+    return {
+        "id": number + 1,
+        "type": "timeseries",
+        "title": panel.title,
+        "description": panel.about,
+        "datasource": _SOURCE,
+        "gridPos": {"x": number % 2 * WIDTH, "y": number // 2 * HEIGHT, "w": WIDTH, "h": HEIGHT},
+        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+        "options": {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}},
+        "targets": targets,
+    }
+
+
+def _all(series: str, resource: str) -> str:
+    """Of all nodes, in cores or bytes."""
+    total = f'sum(max by (node) (colocation_node_{series}{{resource="{resource}"}}))'
+    return f"{total} / 1000" if resource == "cpu" else total
+
+
+def _one(series: str, resource: str) -> str:
+    """Of the chosen node, in cores or bytes."""
+    value = f'max(colocation_node_{series}{{node="$node",resource="{resource}"}})'
+    return f"{value} / 1000" if resource == "cpu" else value
+
+
+def _agent(series: str) -> str:
+    return f'max(colocation_agent_{series}{{node="$node"}})'
+
+
+_AGE: Final = "time() - max by (node) (colocation_node_report_timestamp_seconds)"
+_USE: Final = ("capacity", "requested", "used", "oversold", "be_used")
+_SOLD: Final = ("oversold", "room", "promised")
+_USE_TOLD: Final = (
+    "What there is, what online pods asked for, what everything really uses, what is sold again, and what of it "
+    "best-effort pods use."
+)
+_SOLD_TOLD: Final = "Room below promised: closed to new best-effort pods until it grows again."
+
+CLUSTER: Final = Dashboard(
+    "colocation-cluster",
+    "Colocation / Cluster",
+    (
+        Panel("CPU: has, requested, used, sold again", _USE_TOLD, "short", {s: _all(s, "cpu") for s in _USE}),
+        Panel("Memory: has, requested, used, sold again", _USE_TOLD, "bytes", {s: _all(s, "memory") for s in _USE}),
+        Panel("CPU sold and promised", _SOLD_TOLD, "short", {s: _all(s, "cpu") for s in _SOLD}),
+        Panel("Memory sold and promised", _SOLD_TOLD, "bytes", {s: _all(s, "memory") for s in _SOLD}),
+        Panel(
+            "Gain",
+            "Share of the cluster that best-effort pods use: what would lie idle without them.",
+            "percentunit",
+            {
+                "cpu": f"{_all('be_used', 'cpu')} / ({_all('capacity', 'cpu')})",
+                "memory": f"{_all('be_used', 'memory')} / {_all('capacity', 'memory')}",
+            },
+        ),
+        Panel(
+            "Nodes",
+            "Selling: published and open to new best-effort pods. Closed: what runs goes on. Withdrawn: sells nothing.",
+            "short",
+            {
+                "taking part": "count(max by (node) (colocation_node_open))",
+                "open": "sum(max by (node) (colocation_node_open))",
+                "withdrawn": "sum(max by (node) (colocation_node_withdrawn))",
+            },
+        ),
+        Panel(
+            "Withdrawals by reason",
+            "Nodes that stopped selling.",
+            "short",
+            {"{{reason}}": "sum by (reason) (increase(colocation_withdrawals_total[$__rate_interval]))"},
+        ),
+        Panel(
+            "Suppression",
+            "CPU that best-effort pods asked for, may use together now, and use.",
+            "short",
+            {
+                "requested": "sum(colocation_agent_be_cpu_requested_millicores) / 1000",
+                "allowed": "sum(colocation_agent_be_cpu_allowed_millicores) / 1000",
+                "used": "sum(colocation_agent_be_cpu_millicores) / 1000",
+            },
+        ),
+        Panel(
+            "Best-effort pods",
+            "On which limits are held, and how many of them were held back in the last second.",
+            "short",
+            {"pods": "sum(colocation_agent_be_pods)", "held back": "sum(colocation_agent_be_pods_throttled)"},
+        ),
+        Panel(
+            "Online pressure: the five worst nodes",
+            "Largest share of time that an online pod waited for CPU (PSI some avg10).",
+            "percent",
+            {"{{node}}": 'topk(5, max by (node) (colocation_agent_online_pressure_percent{resource="cpu"}))'},
+        ),
+        Panel(
+            "Report age",
+            "Since the last report of an agent arrived.",
+            "s",
+            {"oldest": f"max({_AGE})", "median": f"quantile(0.5, {_AGE})"},
+        ),
+        Panel(
+            "Manager",
+            "Leaders (1 is right), writes that wait, and its writes a second by outcome.",
+            "short",
+            {
+                "leaders": "sum(colocation_leader)",
+                "waiting": "max(colocation_writes_pending)",
+                "writes {{kind}} {{outcome}}": (
+                    "sum by (kind, outcome) (rate(colocation_writes_total[$__rate_interval]))"
+                ),
+            },
+        ),
+    ),
+)
+
+NODE: Final = Dashboard(
+    "colocation-node",
+    "Colocation / Node",
+    (
+        Panel("CPU: has, requested, used, sold again", _USE_TOLD, "short", {s: _one(s, "cpu") for s in _USE}),
+        Panel("Memory: has, requested, used, sold again", _USE_TOLD, "bytes", {s: _one(s, "memory") for s in _USE}),
+        Panel("CPU sold and promised", _SOLD_TOLD, "short", {s: _one(s, "cpu") for s in _SOLD}),
+        Panel("Memory sold and promised", _SOLD_TOLD, "bytes", {s: _one(s, "memory") for s in _SOLD}),
+        Panel(
+            "Suppression",
+            "CPU that best-effort pods asked for, may use together now, and use; and what the whole node uses.",
+            "short",
+            {
+                "requested": f"{_agent('be_cpu_requested_millicores')} / 1000",
+                "allowed": f"{_agent('be_cpu_allowed_millicores')} / 1000",
+                "used": f"{_agent('be_cpu_millicores')} / 1000",
+                "node": f"{_agent('node_cpu_millicores')} / 1000",
+            },
+        ),
+        Panel(
+            "Best-effort pods",
+            "On which limits are held, held back in the last second, and limits that the kernel refuses.",
+            "short",
+            {
+                "pods": _agent("be_pods"),
+                "held back": _agent("be_pods_throttled"),
+                "refused": _agent("values_refused"),
+            },
+        ),
+        Panel(
+            "Pressure of the node",
+            "Share of time in which some task waited (PSI some avg10); best-effort tasks count too.",
+            "percent",
+            {"{{resource}}": 'max by (resource) (colocation_agent_pressure_percent{node="$node"})'},
+        ),
+        Panel(
+            "Pressure of online pods",
+            "The same of the online pod that waits most.",
+            "percent",
+            {"{{resource}}": 'max by (resource) (colocation_agent_online_pressure_percent{node="$node"})'},
+        ),
+        Panel(
+            "State",
+            "Open: new best-effort pods may come. Withdrawn: sells nothing, and why.",
+            "short",
+            {
+                "open": 'max(colocation_node_open{node="$node"})',
+                "withdrawn {{reason}}": 'max by (reason) (colocation_node_withdrawn{node="$node"})',
+            },
+        ),
+        Panel(
+            "Report age",
+            "Since the agent's last report arrived.",
+            "s",
+            {"age": 'time() - max(colocation_node_report_timestamp_seconds{node="$node"})'},
+        ),
+        Panel(
+            "Agent",
+            "What it does a second: limits written, rounds that came late or failed, reports that did not arrive.",
+            "short",
+            {
+                word: f'sum(rate(colocation_agent_{word}_total{{node="$node"}}[$__rate_interval]))'
+                for word in ("writes", "overruns", "faults", "report_failures")
+            },
+        ),
+    ),
+    node=True,
+)
