@@ -1,0 +1,263 @@
+# Copyright (c) 2026, the openfuyao.colocation contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is **PRIVATE** to the collection; it can change at any time.
+
+"""Does every image address of a chart come from its values.yaml? Rendered with marked values, and looked at.
+
+The platform replaces addresses in values.yaml and nowhere else, so what a render still pulls from elsewhere once all
+addresses in values.yaml are replaced, is what will fail on the site.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+
+from ansible_collections.openfuyao.colocation.plugins.module_utils import (
+    _osc_helm,
+    _osc_reference,
+    _osc_values,
+    _osc_yaml,
+)
+from ansible_collections.openfuyao.colocation.plugins.module_utils._osc_helm import Document, Helm, HelmError
+from ansible_collections.openfuyao.colocation.plugins.module_utils._osc_rules import Finding
+from ansible_collections.openfuyao.colocation.plugins.module_utils._osc_yaml import Path
+
+_COMMENT = re.compile(r"\{\{-?\s*/\*.*?\*/\s*-?\}\}", re.DOTALL)
+_LITERAL_IMAGE = re.compile(r"""^\s*(?:-\s+)?["']?[\w.-]*[iI]mage["']?\s*:\s*["']?([^\s"'{}#]+)["']?\s*(?:#.*)?$""")
+_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"|`([^`]*)`')
+_ACTION = re.compile(r"\{\{.*?\}\}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Used:
+    """An image that the chart runs: the address as it is, and the values that it is made of."""
+
+    address: str
+    source: str
+    paths: tuple[str, ...]
+
+
+@dataclasses.dataclass
+class Report:
+    findings: list[Finding]
+    used: list[Used]
+    renders: int = 0
+
+
+class Chart:
+    """A chart's text files by name (``NAME/templates/...``), and the folder in which Helm finds the same.
+
+    ``replaced`` is what the platform replaces addresses in, where that is not values.yaml: a CSD's configuration.
+    """
+
+    def __init__(self, root: str, files: dict[str, str], folder: str, replaced: t.Any = None) -> None:
+        self.root, self.files, self.folder = root, files, folder
+        values = f"{root}/values.yaml"
+        self.base = _osc_yaml.load(files.get(values, ""), values) or {}
+        self.values = self.base if replaced is None else replaced
+        self.values_file = values if replaced is None else ""
+        self.home = "values.yaml" if replaced is None else "the CSD's defaultConfiguration"
+
+    def render(self, helm: Helm, values: t.Any) -> list[Document]:
+        """The chart with ``values``, on a cluster that serves every API which the chart asks for."""
+        templates = (text for name, text in self.files.items() if "/templates/" in name)
+        return helm.render(self.folder, overlay(self.base, values), _osc_helm.asked_apis(templates))
+
+    def place(self, name: str, pieces: t.Iterable[str], key: str = "") -> tuple[str, int | None]:
+        """File and line where one of the pieces is written: the template itself, its chart's helpers, any other file."""
+        home = name.rsplit("/templates/", 1)[0]
+        near = [n for n in self.files if n != name and n.startswith(home + "/templates/")]
+        far = [n for n in self.files if n != name and n not in near and n != self.values_file]
+        order = [
+            name,
+            *sorted(near, key=lambda n: not n.endswith(".tpl")),
+            *sorted(far, key=lambda n: not n.endswith("values.yaml")),
+        ]
+        for piece in pieces:
+            for file in order:
+                for number, line in enumerate(self._lines(file), 1):
+                    if piece in line:
+                        return file, number
+        numbers = [
+            n for n, line in enumerate(self._lines(name), 1) if key and re.search(rf"\b{re.escape(key)}\b", line)
+        ]
+        return name, numbers[0] if numbers else None
+
+    def _lines(self, file: str) -> list[str]:
+        text = _COMMENT.sub(lambda m: "\n" * m[0].count("\n"), self.files.get(file, ""))
+        return ["" if line.lstrip().startswith("#") else line for line in text.splitlines()]
+
+    def templates(self) -> t.Iterator[tuple[str, list[str]]]:
+        for name in sorted(self.files):
+            if "/templates/" in name and not name.endswith("NOTES.txt"):
+                yield name, self._lines(name)
+
+
+def check(chart: Chart, helm: Helm, extra: t.Sequence[tuple[str, t.Any]] = ()) -> Report:
+    """Every finding; ``extra`` are named values to try beside the chart's own."""
+    before = helm.renders
+    try:
+        plain = chart.render(helm, chart.values)
+    except HelmError as e:
+        remedy = (
+            "Put its dependencies into charts/" if "dependenc" in str(e) else "Give values that it needs (values_files)"
+        )
+        said = f"Helm cannot render it with its own values: {e}. {remedy}."
+        if not extra:
+            return Report([Finding(f"{chart.root}/Chart.yaml", None, "chart-renders", said)], [], 1)
+        plain = []
+    findings: dict[tuple[str, int | None, str], Finding] = {}
+    used = _used(chart, helm, plain) if plain else []
+    for name, values in _rounds(chart, helm, extra):
+        for left in _left(chart, helm, values):
+            finding = _finding(chart, left, name)
+            findings.setdefault((finding.file, finding.line, finding.rule), finding)
+    for finding in _literals(chart):
+        if not any(key[:2] == (finding.file, finding.line) for key in findings):
+            findings[finding.file, finding.line, finding.message] = finding
+    return Report(sorted(findings.values(), key=lambda f: (f.file, f.line or 0)), used, helm.renders - before)
+
+
+def _rounds(chart: Chart, helm: Helm, extra: t.Sequence[tuple[str, t.Any]]) -> t.Iterator[tuple[str, t.Any]]:
+    """Named values to look at: as they are, with all that is off switched on, and all that is on switched off."""
+    if not extra or _renders(helm, chart, chart.values):
+        yield "", chart.values
+    bases = [("", chart.values)]
+    for name, values in extra:
+        bases.append((f" with {name}", _osc_values.merged(chart.values, values)))
+        yield bases[-1]
+    for name, base in bases:
+        off = _osc_values.switches(base)
+        everything = _osc_values.switched(base, off)
+        if off and _renders(helm, chart, everything):
+            yield f"{name} with everything switched on", everything
+        else:  # one by one: some exclude each other
+            for path in off:
+                one = _osc_values.switched(base, [path])
+                if _renders(helm, chart, one):
+                    yield f"{name} with {_osc_yaml.dotted(path)}=true", one
+        on = [path for path, value in _osc_yaml.leaves(base) if value is True]
+        nothing = _osc_values.merged(base, {})
+        for path in on:
+            _osc_yaml.put(nothing, path, False)
+        if on and _renders(helm, chart, nothing):
+            yield f"{name} with everything switched off", nothing
+
+
+def _renders(helm: Helm, chart: Chart, values: t.Any) -> bool:
+    try:
+        chart.render(helm, values)
+    except HelmError:
+        return False
+    return True
+
+
+def overlay(values: t.Any, made: t.Any) -> t.Any:
+    """What must be laid over ``values`` to get ``made``. No key is ever taken away."""
+    if isinstance(values, dict) and isinstance(made, dict):
+        return {key: overlay(values.get(key), value) for key, value in made.items() if value != values.get(key)}
+    return made
+
+
+@dataclasses.dataclass(frozen=True)
+class Left:
+    address: str
+    source: str
+    path: Path
+    owner: str
+
+
+def _left(chart: Chart, helm: Helm, values: t.Any) -> list[Left]:
+    """Addresses that no marked value reaches."""
+    found = _unmarked(chart, helm, _osc_values.marked(values)[0])
+    if found:
+        # A value of a name that says nothing may still be one: mark those that the leftovers could be made of, too.
+        also = _osc_values.behind(values, [left.address for left in found])
+        if also:
+            found = _unmarked(chart, helm, _osc_values.marked(values, also)[0])
+    return found
+
+
+def _unmarked(chart: Chart, helm: Helm, made: t.Any) -> list[Left]:
+    try:
+        documents = chart.render(helm, made)
+    except HelmError:  # a template that takes an address apart may refuse a mark: then look at it as it is
+        return []
+    return [
+        Left(address, document.source, path, _owner(tree))
+        for document in documents
+        for tree in [document.tree]
+        for path, address in _osc_reference.in_tree(tree)
+        if not _osc_values.is_marked(address)
+    ]
+
+
+def _owner(tree: t.Any) -> str:
+    if not isinstance(tree, dict):
+        return "an object"
+    name = (tree.get("metadata") or {}).get("name", "") if isinstance(tree.get("metadata"), dict) else ""
+    return f"{tree.get('kind', 'object')}/{name}"
+
+
+def _finding(chart: Chart, left: Left, round_name: str) -> Finding:
+    found = _osc_reference.parse(left.address)
+    pieces = [left.address, left.address.split("@")[0]]
+    if found:
+        whole = f"{found.host}/{found.repository}" if found.host else found.repository
+        pieces += [whole, found.repository] + ([found.host] if found.host else [])
+    pieces = [piece for piece in dict.fromkeys(pieces) if not _osc_values.marks_in(piece)]
+    key = next((step for step in reversed(left.path) if isinstance(step, str)), "image")
+    file, line = chart.place(left.source, pieces, key)
+    shown = re.sub(r"r\d+\.osc\.invalid/?", "", left.address)
+    via = "" if file == left.source else f", by {left.source}"
+    at = _osc_yaml.dotted(left.path) or "its text"
+    message = f"{shown} is not made of {chart.home} (in {left.owner} at {at}{via}{round_name})"
+    return Finding(file, line, "image-from-values", message)
+
+
+def _literals(chart: Chart) -> t.Iterator[Finding]:
+    """Addresses written into templates, also in branches that no values reached."""
+    for name, lines in chart.templates():
+        for number, line in enumerate(lines, 1):
+            plain = _LITERAL_IMAGE.match(line)
+            if plain and _osc_reference.parse(plain[1]) and ":" not in plain[1].rsplit("/", 1)[-1].partition(":")[0]:
+                message = f"{plain[1]} is written into the template; put it into {chart.home} and refer to it"
+                yield Finding(name, number, "image-literal", message)
+                continue
+            for action in _ACTION.findall(line):
+                for found in _STRING.finditer(action):
+                    text = found[1] or found[2] or ""
+                    if _osc_reference.REGISTRIES.match(text) or _osc_reference.in_text(text):
+                        message = f"{text} is a fallback in a template, which the values tried do not reach; put it into {chart.home}"
+                        yield Finding(name, number, "image-literal", message, warning=True)
+
+
+def _used(chart: Chart, helm: Helm, plain: list[Document]) -> list[Used]:
+    """Which values each image of the chart is made of, by rendering once more with marks."""
+    made, paths = _osc_values.marked(chart.values)
+    try:
+        marked = chart.render(helm, made)
+    except HelmError:
+        return []
+    behind = {}
+    for number, document in _numbered(marked):
+        for path, address in _osc_reference.in_tree(document.tree):
+            behind[number, document.source, path] = address
+    used = {}
+    for number, document in _numbered(plain):
+        for path, address in _osc_reference.in_tree(document.tree):
+            marks = _osc_values.marks_in(behind.get((number, document.source, path), ""))
+            made_of = tuple(_osc_yaml.dotted(paths[m]) for m in marks if m < len(paths))
+            used.setdefault((address, made_of), Used(address, document.source, made_of))
+    return sorted(used.values(), key=lambda u: (u.address, u.source))
+
+
+def _numbered(documents: list[Document]) -> t.Iterator[tuple[int, Document]]:
+    counts: dict[str, int] = {}
+    for document in documents:
+        counts[document.source] = number = counts.get(document.source, 0) + 1
+        yield number, document
