@@ -29,6 +29,7 @@ CHUNK = 1 << 16
 HEADER_LIMIT = 1 << 20
 """A pax or long-name header is read at once; none is larger than this."""
 
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError)
 SUFFIXES = {".zip": "zip", ".tgz": "tar", ".tar.gz": "tar"}
 
 
@@ -75,7 +76,7 @@ def read(
     guard = Guard(where, size, limits or Limits())
     try:
         yield from (_zip if SUFFIXES[suffix] == "zip" else _tgz)(stream, guard)
-    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError) as e:
+    except DAMAGED as e:
         raise Refused("archive-damaged", where, f"it cannot be read: {e}") from None
     except UnicodeDecodeError as e:
         raise Refused("encoding", where, f"the name of an entry is not UTF-8 ({e.object[:80]!r})") from None
@@ -145,9 +146,12 @@ class Guard:
             self.refuse("archive-bomb", name, f"unpacked it is more than {self.limits.ratio} times its size")
 
     def counted(self, stream: t.Any, name: str) -> t.Iterator[bytes]:
-        while piece := stream.read(CHUNK):
-            self.count(len(piece), name)
-            yield piece
+        try:
+            while piece := stream.read(CHUNK):
+                self.count(len(piece), name)
+                yield piece
+        except DAMAGED as e:
+            self.refuse("archive-damaged", name, f"it cannot be read: {e}")
 
 
 def _zip(stream: t.BinaryIO, guard: Guard) -> t.Iterator[tuple[Entry, t.Iterator[bytes]]]:

@@ -143,10 +143,13 @@ def with_value(text: str, file: str, path: Path, value: str) -> str:
         pass
     made = _insert(text, file, path, value)
     put(tree, path, value)
-    if load(made, file) != tree:
-        raise Refused(
-            "yaml-syntax", file, f"{dotted(path)} could not be set without changing anything else; set it by hand"
-        )
+    try:
+        kept = load(made, file) == tree
+    except Refused:
+        kept = False
+    if not kept:
+        said = f"{dotted(path)} could not be set without changing anything else; set it by hand"
+        raise Refused("yaml-syntax", file, said)
     return made
 
 
