@@ -58,7 +58,8 @@ class Chart:
         self.root, self.files, self.folder = root, files, folder
         values = f"{root}/values.yaml"
         self.base = _osc_yaml.load(files.get(values, ""), values) or {}
-        self.values = self.base if replaced is None else replaced
+        self.values = self.base if replaced is None else _osc_values.merged(self.base, replaced)
+        self._only = None if replaced is None else {path for path, _value in _osc_yaml.leaves(replaced)}
         self.values_file = values if replaced is None else ""
         self.home = "values.yaml" if replaced is None else "the CSD's defaultConfiguration"
 
@@ -66,6 +67,10 @@ class Chart:
         """The chart with ``values``, on a cluster that serves every API which the chart asks for."""
         templates = (text for name, text in self.files.items() if "/templates/" in name)
         return helm.render(self.folder, overlay(self.base, values), _osc_helm.asked_apis(templates))
+
+    def marked(self, values: t.Any, also: t.Container[Path] = ()) -> tuple[t.Any, list[Path]]:
+        """Values with a mark on each address that the platform would replace."""
+        return _osc_values.marked(values, also, self._only)
 
     def place(self, name: str, pieces: t.Iterable[str], key: str = "") -> tuple[str, int | None]:
         """File and line where one of the pieces is written: the template itself, its chart's helpers, any other file."""
@@ -99,61 +104,63 @@ class Chart:
 
 def check(chart: Chart, helm: Helm, extra: t.Sequence[tuple[str, t.Any]] = ()) -> Report:
     """Every finding; ``extra`` are named values to try beside the chart's own."""
-    before = helm.renders
-    try:
-        plain = chart.render(helm, chart.values)
-    except HelmError as e:
-        remedy = (
-            "Put its dependencies into charts/" if "dependenc" in str(e) else "Give values that it needs (values_files)"
-        )
-        said = f"Helm cannot render it with its own values: {e}. {remedy}."
-        if not extra:
-            return Report([Finding(f"{chart.root}/Chart.yaml", None, "chart-renders", said)], [], 1)
-        plain = []
-    findings: dict[tuple[str, int | None, str], Finding] = {}
-    used = _used(chart, helm, plain) if plain else []
-    for name, values in _rounds(chart, helm, extra):
-        for left in _left(chart, helm, values):
-            finding = _finding(chart, left, name)
-            findings.setdefault((finding.file, finding.line, finding.rule), finding)
-    for finding in _literals(chart):
-        if not any(key[:2] == (finding.file, finding.line) for key in findings):
-            findings[finding.file, finding.line, finding.message] = finding
-    return Report(sorted(findings.values(), key=lambda f: (f.file, f.line or 0)), used, helm.renders - before)
-
-
-def _rounds(chart: Chart, helm: Helm, extra: t.Sequence[tuple[str, t.Any]]) -> t.Iterator[tuple[str, t.Any]]:
-    """Named values to look at: as they are, with all that is off switched on, and all that is on switched off."""
-    if not extra or _renders(helm, chart, chart.values):
-        yield "", chart.values
-    bases = [("", chart.values)]
-    for name, values in extra:
-        bases.append((f" with {name}", _osc_values.merged(chart.values, values)))
-        yield bases[-1]
+    looks = _Looks(chart, helm)
+    plain = looks.try_plain(extra)
+    bases = [("", chart.values)] if plain else []
+    bases += [(f" with {name}", _osc_values.merged(chart.values, values)) for name, values in extra]
     for name, base in bases:
-        off = _osc_values.switches(base)
-        everything = _osc_values.switched(base, off)
-        if off and _renders(helm, chart, everything):
-            yield f"{name} with everything switched on", everything
-        else:  # one by one: some exclude each other
-            for path in off:
-                one = _osc_values.switched(base, [path])
-                if _renders(helm, chart, one):
-                    yield f"{name} with {_osc_yaml.dotted(path)}=true", one
-        on = [path for path, value in _osc_yaml.leaves(base) if value is True]
-        nothing = _osc_values.merged(base, {})
-        for path in on:
-            _osc_yaml.put(nothing, path, False)
-        if on and _renders(helm, chart, nothing):
-            yield f"{name} with everything switched off", nothing
+        if not looks.at(name, base):
+            said = f"With its addresses replaced, Helm cannot render it{name}: {looks.error}"
+            looks.findings.append(Finding(f"{chart.root}/Chart.yaml", None, "chart-renders", said))
+        off = _osc_values.switches(base, False)
+        if off and not looks.at(f"{name} with everything switched on", _osc_values.switched(base, off, True)):
+            for path in off:  # one by one: some exclude each other
+                looks.at(f"{name} with {_osc_yaml.dotted(path)}=true", _osc_values.switched(base, [path], True))
+        on = _osc_values.switches(base, True)
+        if on:
+            looks.at(f"{name} with everything switched off", _osc_values.switched(base, on, False))
+    told = {(f.file, f.line, f.rule): f for f in reversed(looks.findings)}
+    places = {key[:2] for key in told}
+    told.update({(f.file, f.line, f.message): f for f in _literals(chart) if (f.file, f.line) not in places})
+    used = _used(plain, looks.first, chart) if plain else []
+    return Report(sorted(told.values(), key=lambda f: (f.file, f.line or 0)), used, helm.renders)
 
 
-def _renders(helm: Helm, chart: Chart, values: t.Any) -> bool:
-    try:
-        chart.render(helm, values)
-    except HelmError:
-        return False
-    return True
+class _Looks:
+    """Renders of one chart with marked values, and what they left unmarked."""
+
+    def __init__(self, chart: Chart, helm: Helm) -> None:
+        self.chart, self.helm = chart, helm
+        self.findings: list[Finding] = []
+        self.first: list[Document] = []
+        self.error = ""
+
+    def try_plain(self, extra: t.Sequence[tuple[str, t.Any]]) -> list[Document]:
+        try:
+            return self.chart.render(self.helm, self.chart.values)
+        except HelmError as e:
+            if not extra:
+                lacks = "dependenc" in str(e)
+                remedy = "Put its dependencies into charts/" if lacks else "Give values that it needs (values_files)"
+                said = f"Helm cannot render it with its own values: {e}. {remedy}."
+                self.findings.append(Finding(f"{self.chart.root}/Chart.yaml", None, "chart-renders", said))
+            return []
+
+    def at(self, name: str, values: t.Any) -> bool:
+        """Look at the chart with these values; False where Helm cannot render it with them."""
+        try:
+            documents = self.chart.render(self.helm, self.chart.marked(values)[0])
+            left = _unmarked(documents)
+            # A value of a name that says nothing may still be one: mark those that the leftovers could be made of, too.
+            also = _osc_values.behind(values, [one.address for one in left]) if left else set()
+            if also:
+                left = _unmarked(self.chart.render(self.helm, self.chart.marked(values, also)[0]))
+        except HelmError as e:
+            self.error = str(e)
+            return False
+        self.first = self.first or documents
+        self.findings += [_finding(self.chart, one, name) for one in left]
+        return True
 
 
 def overlay(values: t.Any, made: t.Any) -> t.Any:
@@ -171,22 +178,7 @@ class Left:
     owner: str
 
 
-def _left(chart: Chart, helm: Helm, values: t.Any) -> list[Left]:
-    """Addresses that no marked value reaches."""
-    found = _unmarked(chart, helm, _osc_values.marked(values)[0])
-    if found:
-        # A value of a name that says nothing may still be one: mark those that the leftovers could be made of, too.
-        also = _osc_values.behind(values, [left.address for left in found])
-        if also:
-            found = _unmarked(chart, helm, _osc_values.marked(values, also)[0])
-    return found
-
-
-def _unmarked(chart: Chart, helm: Helm, made: t.Any) -> list[Left]:
-    try:
-        documents = chart.render(helm, made)
-    except HelmError:  # a template that takes an address apart may refuse a mark: then look at it as it is
-        return []
+def _unmarked(documents: list[Document]) -> list[Left]:
     return [
         Left(address, document.source, path, _owner(tree))
         for document in documents
@@ -236,18 +228,14 @@ def _literals(chart: Chart) -> t.Iterator[Finding]:
                         yield Finding(name, number, "image-literal", message, warning=True)
 
 
-def _used(chart: Chart, helm: Helm, plain: list[Document]) -> list[Used]:
-    """Which values each image of the chart is made of, by rendering once more with marks."""
-    made, paths = _osc_values.marked(chart.values)
-    try:
-        marked = chart.render(helm, made)
-    except HelmError:
-        return []
+def _used(plain: list[Document], marked: list[Document], chart: Chart) -> list[Used]:
+    """Which values each image of the chart is made of: its address as it is, beside the marks in it."""
+    paths = chart.marked(chart.values)[1]
     behind = {}
     for number, document in _numbered(marked):
         for path, address in _osc_reference.in_tree(document.tree):
             behind[number, document.source, path] = address
-    used = {}
+    used: dict[t.Any, Used] = {}
     for number, document in _numbered(plain):
         for path, address in _osc_reference.in_tree(document.tree):
             marks = _osc_values.marks_in(behind.get((number, document.source, path), ""))

@@ -190,7 +190,7 @@ class Service:
         """Every address that the platform replaces."""
         found: dict[str, None] = {}
         for name in sorted(self.files):
-            if self.form != "helm" and self._replaced(name) and name.endswith(_YAML):
+            if self.form != "helm" and self._replaced(name) and name.endswith(_YAML) and not name.startswith("raw/"):
                 tree = self.load(name)
                 for text in [tree, *self._nested(tree)]:
                     found.update(dict.fromkeys(address for _path, address in _osc_reference.in_tree(text)))

@@ -141,7 +141,7 @@ class Mapping:
 
 def derived(chart: _osc_chart.Chart, helm: Helm) -> dict[str, dict[str, str]]:
     """Image address, as the chart has it, to the fields of mapping.yaml that make it."""
-    values, paths = _osc_values.marked(chart.values)
+    values, paths = chart.marked(chart.values)
     tags: list[Path] = []
     for path, value in list(_osc_yaml.leaves(chart.values)):
         key = str(path[-1]) if path else ""

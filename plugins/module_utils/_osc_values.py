@@ -37,15 +37,18 @@ def is_marked(address: str) -> bool:
     return _MARK.match(address) is not None
 
 
-def marked(values: t.Any, also: t.Container[Path] = ()) -> tuple[t.Any, list[Path]]:
-    """Values with every address marked, and the path of each mark. ``also``: values to take for addresses, too.
+def marked(
+    values: t.Any, also: t.Container[Path] = (), only: t.Container[Path] | None = None
+) -> tuple[t.Any, list[Path]]:
+    """Values with every address marked, and the path of each mark. ``also``: values to take for addresses, too;
+    ``only``: the values that the platform replaces at all.
 
     Only what is not empty is marked: an address that a template falls back upon must show.
     """
     made = copy.deepcopy(values)
     paths: list[Path] = []
     for path, value in list(_osc_yaml.leaves(values)):
-        if not isinstance(value, str) or not value or "{{" in value:
+        if not isinstance(value, str) or not value or "{{" in value or (only is not None and path not in only):
             continue
         new = _marked(path, value, mark(len(paths)), values, path in also)
         if new is not None:
@@ -96,15 +99,15 @@ def behind(values: t.Any, addresses: t.Iterable[str]) -> set[Path]:
     return {path for path, value in _osc_yaml.leaves(values) if isinstance(value, str) and value.strip("/") in wanted}
 
 
-def switches(values: t.Any) -> list[Path]:
-    """What is off in the values: a branch of the templates may stand behind each."""
-    return [path for path, value in _osc_yaml.leaves(values) if value is False]
+def switches(values: t.Any, state: bool) -> list[Path]:
+    """What is on, or off, in the values: a branch of the templates may stand behind each."""
+    return [path for path, value in _osc_yaml.leaves(values) if value is state]
 
 
-def switched(values: t.Any, on: t.Iterable[Path]) -> t.Any:
+def switched(values: t.Any, paths: t.Iterable[Path], state: bool) -> t.Any:
     made = copy.deepcopy(values)
-    for path in on:
-        _osc_yaml.put(made, path, True)
+    for path in paths:
+        _osc_yaml.put(made, path, state)
     return made
 
 
