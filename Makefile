@@ -33,7 +33,7 @@ unit: setup  ## pure logic, in seconds
 lint: setup  ## ruff, mypy, import contracts, licences, generated files
 	$(call step,lint)
 	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
-	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/e2e tests/chart tests/bench tools build
+	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/e2e tests/chart tests/osc tests/bench tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
 	@$(BIN)/reuse lint --quiet || $(BIN)/reuse lint
@@ -45,10 +45,10 @@ fmt: setup  ## format, and mend what ruff can mend
 generate: setup  ## CRDs and the collection's generated files, from their one source
 	@$(BIN)/python -m tools.generate
 
-chart-test: setup binaries  ## chart, CRDs and admission against a real API server; by Helm 3 and 4
+chart-test: setup binaries  ## chart, CRDs and admission against a real API server; service packages; by Helm 3 and 4
 	@$(BIN)/python -m tests.lab build helm3 kubeconform promtool
 	$(call step,chart and admission against a real API server)
-	@$(PYTEST) -q tests/chart
+	@$(PYTEST) -q tests/chart tests/osc
 
 component: setup binaries  ## manager and client against a real API server
 	$(call step,manager against a real API server)

@@ -17,7 +17,8 @@ Check = Callable[..., Any]
 
 
 def pod(image: str, *, kind: str = "Pod", extra: str = "") -> str:
-    return f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: x{extra}}}\nspec:\n  containers:\n    - name: c\n      image: {image}\n"
+    head = f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: x{extra}}}\n"
+    return head + f"spec:\n  containers:\n    - name: c\n      image: {image}\n"
 
 
 def found(result: Any, rule: str | None = None) -> list[tuple[str, int | None]]:
@@ -145,7 +146,8 @@ LEFT = {
     ),
     "a CRD's default": (
         {
-            "crds/x.yaml": "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: x}\nspec:\n"
+            "crds/x.yaml": "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n"
+            "metadata: {name: x}\nspec:\n"
             "  versions:\n    - schema:\n        openAPIV3Schema:\n          properties:\n            image:\n"
             "              type: string\n              default: quay.io/acme/x:1\n"
         },

@@ -456,7 +456,13 @@ CONFIGURATION = json.dumps(
     {"apiVersion": "acme.example/v1", "kind": "Kafka", "spec": {"image": "quay.io/acme/kafka:0.0.1"}}
 )
 OSC = {
-    "metadata.yaml": 'name: kafka\nversion: "1.2.0"\n# whose\nsource: ISV\ntype: operator\ncontainerImage: quay.io/acme/operator:1.2.0\n',
+    "metadata.yaml": """name: kafka
+version: "1.2.0"
+# whose
+source: ISV
+type: operator
+containerImage: quay.io/acme/operator:1.2.0
+""",
     "lifecycle.yaml": LIFECYCLE,
     "manifests/kafka_crd.yaml": CRD,
     "manifests/kafka_csd.yaml": CSD + f"  defaultConfiguration: '{CONFIGURATION}'\n",

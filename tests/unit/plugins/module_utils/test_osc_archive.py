@@ -209,7 +209,7 @@ def test_archives_as_other_tools_make_them_are_read(tmp_path):
     dot = tarfile.TarInfo("./")
     dot.type = tarfile.DIRTYPE
     assert unpacked(tmp_path, tgz(dot, folder, ("./a/b", b"x")), "a.tgz") == {"a/b": b"x"}
-    assert [e.name for e, _ in _osc_archive.read(io.BytesIO(zipped(("a/", b""), ("a/b", b"x"))), "a.zip", "a.zip")] == ["a/b"]
+    assert [entry.name for entry, pieces in _osc_archive.read(io.BytesIO(zipped(("a/", b""), ("a/b", b"x"))), "a.zip", "a.zip")] == ["a/b"]
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tgz", ".tar.gz"])
