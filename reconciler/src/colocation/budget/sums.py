@@ -112,9 +112,7 @@ def add_up_one(
     cpu = resource is Resource.CPU
     problem = None
     online = requested = unbooked = 0
-    known = set()
     for pod in pods:
-        known.add(pod.cgroup_uid)
         row = rows.get(pod.cgroup_uid)
         if row is not None and (row.cpu if cpu else row.memory) is None:
             problem = problem or f"the report has no {resource} use of pod {pod.name}"
@@ -123,9 +121,9 @@ def add_up_one(
             requested += pod.cpu if cpu else pod.memory
         elif not pod.booked and row is not None:
             unbooked += (row.cpu if cpu else row.memory) or 0
-    for uid, row in rows.items():  # still on the node, gone from the API: online unless we know better
-        if uid not in known and uid not in gone_be:
-            online += (row.cpu if cpu else row.memory) or 0
+    for uid in rows.keys() - {pod.cgroup_uid for pod in pods}:
+        if uid not in gone_be:  # still on the node, gone from the API: online unless we know better
+            online += (rows[uid].cpu if cpu else rows[uid].memory) or 0
     return PodSum(online, requested, unbooked, problem)
 
 

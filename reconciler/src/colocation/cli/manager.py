@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=50.0,
         metavar="N",
-        help="writes a second on average (default: %(default)g; 0: no limit)",
+        help="writes a second on average, once a started manager has caught up (default: %(default)g; 0: no limit)",
     )
     add("--burst", type=float, default=100.0, metavar="N", help="writes at once (default: %(default)g)")
     add("--once", action="store_true", help="decide and write everything, then end (serves nothing)")

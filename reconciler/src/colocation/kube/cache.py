@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -60,6 +61,15 @@ class Synced(Struct, frozen=True, gc=False):
 Event = Upsert[F] | Delete | Bad | Synced
 
 
+class Seeing(Enum):
+    """What a watch is, told when it changes."""
+
+    LOST = "lost"
+    """Broken off, or not to be opened: what was handed on may be out of date."""
+    AGAIN = "again"
+    """Open: what was missed comes in."""
+
+
 class _Name(Struct):
     name: str = ""
     namespace: str = ""
@@ -81,7 +91,8 @@ class Reflector(Generic[W, F]):
     """Lists and watches one resource on a thread of its own.
 
     ``project`` turns the decoded wire object into what is kept; None: not of interest; ValueError: bad.
-    ``emit`` is called on the reflector's thread and must not block.
+    ``emit`` is called on the reflector's thread and must not block. ``sight`` is told, on the same thread, when the
+    watch breaks off or cannot be opened, and when it is open again.
     """
 
     def __init__(
@@ -96,6 +107,7 @@ class Reflector(Generic[W, F]):
         page: int = PAGE,
         read_seconds: float = READ_SECONDS,
         backoff: Backoff | None = None,
+        sight: Callable[[Resource, Seeing], None] | None = None,
     ) -> None:
         self._rest, self._resource, self._project, self._emit = rest, resource, project, emit
         self._query, self._page, self._read_seconds = dict(query or {}), page, read_seconds
@@ -103,6 +115,7 @@ class Reflector(Generic[W, F]):
         self._named = msgspec.json.Decoder(_Named)
         self._versioned = msgspec.json.Decoder(_Versioned)
         self._backoff = backoff or Backoff()
+        self._sight, self._seeing = sight, Seeing.AGAIN
         self._keys: set[str] = set()
         self._version: str | None = None
         self._listed = float("-inf")
@@ -141,6 +154,7 @@ class Reflector(Generic[W, F]):
         except ApiError as error:
             if self._stop.is_set():
                 return 0.0
+            self._see(Seeing.LOST)
             if error.code == 410:
                 log.info("version too old, listing again", extra={"resource": self._resource.plural})
                 self._version = None
@@ -154,13 +168,21 @@ class Reflector(Generic[W, F]):
             return wait
         except Exception:  # a fault of ours must not end the watch for good
             log.exception("list or watch failed", extra={"resource": self._resource.plural})
+            self._see(Seeing.LOST)
             self._version = None
             return self._backoff.next()
         # A server that ends watches as soon as they begin is not asked again without a pause.
         if time.monotonic() - began < 1:
+            self._see(Seeing.LOST)
             return self._backoff.next()
         self._backoff.reset()
         return 0.0
+
+    def _see(self, seeing: Seeing) -> None:
+        if seeing is not self._seeing:
+            self._seeing = seeing
+            if self._sight is not None:
+                self._sight(self._resource, seeing)
 
     def _list(self) -> None:
         version, seen = "", set[str]()
@@ -171,7 +193,7 @@ class Reflector(Generic[W, F]):
             for raw in page.items or ():
                 if self._stop.is_set():
                     return
-                key = self._hand_on(raw, listed=True)
+                key, _ = self._hand_on(raw, listed=True)
                 if key is not None:
                     seen.add(key)
         for key in self._keys - seen:
@@ -190,19 +212,20 @@ class Reflector(Generic[W, F]):
             "resourceVersion": version,
             "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),  # noqa: S311 (spreads load, guards nothing)
         }
-        for line in self._watch.lines(query, self._read_seconds):
+        for line in self._watch.lines(query, self._read_seconds, lambda: self._see(Seeing.AGAIN)):
+            version = ""
             if line.type == "DELETED":
                 key = self._key(line.object)
                 if key in self._keys:
                     self._keys.discard(key)
                     self._emit(Delete(self._resource, key))
             elif line.type != "BOOKMARK":
-                self._hand_on(line.object, listed=False)
-            self._version = self._versioned.decode(line.object).metadata.resource_version
+                _, version = self._hand_on(line.object, listed=False)
+            self._version = version or self._versioned.decode(line.object).metadata.resource_version
             self._backoff.reset()
 
-    def _hand_on(self, raw: Raw, *, listed: bool) -> str | None:
-        """Decode, project, emit; the key if the object is of interest (or bad, which is of interest too)."""
+    def _hand_on(self, raw: Raw, *, listed: bool) -> tuple[str | None, str]:
+        """Decode, project, emit; the key if it is of interest (or bad, which is too), and the version if readable."""
         try:
             wire = self._wire.decode(raw)
             fact = self._project(wire)
@@ -213,21 +236,19 @@ class Reflector(Generic[W, F]):
             )
             self._keys.add(key)
             self._emit(Bad(self._resource, key, str(error)))
-            return key
-        key = self._key_of(wire)
+            return key, ""
+        metadata = wire.metadata  # type: ignore[attr-defined]  # every wire Struct has one
+        version = str(metadata.resource_version)
+        key = f"{metadata.namespace}/{metadata.name}" if self._resource.namespaced else str(metadata.name)
         if fact is not None:
             self._keys.add(key)  # at once: a list that breaks off must not forget what it has handed on
             self._emit(Upsert(self._resource, key, fact, listed))
-            return key
+            return key, version
         if not listed and key in self._keys:
             self._keys.discard(key)
             self._emit(Delete(self._resource, key))
-        return None
+        return None, version
 
     def _key(self, raw: Raw) -> str:
         metadata = self._named.decode(raw).metadata
         return f"{metadata.namespace}/{metadata.name}" if self._resource.namespaced else metadata.name
-
-    def _key_of(self, wire: W) -> str:
-        metadata = wire.metadata  # type: ignore[attr-defined]  # every wire Struct has one
-        return f"{metadata.namespace}/{metadata.name}" if self._resource.namespaced else str(metadata.name)

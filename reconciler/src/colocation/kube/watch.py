@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -42,7 +42,9 @@ class Watch:
         self._cut = False
         self._decoder = msgspec.json.Decoder(Line)
 
-    def lines(self, query: Mapping[str, str], read_seconds: float = READ_SECONDS) -> Iterator[Line]:
+    def lines(
+        self, query: Mapping[str, str], read_seconds: float = READ_SECONDS, opened: Callable[[], None] | None = None
+    ) -> Iterator[Line]:
         """Yield lines until the server ends the watch. Raises ApiError: 410 when the version is too old."""
         response = self._rest.stream(self._resource, query, read_seconds)
         with self._lock:
@@ -51,6 +53,8 @@ class Watch:
                 response.close()
                 self._response = None
                 return
+        if opened is not None:
+            opened()
         try:
             rest: list[bytes] = []
             for chunk in response.stream(_CHUNK):

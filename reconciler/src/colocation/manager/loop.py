@@ -14,11 +14,13 @@ import msgspec
 from msgspec import Struct
 
 from colocation.budget import Evaluation, ReportView, add_up, evaluate
-from colocation.kube.cache import Bad, Delete, Synced, Upsert
+from colocation.kube.cache import Bad, Delete, Seeing, Synced, Upsert
+from colocation.kube.resources import Resource
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import NodeState, colocation_facts
 from colocation.manager.patches import NODE, SPEC, node_job, spec_job
 from colocation.manager.publisher import Done, Outbox
+from colocation.manager.sight import Sight
 from colocation.manager.state import State
 from colocation.model.facts import NodeFacts, node_facts
 from colocation.model.wire import Node, NodeColocation
@@ -37,6 +39,13 @@ class Stop(Struct, frozen=True):
 
 class Wake(Struct, frozen=True):
     """Message: look again (leadership has changed)."""
+
+
+class Sees(Struct, frozen=True):
+    """Message: a watch was interrupted, or is open again."""
+
+    resource: Resource
+    seeing: Seeing
 
 
 class Ask(Struct):
@@ -61,6 +70,7 @@ class Loop:
         self.inbox, self.beat = inbox, clock()
         self._outbox, self._metrics, self._clock, self._may_write = outbox, metrics, clock, may_write
         self._timers: list[tuple[float, str]] = []
+        self._sight = Sight()
         self._led = False
 
     @property
@@ -107,6 +117,8 @@ class Loop:
                 self.state.apply(message, now)
             case Done():
                 self._done(message, now)
+            case Sees():
+                self._sight.told(message.resource.plural, message.seeing, now)
             case Ask():
                 try:
                     message.answer.put(message.question(self, now))
@@ -124,6 +136,7 @@ class Loop:
             self._metrics.leader.set(leads)
             self._outbox.clear()
             if leads:
+                self._sight.reached(now)
                 self.state.dirty.update(self.state.nodes)
         while self._timers and self._timers[0][0] <= now:
             at, name = heapq.heappop(self._timers)
@@ -136,8 +149,17 @@ class Loop:
                 self._evaluate(name, now)
             self._metrics.recompute.observe(time.perf_counter() - began)
         self._metrics.outbox.set(len(self._outbox))
-        times = [self._outbox.step(now) if leads else None, self._timers[0][0] if self._timers else None]
+        times = [self._write(now) if leads else None, self._timers[0][0] if self._timers else None]
         return min((t for t in times if t is not None), default=None)
+
+    def _write(self, now: float) -> float | None:
+        clear_at = self._sight.clear_at(now)
+        if clear_at > now:
+            return clear_at
+        until = self._outbox.step(now)
+        if self.settled:
+            self._outbox.caught_up(now)
+        return until
 
     def _take_dirty(self) -> set[str]:
         dirty, self.state.dirty = self.state.dirty, set()

@@ -16,12 +16,12 @@ from msgspec import Struct
 
 from colocation.kube.backoff import Backoff
 from colocation.kube.bucket import Bucket
-from colocation.kube.cache import Reflector
+from colocation.kube.cache import Reflector, Seeing
 from colocation.kube.lease import Elector, boottime
 from colocation.kube.login import Login
-from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
+from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES, Resource
 from colocation.kube.rest import Rest
-from colocation.manager.loop import Loop, Stop, Wake, wait_settled
+from colocation.manager.loop import Loop, Sees, Stop, Wake, wait_settled
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import candidate, colocation_facts
 from colocation.manager.publisher import WRITERS, DryWriter, Outbox, Writer, Writers
@@ -74,7 +74,8 @@ def run(login: Login, options: Options) -> int:
     may_write = _always if options.dry_run else elector.may_write
     writers = Writers(rest, may_write, inbox.put)
     writer: Writer = DryWriter(inbox.put, options.show) if options.dry_run else writers
-    outbox = Outbox(writer, Bucket(options.rate, options.burst, boottime()))
+    # Lifted while it catches up: a started manager is late already, and the server says 429 if it is too much for it.
+    outbox = Outbox(writer, Bucket(options.rate, options.burst, boottime(), lifted=True))
     loop = Loop(outbox, metrics, boottime, may_write, inbox)
     stopped = threading.Event()
 
@@ -121,21 +122,19 @@ def _always() -> bool:
 
 
 def _reflectors(rest: Rest, inbox: queue.SimpleQueue[Any]) -> list[Reflector[Any, Any]]:
-    # There are few managers, and all wait for them: they come back sooner than agents do.
-    made: list[Reflector[Any, Any]] = [
-        Reflector(rest, NODES, Node, node_facts, inbox.put, backoff=Backoff(most=RETRY_SECONDS)),
-        Reflector(
-            rest,
-            PODS,
-            Pod,
-            pod_facts,
-            inbox.put,
-            query={"fieldSelector": BOUND_UNFINISHED},
-            backoff=Backoff(most=RETRY_SECONDS),
-        ),
-        Reflector(rest, POLICIES, ColocationPolicy, candidate, inbox.put, backoff=Backoff(most=RETRY_SECONDS)),
-        Reflector(
-            rest, NODE_COLOCATIONS, NodeColocation, colocation_facts, inbox.put, backoff=Backoff(most=RETRY_SECONDS)
-        ),
+    def made(
+        resource: Resource, wire: type[Any], project: Callable[[Any], Any], query: dict[str, str] | None = None
+    ) -> Reflector[Any, Any]:
+        # There are few managers, and all wait for them: they come back sooner than agents do.
+        backoff = Backoff(most=RETRY_SECONDS)
+        return Reflector(rest, resource, wire, project, inbox.put, query=query, backoff=backoff, sight=told)
+
+    def told(resource: Resource, seeing: Seeing) -> None:
+        inbox.put(Sees(resource, seeing))
+
+    return [
+        made(NODES, Node, node_facts),
+        made(PODS, Pod, pod_facts, {"fieldSelector": BOUND_UNFINISHED}),
+        made(POLICIES, ColocationPolicy, candidate),
+        made(NODE_COLOCATIONS, NodeColocation, colocation_facts),
     ]
-    return made

@@ -10,6 +10,8 @@ from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.report import MAX_PODS, BePod, NodeColocationSpec, NodeColocationStatus
 from colocation.model.wire import ColocationPolicy, NodeColocation
 
+_STATUS = msgspec.json.Decoder(NodeColocationStatus | None)
+
 
 class ColocationFacts(Struct, frozen=True):
     """One NodeColocation as it stands in the API."""
@@ -27,11 +29,10 @@ class ColocationFacts(Struct, frozen=True):
 def colocation_facts(wire: NodeColocation) -> ColocationFacts:
     """Project a NodeColocation; garbage in its status becomes a reason, not an error."""
     status, problem = None, None
-    if wire.status is not None:
-        try:
-            status = msgspec.convert(wire.status, NodeColocationStatus)
-        except msgspec.ValidationError as error:
-            problem = str(error)
+    try:
+        status = _STATUS.decode(wire.status)
+    except msgspec.DecodeError as error:
+        problem = str(error)
     return ColocationFacts(
         uid=wire.metadata.uid,
         resource_version=wire.metadata.resource_version,

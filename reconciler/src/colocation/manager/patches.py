@@ -120,6 +120,8 @@ def spec_job(node: NodeState, facts: NodeFacts) -> Job | None:
         patch["metadata"] = {"ownerReferences": owner}
     if not patch:
         return None
+    if known.resource_version:  # whoever wrote it since knows better: 409, decide again
+        patch["metadata"] = {**patch.get("metadata", {}), "resourceVersion": known.resource_version}
     return Job(key, Urgency.SPEC, "PATCH", NODE_COLOCATIONS.path(node.name), patch, label)
 
 

@@ -116,6 +116,10 @@ class Outbox:
             self._writer.submit(job)
         return self._held[0][0] if self._held else None
 
+    def caught_up(self, now: float) -> None:
+        """Everything there was to write when we began has been written: from now on the rate holds."""
+        self._bucket.impose(now)
+
     def done(self, done: Done, now: float) -> None:
         """Take a job's outcome; failures delay this key, and where the server is in trouble, everything."""
         key, error = done.job.key, done.error

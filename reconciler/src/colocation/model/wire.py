@@ -5,9 +5,7 @@ Structs are short-lived: `colocation.model.facts` turns them into what is kept.
 
 from __future__ import annotations
 
-from typing import Any
-
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 from colocation.model.policy import PolicySpec
 from colocation.model.report import NodeColocationSpec, NodeColocationStatus
@@ -111,11 +109,11 @@ class ColocationPolicy(Struct, rename="camel"):
 
 
 class NodeColocation(Struct, rename="camel"):
-    """Our node object. The status is decoded apart (`Any`): garbage in it must cost one node, not the watch."""
+    """Our node object. The status is decoded apart: garbage in it must cost one node, not the watch."""
 
     metadata: Metadata
     spec: NodeColocationSpec = NodeColocationSpec()
-    status: Any = None
+    status: Raw = Raw(b"null")
 
 
 __all__ = [

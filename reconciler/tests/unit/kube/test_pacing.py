@@ -73,3 +73,19 @@ def test_back_off_of_ages_does_not_overflow() -> None:
     backoff = Backoff(first=1, most=30)
     backoff.failures = 10**6
     assert backoff.next() <= 30
+
+
+def test_a_lifted_bucket_has_no_limit_until_it_is_imposed() -> None:
+    bucket = Bucket(rate=1, burst=2, now=0, lifted=True)
+    assert all(bucket.take(0) == 0 for _ in range(1000))
+    bucket.impose(5)
+    assert [bucket.take(5), bucket.take(5)] == [0, 0]  # a whole burst
+    assert bucket.take(5) == pytest.approx(1)
+    bucket.impose(5.5)  # once is enough: it gives nothing away
+    assert bucket.take(5.5) == pytest.approx(0.5)
+
+
+def test_retry_after_counts_though_the_bucket_is_lifted() -> None:
+    bucket = Bucket(rate=1, burst=1, now=0, lifted=True)
+    bucket.close(until=3)
+    assert bucket.take(1) == 2

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec import Raw
 
 from colocation.budget import Withdrawal
 from colocation.kube.bucket import Bucket
@@ -39,11 +41,11 @@ class FakeWriter:
 class Bench:
     """A loop with everything around it under our hand."""
 
-    def __init__(self, *, rate: float = 0, parallel: int = 4) -> None:
+    def __init__(self, *, rate: float = 0, parallel: int = 4, lifted: bool = False) -> None:
         self.now = 100.0
         self.writer = FakeWriter()
         self.leads = True
-        outbox = Outbox(self.writer, Bucket(rate, 1, self.now), parallel)
+        outbox = Outbox(self.writer, Bucket(rate, 1, self.now, lifted=lifted), parallel)
         self.loop = Loop(outbox, Metrics(), lambda: self.now, lambda: self.leads, queue.SimpleQueue())
         self.version = 10
 
@@ -140,6 +142,20 @@ class Bench:
         for job in self.take():
             self.answer(job)
         assert self.take() == []
+
+    def publish_at_rate(self) -> None:
+        """Three nodes that sell 3,000m; nothing waits, and the bucket is full."""
+        self.sync()
+        self.policy()
+        for name in ("grow", "shrink", "told"):
+            self.node(name)
+            self.report(name, cpu=3000)
+        for _ in range(60):
+            self.step(after=1)
+            for job in self.writer.jobs:
+                self.answer(job)
+            self.writer.jobs = []
+        self.step(after=5)
 
 
 def amounts(job: Job) -> tuple[str | None, ...]:
@@ -244,6 +260,64 @@ def test_the_bucket_paces_and_says_when_to_come_back() -> None:
     assert until == pytest.approx(bench.now + 0.5)
     bench.step(after=0.5)
     assert len(bench.writer.jobs) == 2
+
+
+def test_the_rate_is_lifted_until_a_started_manager_has_caught_up() -> None:
+    bench = Bench(rate=2, parallel=8, lifted=True)
+    bench.sync()
+    bench.policy()
+    for name in "abcdef":
+        bench.node(name)
+    bench.step()
+    assert len(bench.writer.jobs) == 6  # at once
+    for job in bench.writer.jobs:
+        bench.answer(job)
+    bench.writer.jobs = []
+    bench.step()  # nothing is left: caught up
+    for name in "abcdef":
+        bench.report(name)
+    bench.step()
+    assert len(bench.writer.jobs) == 1
+    assert bench.step() == pytest.approx(bench.now + 0.5)
+
+
+def test_shrinks_grows_and_what_agents_are_told_share_one_bucket() -> None:
+    bench = Bench(rate=1)
+    bench.publish_at_rate()
+    bench.report("grow", cpu=500)
+    bench.report("shrink", cpu=4000)
+    bench.pod("b", be=500, node="told")
+    sent = []
+    for _ in range(12):
+        bench.step(after=0.25)
+        for job in bench.writer.jobs:
+            sent.append((round(bench.now, 2), job.key[1]))
+            bench.answer(job)
+        bench.writer.jobs = []
+    assert [name for _, name in sent] == ["shrink", "told", "grow"]
+    times = [at for at, _ in sent]
+    assert all(later - earlier >= 1 for earlier, later in itertools.pairwise(times))
+
+
+def test_server_errors_delay_twice_as_long_each_time_with_jitter() -> None:
+    waits = []
+    for _ in range(30):
+        bench = Bench()
+        bench.publish()
+        bench.report(cpu=2000)
+        took = []
+        for _ in range(4):
+            [job] = bench.take()
+            bench.answer(job, ApiError(503, "ServiceUnavailable", ""))
+            until = bench.step()
+            assert until is not None
+            took.append(until - bench.now)
+            bench.now = until
+        waits.append(took)
+    for at, whole in enumerate((0.1, 0.2, 0.4, 0.8)):
+        said = [took[at] for took in waits]
+        assert all(whole / 2 - 1e-9 <= wait <= whole + 1e-9 for wait in said)
+        assert max(said) - min(said) > whole / 10  # not all the same
 
 
 def test_429_closes_the_door_for_all(bench: Bench) -> None:
@@ -405,7 +479,7 @@ def test_an_unlabelled_node_is_left_alone(bench: Bench) -> None:
 
 def test_garbage_costs_that_node_alone(bench: Bench) -> None:
     bench.publish()
-    wire = NodeColocation(Metadata(name="n", uid="u", resource_version="999"), status={"pods": [{"uid": 7}]})
+    wire = NodeColocation(Metadata(name="n", uid="u", resource_version="999"), status=Raw(b'{"pods": [{"uid": 7}]}'))
     facts = colocation_facts(wire)
     assert facts.status is None
     assert "$.pods[0].uid" in str(facts.problem)
@@ -418,7 +492,7 @@ def test_garbage_costs_that_node_alone(bench: Bench) -> None:
     "status", [7, [], "x", {"system": []}, {"node": {"cpu": -1}}, {"pods": {}}, {"pods": [{}]}, {"observedAt": 3}]
 )
 def test_no_status_is_an_error(status: object) -> None:
-    facts = colocation_facts(NodeColocation(Metadata(name="n"), status=status))
+    facts = colocation_facts(NodeColocation(Metadata(name="n"), status=Raw(msgspec.json.encode(status))))
     assert facts.problem
     assert facts.status is None
 
@@ -452,8 +526,6 @@ def test_a_fault_of_ours_withdraws_the_node(bench: Bench) -> None:
 
 
 def test_order_of_events_changes_nothing() -> None:
-    import itertools  # noqa: PLC0415
-
     outcomes = set()
     for order in itertools.permutations(("policy", "node", "report", "pod")):
         bench = Bench()

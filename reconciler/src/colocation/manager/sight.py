@@ -1,0 +1,45 @@
+"""Whether what we know can be trusted to be as it is now: a manager that does not see must not publish.
+
+While a watch is interrupted its cache stands still. The others go on, so a node could be published without an online
+pod that has just been bound there, or below what a new best-effort pod was promised.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from colocation.kube.cache import Seeing
+
+PATIENCE_SECONDS: Final = 20.0
+"""So long nothing is written for the sake of a watch that is away; then silence has to be withdrawn all the same."""
+SETTLE_SECONDS: Final = 0.5
+"""After the last watch is back: what it missed comes in."""
+
+
+class Sight:
+    """Which watches are interrupted, and since when. Times in seconds, the caller's."""
+
+    def __init__(self) -> None:
+        """Nothing is known to be interrupted."""
+        self._away: set[str] = set()
+        self._clear_at = float("-inf")
+
+    def told(self, what: str, seeing: Seeing, now: float) -> None:
+        """A watch was lost, or is open again."""
+        if seeing is Seeing.LOST:
+            if not self._away:
+                self._clear_at = now + PATIENCE_SECONDS
+            self._away.add(what)
+        elif what in self._away:
+            self._away.discard(what)
+            if not self._away:
+                self._clear_at = now + SETTLE_SECONDS
+
+    def reached(self, now: float) -> None:
+        """The API server answers again (the lease is ours): what was interrupted has all of its time to come back."""
+        if self._away:
+            self._clear_at = now + PATIENCE_SECONDS
+
+    def clear_at(self, now: float) -> float:
+        """From when on it may be written; ``now`` if it may be already."""
+        return max(now, self._clear_at)
