@@ -60,6 +60,12 @@ def values(real_root, group):
     return [Path(real_root, c, group, n).read_text().strip() for c, n in names]
 
 
+def stat(real_root, group):
+    """How often the group was held back."""
+    text = (real_root / "cpu" / group / "cpu.stat").read_text()
+    return dict(line.split() for line in text.splitlines())["nr_throttled"]
+
+
 def use(real_root, group, seconds=1.0):
     """Millicores used meanwhile."""
     path = real_root / "cpuacct" / group / "cpuacct.usage"
@@ -81,22 +87,26 @@ def test_a_spinning_pod_is_held_to_its_limit_and_let_go(real_root, groups, spin,
     quota, idle, _, memory = values(real_root, groups[BE])
     assert (quota, idle, memory) == ("20000", "1", str(MEMORY))
     assert values(real_root, groups[SIBLING]) == before[SIBLING]
-    assert 100 <= use(real_root, groups[BE], 2.0) <= 260
+    assert 0 < use(real_root, groups[BE], 2.0) <= 260
     sampler = Sampler(str(real_root))
     sampler.sample([BE])
-    time.sleep(1)
-    sample = sampler.sample([BE])
-    row = {r.uid: r for r in sample.pods}[BE]
+    for _ in range(20):  # where the machine is busy with other tests, the pod does not get so far each second
+        time.sleep(1)
+        row = {r.uid: r for r in sampler.sample([BE]).pods}[BE]
+        assert row.cpu is not None
+        assert row.cpu <= 260
+        if row.throttled:
+            break
     assert row.throttled
-    assert row.cpu is not None
-    assert row.cpu <= 260
     sampler.close()
     applier.apply(wanted, groups)
     assert applier.writes == 3, "nothing differs, nothing is written"
     applier.apply({}, groups)
     assert {uid: values(real_root, group) for uid, group in groups.items()} == before
-    # The machine may be busy with other tests: the pod is let go, but gets what is there.
-    assert any(use(real_root, groups[BE]) > 300 for _ in range(10))
+    time.sleep(0.2)  # a period that had begun
+    throttled = stat(real_root, groups[BE])
+    assert use(real_root, groups[BE]) > 0
+    assert stat(real_root, groups[BE]) == throttled, "it was let go"
 
 
 def test_restore_after_a_kill(real_root, groups, tmp_path):
