@@ -77,6 +77,8 @@ def _type(info: types.Type, rules: Rules, *, nullable: bool) -> Schema:
             return {"type": "array", "description": description(info.cls), "items": items[0]} | bounds
         case types.StructType():
             return _struct(info, rules)
+        case types.DictType(value_type=types.AnyType()):
+            return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
         case types.DictType():
             return {"type": "object", "additionalProperties": _type(info.value_type, rules, nullable=False)}
         case types.VarTupleType():

@@ -20,9 +20,11 @@ from msgspec import Raw, Struct
 from colocation.kube.bucket import Bucket
 from colocation.kube.cache import Reflector, Synced
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
+from colocation.manager.events import Events
+from colocation.manager.events import nobody as events_to_nobody
 from colocation.manager.loop import Loop
 from colocation.manager.metrics import Metrics
-from colocation.manager.node import NodeState, candidate, colocation_facts
+from colocation.manager.node import NodeState, colocation_facts, policy_facts
 from colocation.manager.patches import Job, wanted_spec
 from colocation.manager.publisher import Outbox
 from colocation.model.facts import Published, node_facts, pod_facts
@@ -58,14 +60,15 @@ class _Nobody:
 def measure(nodes: int, pods_each: int) -> Warm:
     """Fill a loop and time it."""
     base = resident_mib("self")
-    loop = Loop(Outbox(_Nobody(), Bucket(0, 1, 0.0)), Metrics(), lambda: 0.0, lambda: True, queue.SimpleQueue())
+    events = Events(events_to_nobody, "bench", lambda: 0.0)
+    loop = Loop(Outbox(_Nobody(), Bucket(0, 1, 0.0)), Metrics(), events, lambda: 0.0, lambda: True, queue.SimpleQueue())
     # What a reflector does with each object of a list or watch; nobody is asked for one.
     nobody: Any = None
 
     def tell(event: object) -> None:
         loop.handle(event, 1.0)
 
-    policies: Reflector[Any, Any] = Reflector(nobody, POLICIES, ColocationPolicy, candidate, tell)
+    policies: Reflector[Any, Any] = Reflector(nobody, POLICIES, ColocationPolicy, policy_facts, tell)
     of_nodes: Reflector[Any, Any] = Reflector(nobody, NODES, Node, node_facts, tell)
     of_pods: Reflector[Any, Any] = Reflector(nobody, PODS, Pod, pod_facts, tell)
     of_ncols: Reflector[Any, Any] = Reflector(nobody, NODE_COLOCATIONS, NodeColocation, colocation_facts, tell)

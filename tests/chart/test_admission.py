@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from colocation.model.facts import pod_facts
+from colocation.model.facts import PodFacts, pod_facts
 from colocation.model.quantity import parse
 from colocation.model.wire import Pod
 from tests.lab.apiserver import ApiServer
@@ -238,8 +238,8 @@ def test_the_manager_reads_what_admission_writes(pods: Pods) -> None:
     body = pod(
         container(requests={"cpu": "1500m", "memory": "1Gi"}, limits={"cpu": "2", "memory": "2Gi"}), nodeName="n"
     )
-    facts = pod_facts(msgspec.convert(pods.admit(body), Pod))
-    assert facts is not None
+    facts = pod_facts(msgspec.json.decode(msgspec.json.encode(pods.admit(body)), type=Pod))
+    assert isinstance(facts, PodFacts)
     assert (facts.qos, facts.be_cpu, facts.be_memory) == ("BE", 1500, 2**30)
     assert (facts.be_cpu_limit, facts.be_memory_limit, facts.cpu, facts.memory) == (2000, 2**31, 0, 0)
 

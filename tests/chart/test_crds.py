@@ -27,7 +27,7 @@ def test_short_names_and_columns(api: ApiServer) -> None:
     create(api, "ColocationPolicy", keep=True, name="columns", spec={})
     try:
         header, row = api.kubectl("get", "cpol").splitlines()
-        assert header.split() == ["NAME", "ENABLED", "PRIORITY", "ENGINE", "CPU", "AGE"]
+        assert header.split() == ["NAME", "ENABLED", "PRIORITY", "ENGINE", "CPU", "NODES", "FRESH", "ROLLOUT", "AGE"]
         assert row.split()[:5] == ["columns", "true", "0", "native", "predicted"]
     finally:
         api.kubectl("delete", "cpol", "columns")

@@ -27,8 +27,8 @@ class Right(NamedTuple):
     """One verb on one resource, as the table says it."""
 
     role: str
-    here: bool
-    """In the release's namespace only."""
+    where: str
+    """The namespace that it is bound to; empty: everywhere."""
     resource: str
     verb: str
     name: str = ""
@@ -41,8 +41,15 @@ def in_the_table() -> set[Right]:
         assert why, f"{role} {resource}: why?"
         for verb in verbs.split(", "):
             for name in re.findall("`(.+?)`", names) or [""]:
-                found.add(Right(role.strip("`"), where.startswith("own namespace"), resource.strip("`"), verb, name))
+                found.add(Right(role.strip("`"), _namespace(where), resource.strip("`"), verb, name))
     return found
+
+
+def _namespace(where: str) -> str:
+    if where.startswith("own namespace"):
+        return NAMESPACE
+    only = re.fullmatch("namespace `(.+)`", where)
+    return only[1] if only else ""
 
 
 def in_the_chart(*values: str) -> tuple[set[Right], list[dict[str, Any]]]:
@@ -55,7 +62,7 @@ def in_the_chart(*values: str) -> tuple[set[Right], list[dict[str, Any]]]:
                 for resource in rule["resources"]:
                     for verb in rule["verbs"]:
                         for name in rule.get("resourceNames", [""]):
-                            where = role["kind"] == "Role"
+                            where = role["metadata"]["namespace"] if role["kind"] == "Role" else ""
                             said = f"{resource}.{group}" if group else resource
                             found.add(Right(role["metadata"]["name"], where, said, verb, name))
     return found, documents
@@ -76,12 +83,12 @@ def test_each_account_has_its_own_role_and_no_other() -> None:
         assert subject == {"kind": "ServiceAccount", "name": binding["roleRef"]["name"], "namespace": NAMESPACE}
 
 
-def allowed(account: Account, api: ApiServer) -> set[tuple[bool, str, str]]:
-    """(own namespace only, resource, verb) of everything that the authoriser allows beside what anybody may."""
+def allowed(account: Account, api: ApiServer) -> set[tuple[str, str, str]]:
+    """(namespace, resource, verb) of everything that the authoriser allows beside what anybody may."""
     asked = list(questions(api, NAMESPACE))
     assert len(asked) > 800, "discovery has become much smaller than it was"
     found = [q for q in asked if q.verb not in ANYBODY.get(q.said, ()) and account.may(q)]
-    return {(not account.may(q._replace(namespace="")), q.said, q.verb) for q in found}
+    return {("" if account.may(q._replace(namespace="")) else NAMESPACE, q.said, q.verb) for q in found}
 
 
 @pytest.mark.parametrize("role", ["colocation-agent", "colocation-manager"])
@@ -89,9 +96,9 @@ def test_the_authoriser_refuses_every_verb_on_every_resource_that_is_not_in_the_
     api: ApiServer, request: pytest.FixtureRequest, role: str
 ) -> None:
     account: Account = request.getfixturevalue(role.removeprefix("colocation-"))
-    rights = {right for right in in_the_table() if right.role == role}
+    rights = {right for right in in_the_table() if right.role == role and right.where in ("", NAMESPACE)}
     # What is granted for a name only is no answer to a question without one.
-    assert allowed(account, api) == {(r.here, r.resource, r.verb) for r in rights if not r.name}
+    assert allowed(account, api) == {(r.where, r.resource, r.verb) for r in rights if not r.name}
     for right in (right for right in rights if right.name):
         resource, _, group = right.resource.partition(".")
         question = Question(group, resource, right.verb, NAMESPACE, right.name)
@@ -102,7 +109,7 @@ def test_the_authoriser_refuses_every_verb_on_every_resource_that_is_not_in_the_
 
 @pytest.mark.parametrize("role", ["colocation-agent", "colocation-manager"])
 @pytest.mark.parametrize("namespace", ["kube-system", "default"])
-def test_in_other_namespaces_an_account_has_what_it_has_everywhere(
+def test_in_other_namespaces_an_account_has_what_it_has_everywhere_and_what_the_table_says_of_them(
     request: pytest.FixtureRequest, role: str, namespace: str
 ) -> None:
     account: Account = request.getfixturevalue(role.removeprefix("colocation-"))
@@ -113,8 +120,8 @@ def test_in_other_namespaces_an_account_has_what_it_has_everywhere(
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    everywhere = {(r.resource, r.verb) for r in in_the_table() if r.role == role and not r.here}
-    assert {one for one in found if one[1] not in ANYBODY.get(one[0], ())} == everywhere
+    granted = {(r.resource, r.verb) for r in in_the_table() if r.role == role and r.where in ("", namespace)}
+    assert {one for one in found if one[1] not in ANYBODY.get(one[0], ())} == granted
 
 
 @pytest.mark.parametrize("who", ["agent", "manager"])
@@ -165,5 +172,7 @@ def test_the_manager_is_refused_what_an_intruder_would_try_first(manager: Accoun
         ("POST", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/default/token", {"spec": {}}),
         ("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", {"metadata": {"name": "x"}}),
         ("PATCH", "/apis/colocation.openfuyao.com/v1alpha1/colocationpolicies/x", {"spec": {"enabled": False}}),
+        ("POST", "/apis/events.k8s.io/v1/namespaces/kube-system/events", {"metadata": {"name": "x"}}),
+        ("GET", "/apis/events.k8s.io/v1/namespaces/default/events", None),
     ]
     assert [(t[:2], code) for t in tries if (code := manager.send(*t)[0]) != 403] == []

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from colocation.kube.resources import LEASES, NODE_COLOCATIONS, NODES, PODS, POLICIES
+from colocation.kube.resources import EVENTS, LEASES, NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.kube.rest import ApiError, Rest
 from tests.lab.apiserver import ApiServer, free_ports
 
@@ -93,6 +93,7 @@ class Cluster:
             body = b'{"gracePeriodSeconds": 0}'
             self.rest.send("DELETE", PODS.path(namespace=namespace), body=body)
         self.rest.delete(LEASES.path(namespace=NAMESPACE))
+        self.rest.delete(EVENTS.path(namespace="default"))
 
     def node(self, name: str, cpu: str = "10", memory: str = "100Gi", *, label: bool = True, **status: Any) -> None:
         labels = {"node.openfuyao.com/colocation": "true"} if label else {}
@@ -169,6 +170,12 @@ class Cluster:
     def withdrawn(self, node: str) -> str | None:
         said = self.get(NODES.path(node))["metadata"].get("annotations", {})
         return said.get("colocation.openfuyao.com/withdrawn")
+
+    def events(self, about: str) -> list[dict[str, Any]]:
+        """The manager's Events about a Node or a policy, oldest first."""
+        items = self.get(EVENTS.path(namespace="default"))["items"]
+        ours = [e for e in items if e["regarding"]["name"] == about and e["reportingController"].startswith("coloc")]
+        return sorted(ours, key=lambda event: str(event["eventTime"]))
 
     def version(self, node: str) -> str:
         return str(self.get(NODES.path(node))["metadata"]["resourceVersion"])

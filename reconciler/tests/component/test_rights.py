@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from colocation.kube.login import kubeconfig
-from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS
+from colocation.kube.resources import EVENTS, NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.kube.rest import ApiError, Rest
 from tests.lab import binaries
 from tests.lab.process import run
@@ -30,7 +30,7 @@ def rights(cluster: Cluster) -> str:
     wanted = [one for one in yaml.safe_load_all(run(helm).stdout) if one and _of_the_manager(one)]
     assert len(wanted) >= 6, [one["kind"] for one in wanted]
     stream = yaml.safe_dump_all(wanted)
-    cluster.api.kubectl("apply", f"--namespace={NAMESPACE}", "-f", "-", stdin=stream)
+    cluster.api.kubectl("apply", "-f", "-", stdin=stream)
     return str(cluster.api.user(ACCOUNT, ["system:serviceaccounts", "system:authenticated"]))
 
 
@@ -49,6 +49,8 @@ def test_its_rights_are_enough_for_all_it_does(cluster: Cluster, rights: str) ->
     eventually(lambda: cluster.published("n1") == (3000, GI, None) and cluster.withdrawn("n1"))
     cluster.end_pod("batch")
     eventually(lambda: cluster.published("n1") == (None, None, None))
+    eventually(lambda: cluster.get(POLICIES.path("p")).get("status"), 15)
+    eventually(lambda: cluster.events("n1"))
     assert manager.end() == 0
     assert "Forbidden" not in manager.log.read_text()
 
@@ -76,4 +78,6 @@ def test_its_rights_are_no_more(cluster: Cluster, rights: str) -> None:
     assert refused("PATCH", NODES.path("n1"), b'{"spec": {"unschedulable": true}}')
     assert refused("POST", PODS.path(namespace="default"), b'{"metadata": {"name": "x"}}')
     assert refused("PATCH", NODE_COLOCATIONS.path("n1", sub="status"), b'{"status": {}}')
+    assert refused("PATCH", POLICIES.path("p"), b'{"spec": {"enabled": false}}')
+    assert refused("POST", EVENTS.path(namespace=NAMESPACE), b'{"metadata": {"name": "x"}}')
     assert not refused("PATCH", status, b'{"status": {"capacity": {"kubernetes.io/be-cpu": "1"}}}')

@@ -1,7 +1,7 @@
 """The formula, for one node and one resource.
 
 margin   = capacity x (100 - reclaimPercent) / 100
-system   = max(system usage, capacity - allocatable)
+system   = max(system usage, capacity - allocatable, what the node's annotation reserves)
 online   = sum of estimate(pod) over HLS and LS pods
 unbooked = use of BE pods that asked for no be-* at all
 result   = clamp(capacity - margin - system - online - unbooked, 0, capacity x maxPercent / 100), down to a quantum
@@ -27,6 +27,8 @@ class Budget(Struct, frozen=True, gc=False):
     system_usage: int | None
     reserved: int
     """capacity - allocatable: what Kubernetes keeps for the system."""
+    annotated: int
+    """What the node's annotation keeps for work outside Kubernetes."""
     system: int
     online: int
     unbooked: int
@@ -80,12 +82,14 @@ def compute(
     reserved = max(0, capacity - (node.cpu_allocatable if cpu else node.memory_allocatable))
     usage = None if report.system is None else (report.system.cpu if cpu else report.system.memory)
     quantum = max(1, millicores(policy.quantum) if cpu else parse(policy.quantum))
+    annotated = node.cpu_annotated if cpu else node.memory_annotated
     problem = f"the report has no {resource} use of the system" if usage is None else pods.problem
+    problem = node.problem or problem
 
     # Ceiling division for what is kept back, floor for what is given: against the offline side.
     margin = -(-capacity * (100 - policy.reclaim_percent) // 100)
     ceiling = capacity * policy.max_percent // 100
-    system = max(usage or 0, reserved)
+    system = max(usage or 0, reserved, annotated)
     free = capacity - margin - system - pods.online - pods.unbooked
     result = 0 if problem else max(0, min(free, ceiling)) // quantum * quantum
     return Budget(
@@ -94,6 +98,7 @@ def compute(
         margin=margin,
         system_usage=usage,
         reserved=reserved,
+        annotated=annotated,
         system=system,
         online=pods.online,
         unbooked=pods.unbooked,

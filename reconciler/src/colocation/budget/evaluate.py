@@ -46,6 +46,8 @@ class ReportView(Struct, frozen=True, gc=False):
 class Evaluation(Struct, frozen=True, gc=False):
     """Everything that was decided for a node, and from what."""
 
+    selection: Selection
+    report: ReportView
     cpu: Budget | None
     memory: Budget | None
     room_cpu: int
@@ -100,6 +102,8 @@ def evaluate(
         if at is not None and at > now and (next_at is None or at < next_at):
             next_at = at
     return Evaluation(
+        selection=selection,
+        report=report,
         cpu=cpu,
         memory=memory,
         room_cpu=room_cpu,

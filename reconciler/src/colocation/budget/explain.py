@@ -126,7 +126,7 @@ def explain(
     """Tell an evaluation as a tree: its own sums, and of the ``pods`` behind them those that take most."""
     winner = selection.winner
     status = report.status
-    top = _top_pods(pods, report, selection)
+    top = top_pods(pods, report, selection)
     engine = status.engine if status is not None else None
     return Explanation(
         schema=SCHEMA,
@@ -204,13 +204,14 @@ def _resource(
     measured = (
         "not measured" if budget.system_usage is None else f"measured {_say(budget.resource)(budget.system_usage)}"
     )
+    annotated = f", annotation {_say(budget.resource)(budget.annotated)}" if budget.annotated else ""
     terms = (
         Term(name="capacity", value=budget.capacity, source="Node.status.capacity"),
         Term(name="margin", value=-budget.margin, source="policy: what reclaimPercent keeps back"),
         Term(
             name="system",
             value=-budget.system,
-            source=f"max({measured} outside pods, reserved {_say(budget.resource)(budget.reserved)})",
+            source=f"max({measured} outside pods, reserved {_say(budget.resource)(budget.reserved)}{annotated})",
         ),
         Term(name="online", value=-budget.online, source="sum over HLS and LS pods"),
         Term(name="unbooked", value=-budget.unbooked, source="use of BE pods that asked for no be-*"),
@@ -233,7 +234,10 @@ def _resource(
     )
 
 
-def _top_pods(pods: Collection[PodFacts], report: ReportView, selection: Selection) -> tuple[PodExplanation, ...]:
+def top_pods(
+    pods: Collection[PodFacts], report: ReportView, selection: Selection, most: int = TOP_PODS
+) -> tuple[PodExplanation, ...]:
+    """The online pods that take most."""
     if selection.winner is None or report.status is None:
         return ()
     oversell = selection.winner.spec.oversell
@@ -256,7 +260,7 @@ def _top_pods(pods: Collection[PodFacts], report: ReportView, selection: Selecti
             )
         )
     told.sort(key=lambda p: (-p.cpu, -p.memory, p.name))
-    return tuple(told[:TOP_PODS])
+    return tuple(told[:most])
 
 
 def _say(resource: Resource) -> Callable[[int], str]:

@@ -93,6 +93,8 @@ class Reflector(Generic[W, F]):
     ``project`` turns the decoded wire object into what is kept; None: not of interest; ValueError: bad.
     ``emit`` is called on the reflector's thread and must not block. ``sight`` is told, on the same thread, when the
     watch breaks off or cannot be opened, and when it is open again.
+    ``emit`` is called on the reflector's thread and must not block. ``watch_query``: a wider selection for the watch
+    alone, to see how an object ended that the list would no longer show.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Reflector(Generic[W, F]):
         emit: Callable[[Event[F]], None],
         *,
         query: Mapping[str, str] | None = None,
+        watch_query: Mapping[str, str] | None = None,
         page: int = PAGE,
         read_seconds: float = READ_SECONDS,
         backoff: Backoff | None = None,
@@ -111,6 +114,7 @@ class Reflector(Generic[W, F]):
     ) -> None:
         self._rest, self._resource, self._project, self._emit = rest, resource, project, emit
         self._query, self._page, self._read_seconds = dict(query or {}), page, read_seconds
+        self._watch_query = dict(watch_query or self._query)
         self._wire = msgspec.json.Decoder(wire)
         self._named = msgspec.json.Decoder(_Named)
         self._versioned = msgspec.json.Decoder(_Versioned)
@@ -206,7 +210,7 @@ class Reflector(Generic[W, F]):
 
     def _follow(self, version: str) -> None:
         query = {
-            **self._query,
+            **self._watch_query,
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": version,

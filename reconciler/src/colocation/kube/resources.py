@@ -37,5 +37,6 @@ _OURS: Final = f"{names.API_GROUP}/{names.API_VERSION}"
 NODES: Final = Resource("v1", "nodes")
 PODS: Final = Resource("v1", "pods", namespaced=True)
 LEASES: Final = Resource("coordination.k8s.io/v1", "leases", namespaced=True)
+EVENTS: Final = Resource("events.k8s.io/v1", "events", namespaced=True)
 POLICIES: Final = Resource(_OURS, "colocationpolicies")
 NODE_COLOCATIONS: Final = Resource(_OURS, "nodecolocations")

@@ -13,12 +13,24 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from colocation.budget import Evaluation, ReportView, add_up, evaluate
+from colocation.budget import (
+    Evaluation,
+    ReportView,
+    add_up,
+    direction,
+    evaluate,
+    for_the_log,
+    in_a_line,
+    moved,
+    top_pods,
+)
 from colocation.kube.cache import Bad, Delete, Seeing, Synced, Upsert
 from colocation.kube.resources import Resource
+from colocation.manager.events import About, Events
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import NodeState, colocation_facts
-from colocation.manager.patches import NODE, SPEC, node_job, spec_job
+from colocation.manager.patches import NODE, POLICY, SPEC, node_job, spec_job
+from colocation.manager.policies import Policies
 from colocation.manager.publisher import Done, Outbox
 from colocation.manager.sight import Sight
 from colocation.manager.state import State
@@ -29,6 +41,8 @@ log = logging.getLogger(__name__)
 IDLE_SECONDS: Final = 1.0
 """The loop comes round at least so often: its heartbeat, and the lease, are looked at."""
 _BATCH: Final = 1000
+_TOP: Final = 3
+"""Pods named when a number has moved."""
 _NODE: Final = msgspec.json.Decoder(Node)
 _COLOCATION: Final = msgspec.json.Decoder(NodeColocation)
 
@@ -62,6 +76,7 @@ class Loop:
         self,
         outbox: Outbox,
         metrics: Metrics,
+        events: Events,
         clock: Callable[[], float],
         may_write: Callable[[], bool],
         inbox: queue.SimpleQueue[Any],
@@ -69,6 +84,7 @@ class Loop:
         self.state = State()
         self.inbox, self.beat = inbox, clock()
         self._outbox, self._metrics, self._clock, self._may_write = outbox, metrics, clock, may_write
+        self._events, self._policies = events, Policies(self.state, events)
         self._timers: list[tuple[float, str]] = []
         self._sight = Sight()
         self._led = False
@@ -130,14 +146,8 @@ class Loop:
         """Evaluate what is dirty or due, hand out what may be written; when to come back at the latest."""
         if not self.state.synced:
             return None
-        leads = self._may_write()
-        if leads != self._led:
-            self._led = leads
-            self._metrics.leader.set(leads)
-            self._outbox.clear()
-            if leads:
-                self._sight.reached(now)
-                self.state.dirty.update(self.state.nodes)
+        leads = self._lead(now)
+        look_at = self._policies.step(now, leads=leads)
         while self._timers and self._timers[0][0] <= now:
             at, name = heapq.heappop(self._timers)
             node = self.state.nodes.get(name)
@@ -148,9 +158,25 @@ class Loop:
             for name in self._take_dirty():
                 self._evaluate(name, now)
             self._metrics.recompute.observe(time.perf_counter() - began)
+        if now >= look_at:
+            for job in self._policies.look(now):
+                if not self._outbox.busy(job.key):
+                    self._outbox.put(job)
+            look_at = now if self.state.dirty else self._policies.due
         self._metrics.outbox.set(len(self._outbox))
-        times = [self._write(now) if leads else None, self._timers[0][0] if self._timers else None]
-        return min((t for t in times if t is not None), default=None)
+        times = [self._write(now) if leads else None, self._timers[0][0] if self._timers else None, look_at]
+        return min(t for t in times if t is not None)
+
+    def _lead(self, now: float) -> bool:
+        leads = self._may_write()
+        if leads != self._led:
+            self._led = leads
+            self._metrics.leader.set(leads)
+            self._outbox.clear()
+            if leads:
+                self._sight.reached(now)
+                self.state.dirty.update(self.state.nodes)
+        return leads
 
     def _write(self, now: float) -> float | None:
         clear_at = self._sight.clear_at(now)
@@ -210,6 +236,7 @@ class Loop:
         self._outbox.drop((SPEC, node.name))  # garbage-collected by its owner, the Node
         self._outbox.forget(node.name)
         self._metrics.forget(node.name)
+        self._events.forget("Node", node.name)
         if node.empty:
             del self.state.nodes[node.name]
 
@@ -220,14 +247,15 @@ class Loop:
             return
         outcome = "ok" if done.error is None else str(done.error.code)
         self._metrics.writes.labels(kind, outcome).inc()
-        if name in self.state.nodes:
+        if kind != POLICY and name in self.state.nodes:
             self.state.dirty.add(name)
         if done.error is not None:
             self._refused(done, done.error.code)
         elif kind == NODE:
-            self.state.wrote_node(name, node_facts(_NODE.decode(done.answer)))
-            self._say(done)
-        else:
+            after = node_facts(_NODE.decode(done.answer))
+            self.state.wrote_node(name, after)
+            self._say(done, after, now)
+        elif kind == SPEC:
             wrote = None
             if done.job.method != "DELETE":
                 wrote = msgspec.structs.replace(colocation_facts(_COLOCATION.decode(done.answer)), status=None)
@@ -238,14 +266,33 @@ class Loop:
         if code == 404 and kind == SPEC:
             self.state.wrote_colocation(name, None)
         elif code in (404, 409):
-            log.debug("decided on an old version", extra={"node": name, "kind": kind, "code": code})
+            log.debug("decided on an old version", extra={"object": name, "kind": kind, "code": code})
         else:
-            log.warning("write refused", extra={"node": name, "kind": kind, "error": str(done.error)})
+            what = "policy" if kind == POLICY else "node"
+            log.warning("write refused", extra={what: name, "kind": kind, "error": str(done.error)})
 
-    def _say(self, done: Done) -> None:
-        status = done.job.body["status"]["capacity"]
-        extra = dict(zip(("be_cpu", "be_memory", "gate"), status.values(), strict=True))
-        log.info("published", extra={"node": done.job.key[1], **extra, "why": done.job.words})
+    def _say(self, done: Done, after: NodeFacts, now: float) -> None:
+        """Log what was written; where it has moved far also why, for whoever asks later, and an Event."""
+        name, before, made = after.name, done.job.before, done.job.made
+        extra: dict[str, Any] = {
+            "be_cpu": after.published.cpu,
+            "be_memory": after.published.memory,
+            "gate": after.published.gate,
+        }
+        node = self.state.nodes.get(name)
+        if made is not None and node is not None and moved(before, after.published):
+            first = before.absent  # of thousands of nodes at once, and nothing has changed for anybody
+            top = () if first else top_pods(node.pods.values(), made.report, made.selection, _TOP)
+            age = None if made.report.arrived is None else now - made.report.arrived
+            extra |= {"before": {"be_cpu": before.cpu, "be_memory": before.memory}, **for_the_log(made, age, top)}
+            if not first:
+                self._events.tell(
+                    About("Node", name, after.uid),
+                    direction(before, after.published, made),
+                    lambda: in_a_line(before, after.published, made, age, top),
+                    warning=made.withdraw is not None,
+                )
+        log.info("published", extra={"node": name, **extra, "why": done.job.words})
 
     def _receive(self, wait: float) -> bool:
         """Take a batch of messages, waiting for the first; False after a `Stop`."""

@@ -21,9 +21,10 @@ from colocation.kube.lease import Elector, boottime
 from colocation.kube.login import Login
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES, Resource
 from colocation.kube.rest import Rest
+from colocation.manager.events import Events, Sender, nobody
 from colocation.manager.loop import Loop, Sees, Stop, Wake, wait_settled
 from colocation.manager.metrics import Metrics
-from colocation.manager.node import candidate, colocation_facts
+from colocation.manager.node import colocation_facts, policy_facts
 from colocation.manager.publisher import WRITERS, DryWriter, Outbox, Writer, Writers
 from colocation.manager.server import Server
 from colocation.manager.state import WATCHED
@@ -34,6 +35,8 @@ from colocation.model.wire import ColocationPolicy, Node, NodeColocation, Pod
 log = logging.getLogger(__name__)
 LEASE_NAME: Final = "colocation-manager"
 BOUND_UNFINISHED: Final = "spec.nodeName!=,status.phase!=Failed,status.phase!=Succeeded"
+BOUND: Final = "spec.nodeName!=,status.phase!=Succeeded"
+"""What is watched: a pod that its kubelet evicts has failed, and says why only then."""
 DRAIN_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 5.0
 
@@ -68,7 +71,7 @@ def run(login: Login, options: Options) -> int:
     """
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     metrics = Metrics()
-    rest = Rest(login, connections=WRITERS + len(WATCHED) + 1, observe=metrics.request)
+    rest = Rest(login, connections=WRITERS + len(WATCHED) + 2, observe=metrics.request)
     who = options.identity or identity()
     elector = Elector(rest, options.namespace, LEASE_NAME, who, changed=lambda _: inbox.put(Wake()))
     may_write = _always if options.dry_run else elector.may_write
@@ -76,7 +79,9 @@ def run(login: Login, options: Options) -> int:
     writer: Writer = DryWriter(inbox.put, options.show) if options.dry_run else writers
     # Lifted while it catches up: a started manager is late already, and the server says 429 if it is too much for it.
     outbox = Outbox(writer, Bucket(options.rate, options.burst, boottime(), lifted=True))
-    loop = Loop(outbox, metrics, boottime, may_write, inbox)
+    sender = Sender(rest, may_write, lambda outcome: metrics.events.labels(outcome).inc())
+    events = Events(nobody if options.dry_run else sender.send, who, boottime)
+    loop = Loop(outbox, metrics, events, boottime, may_write, inbox)
     stopped = threading.Event()
 
     def stop(*_: object) -> None:
@@ -100,6 +105,8 @@ def run(login: Login, options: Options) -> int:
         if not options.dry_run:
             writers.start()
             running.callback(writers.stop, 1.0)
+            sender.start()
+            running.callback(sender.stop, 1.0)
             elector.start()
             running.callback(elector.stop)
         running.callback(loop.drain, DRAIN_SECONDS)
@@ -123,18 +130,24 @@ def _always() -> bool:
 
 def _reflectors(rest: Rest, inbox: queue.SimpleQueue[Any]) -> list[Reflector[Any, Any]]:
     def made(
-        resource: Resource, wire: type[Any], project: Callable[[Any], Any], query: dict[str, str] | None = None
+        resource: Resource,
+        wire: type[Any],
+        project: Callable[[Any], Any],
+        query: dict[str, str] | None = None,
+        watch_query: dict[str, str] | None = None,
     ) -> Reflector[Any, Any]:
         # There are few managers, and all wait for them: they come back sooner than agents do.
         backoff = Backoff(most=RETRY_SECONDS)
-        return Reflector(rest, resource, wire, project, inbox.put, query=query, backoff=backoff, sight=told)
+        return Reflector(
+            rest, resource, wire, project, inbox.put, query=query, watch_query=watch_query, backoff=backoff, sight=told
+        )
 
     def told(resource: Resource, seeing: Seeing) -> None:
         inbox.put(Sees(resource, seeing))
 
     return [
         made(NODES, Node, node_facts),
-        made(PODS, Pod, pod_facts, {"fieldSelector": BOUND_UNFINISHED}),
-        made(POLICIES, ColocationPolicy, candidate),
+        made(PODS, Pod, pod_facts, query={"fieldSelector": BOUND_UNFINISHED}, watch_query={"fieldSelector": BOUND}),
+        made(POLICIES, ColocationPolicy, policy_facts),
         made(NODE_COLOCATIONS, NodeColocation, colocation_facts),
     ]

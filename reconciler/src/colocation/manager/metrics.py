@@ -44,6 +44,7 @@ class Metrics:
         self.bad_objects = Counter(
             "colocation_bad_objects_total", "Objects that could not be read.", ["resource"], registry=r
         )
+        self.events = Counter("colocation_events_total", "Events by outcome.", ["outcome"], registry=r)
         self._requests = Counter(
             "colocation_api_requests_total",
             "API requests; code 0: no answer.",

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 from colocation.budget import Candidate, Evaluation, PodSums, ReportView, Selection, Windows, add_up, strategies
 from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.report import MAX_PODS, BePod, NodeColocationSpec, NodeColocationStatus
+from colocation.model.status import PolicyStatus
 from colocation.model.wire import ColocationPolicy, NodeColocation
 
 _STATUS = msgspec.json.Decoder(NodeColocationStatus | None)
@@ -43,15 +44,32 @@ def colocation_facts(wire: NodeColocation) -> ColocationFacts:
     )
 
 
-def candidate(wire: ColocationPolicy) -> Candidate:
+class PolicyFacts(Struct, frozen=True):
+    """One ColocationPolicy as it stands in the API."""
+
+    candidate: Candidate
+    uid: str = ""
+    resource_version: str = ""
+    status: PolicyStatus = PolicyStatus()
+    """Empty, if it cannot be read: it is written anew."""
+
+
+def policy_facts(wire: ColocationPolicy) -> PolicyFacts:
     """Project a ColocationPolicy."""
-    return Candidate(wire.metadata.name, wire.metadata.generation, wire.spec)
+    meta = wire.metadata
+    try:
+        status = msgspec.convert(wire.status or {}, PolicyStatus)
+    except msgspec.ValidationError:
+        status = PolicyStatus()
+    return PolicyFacts(Candidate(meta.name, meta.generation, wire.spec), meta.uid, meta.resource_version, status)
 
 
 class NodeState(Struct):
     """Everything about one node; `facts` is None while no Node of that name is there."""
 
     name: str
+    uid: str = ""
+    """Of the Node that is, or last was, there."""
     facts: NodeFacts | None = None
     pods: dict[str, PodFacts] = field(default_factory=dict)
     gone_be: set[str] = field(default_factory=set)
@@ -69,6 +87,8 @@ class NodeState(Struct):
     be_rows: tuple[BePod, ...] | None = None
     evaluation: Evaluation | None = None
     due: float | None = None
+    evictions: int = 0
+    """Pods seen evicted here since this manager started."""
 
     def summed(self, selection: Selection) -> PodSums:
         """What the pods come to."""

@@ -13,32 +13,37 @@ from colocation.budget.explain import in_words
 from colocation.kube.resources import NODE_COLOCATIONS, NODES
 from colocation.manager.node import NodeState
 from colocation.model import names
-from colocation.model.facts import NodeFacts
+from colocation.model.facts import NodeFacts, Published
 from colocation.model.report import Capacity, NodeColocationSpec, PolicyRef
 
 NODE: Final = "node"
 SPEC: Final = "spec"
+POLICY: Final = "policy"
 
 
 class Urgency(IntEnum):
-    """Order of writing: what takes away goes first, then what the agents must know, then what gives."""
+    """Order of writing: what takes away, what the agents must know, what gives, what people read."""
 
     SHRINK = 0
     SPEC = 1
     GROW = 2
+    WORDS = 3
 
 
 class Job(Struct, frozen=True):
     """One write. ``key`` is what it is about: a newer job takes an older one's place."""
 
     key: tuple[str, str]
-    """(NODE or SPEC, node name)."""
+    """(NODE or SPEC, node name) or (POLICY, policy name)."""
     urgency: Urgency
     method: str
     path: str
     body: dict[str, Any]
     label: str
     words: str = ""
+    before: Published = Published()
+    made: Evaluation | None = None
+    """Of a Node: what it carried, and the decision that this carries out."""
 
 
 def node_job(node: NodeFacts, made: Evaluation) -> Job | None:
@@ -72,6 +77,8 @@ def node_job(node: NodeFacts, made: Evaluation) -> Job | None:
         body={"metadata": metadata, "status": {"capacity": amounts, "allocatable": amounts}},
         label="nodes/status",
         words=in_words(made),
+        before=before,
+        made=made,
     )
 
 

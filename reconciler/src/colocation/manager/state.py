@@ -9,11 +9,21 @@ from typing import Any, Final
 
 import msgspec
 
-from colocation.budget import Candidate, Doubt, ReportView, Selection, Windows, doubts, select_policy, strangers
+from colocation.budget import (
+    Candidate,
+    Doubt,
+    ReportView,
+    Selection,
+    Staged,
+    Windows,
+    doubts,
+    select_policy,
+    strangers,
+)
 from colocation.kube.cache import Bad, Delete, Event, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
-from colocation.manager.node import ColocationFacts, NodeState
-from colocation.model.facts import NodeFacts, PodFacts, Qos
+from colocation.manager.node import ColocationFacts, NodeState, PolicyFacts
+from colocation.model.facts import Evicted, NodeFacts, PodFacts, Qos
 
 log = logging.getLogger(__name__)
 WATCHED = (NODES, PODS, POLICIES, NODE_COLOCATIONS)
@@ -28,7 +38,13 @@ class State:
         """``wall``: Unix time, which a report's own clock is compared with."""
         self._wall = wall
         self.nodes: dict[str, NodeState] = {}
-        self.policies: dict[str, Candidate] = {}
+        self.policies: dict[str, PolicyFacts] = {}
+        self.staged: dict[str, Staged] = {}
+        """Policies of which a change holds on some nodes only (`colocation.manager.policies` says so)."""
+        self.edited: set[str] = set()
+        """Policies that came, went or changed, for whoever takes them from here."""
+        self.restated: set[str] = set()
+        """Policies of which only the status changed."""
         self.dirty: set[str] = set()
         self.bad: dict[tuple[str, str], str] = {}
         """Objects that cannot be read: (resource, key) -> why."""
@@ -63,9 +79,28 @@ class State:
     def select(self, node: NodeState) -> Selection:
         """Which policy is this node's."""
         if node.selection is None or not node.selected:
-            node.selection = select_policy(self.policies.values(), node.facts.labels if node.facts else {})
+            node.selection = select_policy(self.candidates(node.name), node.facts.labels if node.facts else {})
             node.selected = True
         return node.selection
+
+    def candidates(self, node: str) -> list[Candidate]:
+        """The policies that compete for a node, each in the version that holds there."""
+        staged = self.staged
+        versions = (staged[n].at(node) if n in staged else p.candidate for n, p in self.policies.items())
+        return [version for version in versions if version is not None]
+
+    def stage(self, name: str, staged: Staged | None) -> None:
+        """Two versions of a policy hold from now on; None: one again."""
+        before = self.staged.pop(name, None)
+        if staged is not None:
+            self.staged[name] = staged
+        if before != staged:
+            self._reselect()
+
+    def _reselect(self) -> None:
+        for node in self.nodes.values():
+            node.selected = False
+        self.dirty.update(self.nodes)
 
     def wrote_node(self, name: str, facts: NodeFacts) -> None:
         """The answer to a patch of ours: known before the watch tells."""
@@ -100,9 +135,13 @@ class State:
                         msgspec.structs.force_setattr(event.object, "labels", known.labels)
                         node.facts = event.object
                         return
-                elif known is not None:
+                if node.uid not in ("", event.object.uid):
+                    # Another machine of that name: neither the windows nor the report are its own.
                     node.windows = Windows()
-                node.facts = event.object
+                    node.report = msgspec.structs.replace(node.report, arrived=None)
+                    node.sums = None
+                node.facts, node.uid = event.object, event.object.uid
+                _disown(node)
             case Bad():
                 node.facts = None  # no capacity yet: it will have one, or nothing to sell
             case Delete():
@@ -111,11 +150,16 @@ class State:
         node.selected = node.selected and same
         self._changed(node)
 
-    def _pod(self, event: Upsert[PodFacts] | Delete | Bad) -> None:
+    def _pod(self, event: Upsert[PodFacts | Evicted] | Delete | Bad) -> None:
         if isinstance(event, Bad):
             return  # what we knew of it stands; the reflector has logged it
         home = self._pod_node.get(event.key)
         if isinstance(event, Upsert):
+            if isinstance(event.object, Evicted):
+                if home is not None:
+                    self.nodes[home].evictions += 1
+                    self._forget(event.key, home)
+                return
             pod = event.object
             known = self.nodes[home].pods.get(event.key) if home is not None else None
             if known == pod:
@@ -124,6 +168,7 @@ class State:
                 self._forget(event.key, home)
             msgspec.structs.force_setattr(pod, "name", event.key)  # the same words: one copy is enough
             node = self._at(pod.node)
+            node.evictions += pod.evicted and known is not None and not known.evicted
             node.pods[event.key] = pod
             self._pod_node[event.key] = pod.node
             self._pods_changed(node)
@@ -138,19 +183,20 @@ class State:
             node.gone_be.add(pod.cgroup_uid)
         self._pods_changed(node)
 
-    def _policy(self, event: Upsert[Candidate] | Delete | Bad) -> None:
+    def _policy(self, event: Upsert[PolicyFacts] | Delete | Bad) -> None:
+        known = self.policies.get(event.key)
         match event:
             case Upsert():
-                if self.policies.get(event.key) == event.object:
-                    return
                 self.policies[event.key] = event.object
+                if known is not None and known.candidate == event.object.candidate and known.uid == event.object.uid:
+                    self.restated.add(event.key)
+                    return
             case Delete():
                 self.policies.pop(event.key, None)
             case Bad():
                 return  # the API server's schema keeps such ones out; what we knew stands, the log says so
-        for node in self.nodes.values():
-            node.selected = False
-        self.dirty.update(self.nodes)
+        self.edited.add(event.key)
+        self._reselect()
 
     def _colocation(self, event: Upsert[ColocationFacts] | Delete | Bad, now: float) -> None:
         node = self._at(event.key)
@@ -170,6 +216,7 @@ class State:
                     if known is None or kept.spec != known.spec or kept.uid != known.uid:
                         self.dirty.add(node.name)
                     node.colocation = kept
+                    _disown(node)
             case Bad():
                 node.colocation = ColocationFacts("", "", "", None)
                 node.report = ReportView(problem=event.reason, arrived=now, since_start=True)
@@ -215,6 +262,15 @@ class State:
 
     def _changed(self, node: NodeState) -> None:
         self.dirty.add(node.name)
+
+
+def _disown(node: NodeState) -> None:
+    """A report that was there before us is not counted if it is of a Node that has had this name before."""
+    known, facts = node.colocation, node.facts
+    if known is None or facts is None or node.report.since_start or node.report.arrived is None:
+        return
+    if known.owner_uid not in ("", facts.uid):
+        node.report = msgspec.structs.replace(node.report, arrived=None)
 
 
 def _older(version: str, than: str) -> bool:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import lru_cache
 from sys import intern
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
 from colocation.model import names
 from colocation.model.demand import all_say, combine
 from colocation.model.quantity import millicores, parse
 from colocation.model.report import BePod
-from colocation.model.wire import Container, Node, Pod, Quantities
+from colocation.model.wire import Container, Node, Pod, PodCondition, Quantities
 
+_CONDITIONS: Final = msgspec.json.Decoder(tuple[PodCondition, ...])
+_EVICTIONS: Final = ("EvictionByEvictionAPI", "TerminationByKubelet")
+"""Not preemption, taints or garbage collection: these say nothing of pressure."""
 Amount = TypeVar("Amount", int, int | None)
 
 
@@ -47,6 +51,8 @@ class PodFacts(Struct, frozen=True, gc=False):
     be_cpu_limit: int | None = None
     be_memory_limit: int | None = None
     priority: int = 0
+    evicted: bool = False
+    """On its way out by the Eviction API."""
 
     def as_be_pod(self) -> BePod:
         """The row that this pod's node agent is told."""
@@ -57,6 +63,12 @@ class PodFacts(Struct, frozen=True, gc=False):
             memory_limit=self.be_memory_limit,
             priority=self.priority,
         )
+
+
+class Evicted(Struct, frozen=True, gc=False):
+    """A pod that its kubelet has evicted: finished, but worth counting."""
+
+    node: str
 
 
 class Published(Struct, frozen=True, gc=False):
@@ -74,6 +86,11 @@ class Published(Struct, frozen=True, gc=False):
         return self.cpu is None and self.memory is None and self.gate is None and self.consistent
 
 
+class _Reserved(Struct, forbid_unknown_fields=True):
+    cpu: str | int | float = 0
+    memory: str | int | float = 0
+
+
 class NodeFacts(Struct, frozen=True, gc=False):
     """One Node: its size, what Kubernetes reserves of it, and what we published."""
 
@@ -88,6 +105,12 @@ class NodeFacts(Struct, frozen=True, gc=False):
     published: Published = Published()
     withdrawn: str | None = None
     """The reason remembered in the annotation, if we withdrew this node."""
+    cordoned: bool = False
+    cpu_annotated: int = 0
+    memory_annotated: int = 0
+    """What an annotation reserves for work outside Kubernetes."""
+    problem: str | None = None
+    """Why that annotation cannot be read."""
 
     @property
     def takes_part(self) -> bool:
@@ -109,13 +132,15 @@ def qos_of(pod: Pod) -> Qos:
     return Qos.BE
 
 
-def pod_facts(pod: Pod) -> PodFacts | None:
+def pod_facts(pod: Pod) -> PodFacts | Evicted | None:
     """The facts of a bound, unfinished pod; None for one that is unbound or finished.
 
     Raises ValueError if a quantity cannot be read (the API server does not let such a pod in).
     """
-    if not pod.spec.node_name or pod.status.phase in ("Succeeded", "Failed"):
+    if not pod.spec.node_name or pod.status.phase == "Succeeded":
         return None
+    if pod.status.phase == "Failed":
+        return Evicted(pod.spec.node_name) if pod.status.reason == "Evicted" else None
     allocated = {s.name: s for s in (*pod.status.container_statuses, *pod.status.init_container_statuses)}
 
     def request(key: str, scale: int) -> int:
@@ -133,7 +158,9 @@ def pod_facts(pod: Pod) -> PodFacts | None:
         overhead = _amount(pod.spec.overhead, key, scale) or 0
         pod_level = _amount(pod.spec.resources.requests, key, scale) if pod.spec.resources else None
         if pod_level is not None:
-            return pod_level + overhead
+            granted = _amount(pod.status.allocated_resources, key, scale) or 0
+            actual = _amount(pod.status.resources.requests, key, scale) or 0 if pod.status.resources else 0
+            return max(pod_level, granted, actual) + overhead
         return combine(pod, read, overhead) or overhead
 
     def limit(key: str) -> int | None:
@@ -161,7 +188,16 @@ def pod_facts(pod: Pod) -> PodFacts | None:
         be_cpu_limit=_shared(limit(names.BE_CPU)),
         be_memory_limit=_shared(limit(names.BE_MEMORY)),
         priority=_shared(pod.spec.priority or 0),
+        evicted=pod.metadata.deletion_timestamp is not None and _evicted(pod.status.conditions),
     )
+
+
+def _evicted(conditions: Raw) -> bool:
+    try:
+        said = _CONDITIONS.decode(conditions)
+    except msgspec.DecodeError:
+        return False
+    return any(c.type == "DisruptionTarget" and c.status == "True" and c.reason in _EVICTIONS for c in said)
 
 
 def node_facts(node: Node) -> NodeFacts:
@@ -171,6 +207,7 @@ def node_facts(node: Node) -> NodeFacts:
         raise ValueError(f"Node {node.metadata.name} reports no cpu or memory capacity yet")
     ours = (names.BE_CPU, names.BE_MEMORY, names.GATE)
     seen = [_amount(capacity, key, 1) for key in ours]
+    reserved = _reserved(node.metadata.annotations.get(names.RESERVED_ANNOTATION))
     return NodeFacts(
         name=node.metadata.name,
         uid=node.metadata.uid,
@@ -187,7 +224,26 @@ def node_facts(node: Node) -> NodeFacts:
             consistent=seen == [_amount(allocatable, key, 1) for key in ours],
         ),
         withdrawn=node.metadata.annotations.get(names.WITHDRAWN_ANNOTATION),
+        cordoned=node.spec.unschedulable,
+        cpu_annotated=reserved[0],
+        memory_annotated=reserved[1],
+        problem=reserved[2],
     )
+
+
+def _reserved(text: str | None) -> tuple[int, int, str | None]:
+    """Millicores and bytes of the annotation, or why it cannot be read: never taken for nothing reserved."""
+    if text is None:
+        return 0, 0, None
+    try:
+        said = msgspec.json.decode(text, type=_Reserved)
+        cpu, memory = millicores(said.cpu), parse(said.memory)
+        if cpu < 0 or memory < 0:
+            raise ValueError("less than nothing is reserved")  # noqa: TRY301
+    except ValueError as error:  # msgspec's errors are ValueErrors
+        example = '{"cpu": "2", "memory": "4Gi"}'
+        return 0, 0, f"annotation {names.RESERVED_ANNOTATION} cannot be read ({error}); it is to be like {example}"
+    return cpu, memory, None
 
 
 @lru_cache(8192)

@@ -21,6 +21,12 @@ GATE: Final = "colocation.openfuyao.com/be-pods"
 WITHDRAWN_ANNOTATION: Final = "colocation.openfuyao.com/withdrawn"
 """On a Node whose keys we took away: why. Tells "never published" from "withdrawn" after a manager restart."""
 
+RESERVED_ANNOTATION: Final = "colocation.openfuyao.com/reserved"
+"""On a Node: JSON with cpu and memory (Kubernetes quantities) that belong to what runs there outside Kubernetes."""
+
+REPORTER: Final = "colocation.openfuyao.com/manager"
+"""reportingController of the manager's Events."""
+
 MIRROR_ANNOTATION: Final = "kubernetes.io/config.mirror"
 STATIC_HASH_ANNOTATION: Final = "kubernetes.io/config.hash"
 """A static pod's cgroup is named after this hash, not after the uid of its mirror pod."""

@@ -100,6 +100,32 @@ class Suppress(Struct, frozen=True, kw_only=True, rename="camel"):
     cpu: SuppressCpu = SuppressCpu()
 
 
+class Rollout(Struct, frozen=True, kw_only=True, rename="camel"):
+    """How a change of this policy spreads: to its first nodes, and when these are well to all others."""
+
+    percent: Annotated[
+        int, Meta(ge=1, le=100, description="Percent of the policy's nodes that get a change first; 100: all at once.")
+    ] = 100
+    node_selector: Annotated[
+        LabelSelector, Meta(description="Only nodes with these labels are among the first; empty: any.")
+    ] = LabelSelector()
+    pause_seconds: Annotated[
+        int, Meta(ge=10, le=604800, description="So long the first nodes must have been well before all others follow.")
+    ] = 600
+    max_pressure_rise: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description="Percentage points that CPU or memory pressure (PSI some avg10) of the first nodes may rise "
+            "against the other nodes; more of it stops the change.",
+        ),
+    ] = 10
+    max_evictions: Annotated[
+        int, Meta(ge=0, le=1000, description="Evictions on the first nodes beyond the other nodes' rate; more stop it.")
+    ] = 2
+
+
 class PolicySpec(Struct, frozen=True, kw_only=True, rename="camel"):
     """ColocationPolicy.spec."""
 
@@ -114,6 +140,7 @@ class PolicySpec(Struct, frozen=True, kw_only=True, rename="camel"):
     engine: Annotated[
         Literal["native", "none"], Meta(description="native: this agent enforces; none: it only measures.")
     ] = "native"
+    rollout: Rollout = Rollout()
 
 
 CEL_RULES: Final[dict[str, tuple[tuple[str, str], ...]]] = {

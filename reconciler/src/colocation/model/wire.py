@@ -5,6 +5,8 @@ Structs are short-lived: `colocation.model.facts` turns them into what is kept.
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Raw, Struct, field
 
 from colocation.model.policy import PolicySpec
@@ -75,6 +77,12 @@ class PodStatus(Struct, rename="camel"):
     """The fields of a pod's status that its demand depends on."""
 
     phase: str = ""
+    reason: str = ""
+    conditions: Raw = Raw(b"[]")
+    """Looked at only where a pod is on its way out: parsing them all would cost as much as everything else."""
+    allocated_resources: Quantities = field(default_factory=dict)
+    resources: Resources | None = None
+    """Of pod-level resources: what was really given (in-place resize)."""
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
 
@@ -85,6 +93,20 @@ class Pod(Struct, rename="camel"):
     metadata: Metadata
     spec: PodSpec = field(default_factory=PodSpec)
     status: PodStatus = field(default_factory=PodStatus)
+
+
+class PodCondition(Struct, gc=False):
+    """The fields of a pod's condition that say whether it was evicted."""
+
+    type: str = ""
+    status: str = ""
+    reason: str = ""
+
+
+class NodeSpec(Struct):
+    """The fields of a Node's spec that we read."""
+
+    unschedulable: bool = False
 
 
 class NodeStatus(Struct, rename="camel"):
@@ -98,14 +120,16 @@ class Node(Struct, rename="camel"):
     """v1 Node."""
 
     metadata: Metadata
+    spec: NodeSpec = field(default_factory=NodeSpec)
     status: NodeStatus = field(default_factory=NodeStatus)
 
 
 class ColocationPolicy(Struct, rename="camel"):
-    """Our policy object."""
+    """Our policy object. The status is decoded apart, like a NodeColocation's."""
 
     metadata: Metadata
     spec: PolicySpec = PolicySpec()
+    status: Any = None
 
 
 class NodeColocation(Struct, rename="camel"):

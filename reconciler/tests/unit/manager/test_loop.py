@@ -15,14 +15,17 @@ from colocation.kube.bucket import Bucket
 from colocation.kube.cache import Bad, Delete, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.kube.rest import ApiError
+from colocation.manager.events import Events
 from colocation.manager.loop import Loop, Stop
 from colocation.manager.metrics import Metrics
-from colocation.manager.node import ColocationFacts, candidate, colocation_facts
+from colocation.manager.node import ColocationFacts, colocation_facts, policy_facts
 from colocation.manager.patches import Job, Urgency
 from colocation.manager.publisher import Done, Outbox
+from colocation.model import names
 from colocation.model.facts import NodeFacts, PodFacts, Published, Qos
 from colocation.model.policy import Oversell, OversellCpu, OversellMemory, PolicySpec
 from colocation.model.report import BePod, NodeColocationSpec, NodeColocationStatus, PodUsage, Usage
+from colocation.model.status import PolicyStatus
 from colocation.model.wire import ColocationPolicy, Metadata, NodeColocation
 
 GI = 2**30
@@ -46,7 +49,9 @@ class Bench:
         self.writer = FakeWriter()
         self.leads = True
         outbox = Outbox(self.writer, Bucket(rate, 1, self.now, lifted=lifted), parallel)
-        self.loop = Loop(outbox, Metrics(), lambda: self.now, lambda: self.leads, queue.SimpleQueue())
+        self.told: list[dict[str, Any]] = []
+        self.events = Events(self.told.append, "me", lambda: self.now)
+        self.loop = Loop(outbox, Metrics(), self.events, lambda: self.now, lambda: self.leads, queue.SimpleQueue())
         self.version = 10
 
     def say(self, *events: object) -> None:
@@ -60,19 +65,27 @@ class Bench:
     def sync(self) -> None:
         self.say(*(Synced(r) for r in (NODES, PODS, POLICIES, NODE_COLOCATIONS)))
 
-    def policy(self, **oversell: Any) -> None:
+    def policy(self, name: str = "p", *, generation: int = 1, status: Any = None, **more: Any) -> None:
+        spec_fields = {f: more.pop(f) for f in ("priority", "node_selector", "rollout", "enabled") if f in more}
+        oversell = more
         usage = {
             "cpu": OversellCpu(strategy="usage"),
             "memory": OversellMemory(strategy="usage"),
             "grow_after_seconds": 0,
         }
-        spec = PolicySpec(oversell=Oversell(**{**usage, **oversell}))
-        self.say(Upsert(POLICIES, "p", candidate(ColocationPolicy(Metadata(name="p"), spec)), False))
+        spec = PolicySpec(oversell=Oversell(**{**usage, **oversell}), **spec_fields)
+        known = self.loop.state.policies.get(name)
+        if status is None and known is not None:
+            status = msgspec.json.decode(msgspec.json.encode(known.status))
+        wire = ColocationPolicy(Metadata(name=name, generation=generation, uid=f"uid-{name}"), spec, status)
+        self.say(Upsert(POLICIES, name, policy_facts(wire), False))
 
-    def node(self, name: str = "n", *, label: bool = True, listed: bool = False, **more: Any) -> None:
+    def node(self, name: str = "n", *, label: bool = True, listed: bool = False, cpu: int = 10000, **more: Any) -> None:
         self.version += 1
         labels = {"node.openfuyao.com/colocation": "true"} if label else {}
-        facts = NodeFacts(name, f"uid-{name}", str(self.version), labels, 10000, 10000, 100 * GI, 100 * GI, **more)
+        labels |= more.pop("labels", {})
+        uid = more.pop("uid", f"uid-{name}")
+        facts = NodeFacts(name, uid, str(self.version), labels, cpu, cpu, 100 * GI, 100 * GI, **more)
         self.say(Upsert(NODES, name, facts, listed))
 
     def report(self, name: str = "n", cpu: int = 1000, at: str = "t", *, listed: bool = False, **more: Any) -> None:
@@ -82,7 +95,8 @@ class Bench:
         status = NodeColocationStatus(observed_at=f"{at}{self.now}", node=usage, system=usage, pods=rows)
         known = self.loop.state.nodes.get(name)
         spec = more.pop("spec", known.colocation.spec if known and known.colocation else NodeColocationSpec())
-        facts = ColocationFacts("u", str(self.version), f"uid-{name}", spec, status)
+        owner = more.pop("owner", f"uid-{name}")
+        facts = ColocationFacts("u", str(self.version), owner, spec, status)
         self.say(Upsert(NODE_COLOCATIONS, name, facts, listed))
 
     def pod(
@@ -109,12 +123,15 @@ class Bench:
             return
         self.version += 1
         kind, name = job.key
+        if kind == "policy":
+            self.answer_policy(job)
+            return
         node = self.loop.state.nodes[name]
         if kind == "node":
             assert node.facts is not None
             meta = {"name": name, "uid": node.facts.uid, "resourceVersion": str(self.version)}
             meta["labels"] = node.facts.labels  # type: ignore[assignment]
-            said = job.body["metadata"].get("annotations", {})
+            said = job.body["metadata"].get("annotations", {names.WITHDRAWN_ANNOTATION: node.facts.withdrawn})
             meta["annotations"] = {k: v for k, v in said.items() if v}  # type: ignore[assignment]
             amounts = {k: v for k, v in job.body["status"]["capacity"].items() if v is not None}
             amounts |= {"cpu": "10", "memory": "100Gi"}
@@ -130,6 +147,15 @@ class Bench:
                 "spec": job.body.get("spec", {}),
             }
         self.say(Done(job, msgspec.json.encode(body)))
+
+    def answer_policy(self, job: Job) -> None:
+        """The watch brings the policy with its new status."""
+        self.say(Done(job, b"{}"))
+        known = self.loop.state.policies[job.key[1]]
+        assert job.body["metadata"] == {"resourceVersion": known.resource_version}
+        status = msgspec.convert(msgspec.json.decode(msgspec.json.encode(job.body["status"])), PolicyStatus)
+        facts = msgspec.structs.replace(known, resource_version=str(self.version), status=status)
+        self.say(Upsert(POLICIES, job.key[1], facts, False))
 
     def publish(self, **more: Any) -> None:
         """One node, reported and published."""
@@ -309,7 +335,8 @@ def test_server_errors_delay_twice_as_long_each_time_with_jitter() -> None:
         for _ in range(4):
             [job] = bench.take()
             bench.answer(job, ApiError(503, "ServiceUnavailable", ""))
-            until = bench.step()
+            bench.step()
+            until = bench.loop._outbox.step(bench.now)
             assert until is not None
             took.append(until - bench.now)
             bench.now = until
@@ -356,10 +383,13 @@ def test_a_node_that_is_gone_is_forgotten(bench: Bench) -> None:
 
 def test_silence_withdraws_by_timer(bench: Bench) -> None:
     bench.publish()
-    until = bench.step()
-    assert until == pytest.approx(bench.now + 180)
-    bench.now = until
-    [job] = bench.take()
+    began = bench.now
+    while not (jobs := bench.take()):
+        until = bench.step()
+        assert until is not None
+        bench.now = until
+    assert bench.now == pytest.approx(began + 180)
+    [job] = jobs
     assert amounts(job) == (None, None, None)
     assert "silent" in job.body["metadata"]["annotations"]["colocation.openfuyao.com/withdrawn"]
     assert job.urgency is Urgency.SHRINK

@@ -1,0 +1,102 @@
+"""What is said when a published number has moved: enough to explain that moment later, in a line and for the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from colocation.budget.compute import Budget
+from colocation.budget.evaluate import Evaluation
+from colocation.budget.explain import PodExplanation
+from colocation.budget.sums import Resource
+from colocation.model import names
+from colocation.model.facts import Published
+from colocation.model.quantity import human_bytes, human_millicores
+
+PERCENT: Final = 10
+"""A move by more than this is told."""
+
+
+def moved(before: Published, after: Published) -> bool:
+    """A key came, went, or changed by more than `PERCENT` of what it was."""
+    return any(_far(b, a) for b, a in ((before.cpu, after.cpu), (before.memory, after.memory)))
+
+
+def _far(before: int | None, after: int | None) -> bool:
+    if before is None or after is None:
+        return before is not after
+    return abs(after - before) * 100 > before * PERCENT
+
+
+def direction(before: Published, after: Published, made: Evaluation) -> str:
+    """The Event's reason, in one word."""
+    if made.withdraw is not None:
+        return "Withdrawn"
+    if before.cpu is None:
+        return "Published"
+    fell = (after.cpu or 0) < (before.cpu or 0) or (after.memory or 0) < (before.memory or 0)
+    return "RoomFell" if fell else "RoomRose"
+
+
+def in_a_line(
+    before: Published, after: Published, made: Evaluation, age: float | None, top: Sequence[PodExplanation]
+) -> str:
+    """Every term of both sums, the policy, the report's age, and the pods that take most."""
+    parts = [
+        f"{names.BE_CPU} {_value(before.cpu, Resource.CPU)} -> {_value(after.cpu, Resource.CPU)}, "
+        f"{names.BE_MEMORY} {_value(before.memory, Resource.MEMORY)} -> {_value(after.memory, Resource.MEMORY)}"
+    ]
+    if made.withdraw is not None:
+        parts.append(f"withdrawn: {made.withdraw}")
+    parts += [_sum(budget, made) for budget in (made.cpu, made.memory) if budget is not None]
+    if made.decision.closed and not made.withdraw:
+        parts.append(f"closed: {' and '.join(made.decision.closed)}")
+    winner = made.selection.winner
+    parts.append(f"policy {winner.name} generation {winner.generation}" if winner else made.selection.reason)
+    if age is not None:
+        parts.append(f"report {age:.0f} s old")
+    parts += ["top: " + ", ".join(f"{p.name} {human_millicores(p.cpu)} {human_bytes(p.memory)}" for p in top)] * bool(
+        top
+    )
+    return "; ".join(parts)
+
+
+def for_the_log(made: Evaluation, age: float | None, top: Sequence[PodExplanation]) -> dict[str, Any]:
+    """The same for programs: keys of one log record."""
+    winner = made.selection.winner
+    told: dict[str, Any] = {
+        "policy": winner.name if winner else None,
+        "generation": winner.generation if winner else None,
+        "report_age_seconds": None if age is None else round(age, 1),
+    }
+    for budget, room in ((made.cpu, made.room_cpu), (made.memory, made.room_memory)):
+        if budget is not None:
+            told[budget.resource] = {
+                **{name: getattr(budget, name) for name in ("capacity", "margin", "system", "online", "unbooked")},
+                "result": budget.result,
+                "room": room,
+                "problem": budget.problem,
+            }
+    owed = made.owed
+    told["promised"] = {"cpu": owed.cpu, "memory": owed.memory}
+    told["top"] = {pod.name: [pod.cpu, pod.memory] for pod in top}
+    return told
+
+
+def _sum(budget: Budget, made: Evaluation) -> str:
+    cpu = budget.resource is Resource.CPU
+    say = human_millicores if cpu else human_bytes
+    room, owed = (made.room_cpu, made.owed.cpu) if cpu else (made.room_memory, made.owed.memory)
+    if budget.problem:
+        return f"{budget.resource}: nothing, because {budget.problem}"
+    return (
+        f"{budget.resource}: {say(budget.capacity)} - margin {say(budget.margin)} - system {say(budget.system)} "
+        f"- online {say(budget.online)} - unbooked {say(budget.unbooked)} = {say(budget.free)}, "
+        f"result {say(budget.result)}, room {say(room)}, promised {say(owed)}"
+    )
+
+
+def _value(value: int | None, resource: Resource) -> str:
+    if value is None:
+        return "none"
+    return human_millicores(value) if resource is Resource.CPU else human_bytes(value)

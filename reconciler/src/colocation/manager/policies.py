@@ -1,0 +1,326 @@
+"""Policies as a whole: rolls changes out in steps, and keeps each policy's status true. Looks every few seconds.
+
+What held on all nodes last is remembered in the policy's own status: a manager that starts in the middle goes on,
+and what was stopped stays stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from colocation.budget import (
+    Candidate,
+    Compared,
+    Health,
+    Staged,
+    Verdict,
+    Watched,
+    Withdrawal,
+    first_nodes,
+    in_steps,
+    same_effect,
+)
+from colocation.budget.select import matches
+from colocation.kube.resources import POLICIES
+from colocation.manager.events import About, Events
+from colocation.manager.node import NodeState, PolicyFacts
+from colocation.manager.patches import POLICY, Job, Urgency
+from colocation.manager.state import State
+from colocation.model.policy import PolicySpec
+from colocation.model.report import Condition
+from colocation.model.status import READY, ROLLED_OUT, STOPPED, PolicyStatus, Settled
+
+log = logging.getLogger(__name__)
+LOOK_SECONDS: Final = 10.0
+SOON_SECONDS: Final = 1.0
+"""After an edit the status follows so much later: by then most nodes have been decided."""
+_UNHEARD: Final = (Withdrawal.SILENT, Withdrawal.NO_REPORT, Withdrawal.BAD_REPORT)
+_NAMED: Final = 5
+"""Nodes named in a message."""
+
+
+class _Row(Struct):
+    """One policy."""
+
+    settled: Candidate | None = None
+    """What holds, or held last, on all nodes."""
+    stopped: str = ""
+    """Why the change was stopped; empty: it was not."""
+    watched: Watched | None = None
+    began: float = 0.0
+    evictions: dict[str, int] = {}
+    """By node, when the change began."""
+
+
+class _Count(Struct):
+    matched: int = 0
+    nodes: int = 0
+    fresh: int = 0
+    changed: int = 0
+    unheard: list[str] = []
+
+
+class Policies:
+    """Owned by the loop's thread, like the state it looks at."""
+
+    def __init__(self, state: State, events: Events) -> None:
+        self._state, self._events = state, events
+        self._rows: dict[str, _Row] = {}
+        self.due = float("inf")
+        """When to `look`."""
+        self._led = False
+
+    def step(self, now: float, *, leads: bool) -> float:
+        """Take edits, before nodes are decided by them; when to come back at the latest."""
+        if leads and not self._led:
+            # Whoever led before may have come further, or have stopped: what it wrote counts.
+            self._state.edited.update(self._state.policies)
+            self._rows.clear()
+            self.due = now + SOON_SECONDS
+        self._led = leads
+        if not leads:  # the leader's words are ours
+            for name in self._state.restated:
+                self._rows.pop(name, None)
+            self._state.edited |= self._state.restated
+        self._state.restated.clear()
+        while self._state.edited:
+            self._edited(self._state.edited.pop(), now)
+            self.due = min(self.due, now + SOON_SECONDS)
+        return self.due
+
+    def look(self, now: float) -> list[Job]:
+        """Judge what is under way, and say how things stand; once `step`'s time has come and nodes are decided."""
+        if now < self.due:
+            return []
+        self.due = now + LOOK_SECONDS
+        for name, staged in list(self._state.staged.items()):
+            self._judge(name, staged, now)
+        if not self._led:
+            return []
+        counts = self._count()
+        jobs = (self._job(facts, counts[name]) for name, facts in self._state.policies.items())
+        return [job for job in jobs if job is not None]
+
+    def _edited(self, name: str, now: float) -> None:
+        facts = self._state.policies.get(name)
+        if facts is None:
+            self._rows.pop(name, None)
+            self._state.stage(name, None)
+            self._events.forget("ColocationPolicy", name)
+            return
+        row, changed = self._rows.get(name), facts.candidate
+        if row is None:
+            row = self._rows[name] = _Row(settled=_remembered(facts))
+            row.stopped = _stopped(facts)
+        else:
+            row.stopped = ""  # of another generation
+        if row.settled is None and facts.status.observed_generation == 0 and changed.generation > 1:
+            row.settled = changed  # an older manager left no word of what held: all of it stays as it is written
+        if not in_steps(changed.spec) or (row.settled and same_effect(row.settled.spec, changed.spec)):
+            self._settle(name, row, changed)
+            return
+        first = first_nodes(name, changed.spec.rollout, self._for(changed, row.settled)) if not row.stopped else ()
+        # Before anything changes: how the two groups stand now.
+        row.began, row.watched = now, Watched(Compared())
+        row.evictions = {node.name: node.evictions for node in self._state.nodes.values() if node.evictions}
+        staged = Staged(changed, row.settled, frozenset(first))
+        if facts.status.observed_generation != changed.generation:
+            row.watched.before = self._compare(row, staged, float("inf"))
+        self._state.stage(name, staged)
+        if not row.stopped:
+            log.info(
+                "rolling out", extra={"policy": name, "generation": changed.generation, "first": len(staged.first)}
+            )
+
+    def _settle(self, name: str, row: _Row, changed: Candidate) -> None:
+        row.settled, row.watched, row.stopped = changed, None, ""
+        self._state.stage(name, None)
+
+    def _for(self, changed: Candidate, former: Candidate | None) -> list[tuple[str, dict[str, str]]]:
+        selectors = [c.spec.node_selector for c in (changed, former) if c is not None]
+        return [
+            (node.name, node.facts.labels)
+            for node in self._state.nodes.values()
+            if node.facts is not None
+            and node.facts.takes_part
+            and any(matches(selector, node.facts.labels) for selector in selectors)
+        ]
+
+    def _judge(self, name: str, staged: Staged, now: float) -> None:
+        row = self._rows[name]
+        if row.stopped or row.watched is None:
+            return
+        rollout = staged.changed.spec.rollout
+        # Nodes come and go meanwhile.
+        first = first_nodes(name, rollout, self._for(staged.changed, staged.former), staged.first)
+        if first != staged.first:
+            staged = msgspec.structs.replace(staged, first=first)
+            self._state.stage(name, staged)
+        confirm = 2.0 * staged.changed.spec.report.interval_seconds
+        verdict = row.watched.look(rollout, self._compare(row, staged, row.began), now, confirm)
+        if verdict is Verdict.GO_ON or not self._led:
+            return
+        if verdict is Verdict.FINISH:
+            log.info("rolled out", extra={"policy": name, "generation": staged.changed.generation})
+            self._settle(name, row, staged.changed)
+            words, reason, warning = "well on the first nodes, now on all", "RolledOut", False
+        else:
+            row.stopped = "; ".join(row.watched.complaints)
+            self._state.stage(name, Staged(staged.changed, staged.former, frozenset()))
+            extra = {"policy": name, "generation": staged.changed.generation, "why": row.stopped}
+            log.warning("rollout stopped", extra=extra)
+            words, reason, warning = f"stopped, back to what held before: {row.stopped}", "RolloutStopped", True
+        about = About("ColocationPolicy", name, self._state.policies[name].uid)
+        text = f"generation {staged.changed.generation}: {words}"
+        self._events.tell(about, reason, lambda: text, warning=warning)
+
+    def _compare(self, row: _Row, staged: Staged, since: float) -> Compared:
+        first: list[NodeState] = []
+        others: list[NodeState] = []
+        for name, _ in self._for(staged.changed, staged.former):
+            node = self._state.nodes[name]
+            if node.facts is not None and not node.facts.cordoned:
+                (first if name in staged.first else others).append(node)
+        return Compared(_health(first, row.evictions, since), _health(others, row.evictions, since))
+
+    def _count(self) -> dict[str, _Count]:
+        counts = {name: _Count() for name in self._state.policies}
+        for node in self._state.nodes.values():
+            selection = node.selection
+            if node.facts is None or not node.facts.takes_part or selection is None or selection.winner is None:
+                continue
+            for name in (selection.winner.name, *selection.losers):
+                if name in counts:
+                    counts[name].matched += 1
+            one = counts.get(selection.winner.name)
+            if one is None:
+                continue
+            one.nodes += 1
+            newest = self._state.policies[selection.winner.name].candidate.generation
+            one.changed += selection.winner.generation == newest
+            if _fresh(node):
+                one.fresh += 1
+            elif len(one.unheard) < _NAMED:
+                one.unheard.append(node.name)
+        return counts
+
+    def _job(self, facts: PolicyFacts, count: _Count) -> Job | None:
+        name, row = facts.candidate.name, self._rows.get(facts.candidate.name)
+        if row is None:
+            return None
+        stamp = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        said = {condition.type: condition for condition in facts.status.conditions}
+        settled = row.settled
+        wanted = PolicyStatus(
+            observed_generation=facts.candidate.generation,
+            matched=count.matched,
+            nodes=count.nodes,
+            fresh=count.fresh,
+            changed=count.changed,
+            settled=None if settled is None else _settled(settled),
+            conditions=tuple(
+                _since(condition, said.get(condition.type), stamp)
+                for condition in (_ready(facts.candidate, count), self._rolled_out(facts.candidate, row))
+            ),
+        )
+        if wanted == facts.status:
+            return None
+        return Job(
+            key=(POLICY, name),
+            urgency=Urgency.WORDS,
+            method="PATCH",
+            path=POLICIES.path(name, sub="status"),
+            body={"metadata": {"resourceVersion": facts.resource_version}, "status": msgspec.to_builtins(wanted)},
+            label="colocationpolicies/status",
+        )
+
+    def _rolled_out(self, candidate: Candidate, row: _Row) -> Condition:
+        staged = self._state.staged.get(candidate.name)
+        if staged is None:
+            return _condition(ROLLED_OUT, True, "Everywhere", f"generation {candidate.generation} holds on all nodes")
+        before = f"generation {row.settled.generation}" if row.settled else "nothing of this policy"
+        if row.stopped:
+            return _condition(ROLLED_OUT, False, STOPPED, f"{before} holds on all nodes, because {row.stopped}")
+        if not staged.first:
+            return _condition(ROLLED_OUT, False, "Progressing", f"no node is among the first; {before} holds")
+        words = f"{len(staged.first)} nodes have it first; {before} holds on the others"
+        if row.watched is not None and row.watched.complaints:
+            words += "; " + "; ".join(row.watched.complaints)
+        return _condition(ROLLED_OUT, False, "Progressing", words)
+
+
+def _health(nodes: Collection[NodeState], evictions: dict[str, int], since: float) -> Health:
+    fresh = [node for node in nodes if _fresh(node)]
+    heard = [node for node in fresh if node.report.arrived is not None and node.report.arrived > since]
+    # Before the change every fresh report counts, after it only those made under it.
+    told = [node.report.status.pressure for node in (heard if since != float("inf") else fresh) if node.report.status]
+    return Health(
+        nodes=len(nodes),
+        reported=len(heard),
+        silent=len(nodes) - len(fresh),
+        cpu=_mean([p.cpu for p in told if p is not None and p.cpu is not None]),
+        memory=_mean([p.memory for p in told if p is not None and p.memory is not None]),
+        evictions=sum(max(0, node.evictions - evictions.get(node.name, 0)) for node in nodes),
+    )
+
+
+def _fresh(node: NodeState) -> bool:
+    usable = node.report.status is not None and node.report.arrived is not None
+    return usable and (node.evaluation is None or node.evaluation.withdrawal not in _UNHEARD)
+
+
+def _settled(held: Candidate) -> Settled:
+    """As it comes back from the API server, so that the two can be compared."""
+    spec: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(held.spec))
+    return Settled(generation=held.generation, spec=spec)
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _remembered(facts: PolicyFacts) -> Candidate | None:
+    settled = facts.status.settled
+    if settled is None:
+        return None
+    try:
+        spec = msgspec.convert(settled.spec, PolicySpec)
+    except msgspec.ValidationError:
+        return None  # of a version that we cannot read
+    return Candidate(facts.candidate.name, settled.generation, spec)
+
+
+def _stopped(facts: PolicyFacts) -> str:
+    if facts.status.observed_generation != facts.candidate.generation:
+        return ""
+    for condition in facts.status.conditions:
+        if condition.type == ROLLED_OUT and condition.reason == STOPPED:
+            return condition.message.rpartition("because ")[2] or "it was stopped before"
+    return ""
+
+
+def _ready(candidate: Candidate, count: _Count) -> Condition:
+    if not candidate.spec.enabled:
+        return _condition(READY, False, "Disabled", "its nodes oversell nothing: spec.enabled is false")
+    if not count.nodes:
+        return _condition(READY, False, "NoNodes", f"it is for no node; its selector matches {count.matched}")
+    if silent := count.nodes - count.fresh:
+        more = ", ..." if silent > len(count.unheard) else ""
+        return _condition(READY, False, "NodesSilent", f"no fresh report from {', '.join(sorted(count.unheard))}{more}")
+    return _condition(READY, True, "AllFresh", "every node has a fresh report")
+
+
+def _condition(kind: str, holds: bool, reason: str, message: str) -> Condition:  # noqa: FBT001
+    status: Literal["True", "False"] = "True" if holds else "False"
+    return Condition(type=kind, status=status, reason=reason, message=message[:1000], last_transition_time="")
+
+
+def _since(now: Condition, before: Condition | None, stamp: str) -> Condition:
+    since = before.last_transition_time if before is not None and before.status == now.status else stamp
+    return msgspec.structs.replace(now, last_transition_time=since)

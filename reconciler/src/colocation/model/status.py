@@ -1,0 +1,41 @@
+"""ColocationPolicy.status: what the manager says of a policy, and the one thing that it must remember of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Struct, field
+
+from colocation.model.report import Condition
+
+READY: Final = "Ready"
+"""Every node that this policy is for has a fresh report."""
+ROLLED_OUT: Final = "RolledOut"
+"""The policy as it is written holds on all its nodes. Reasons: Everywhere, Progressing, Stopped."""
+STOPPED: Final = "Stopped"
+
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+
+
+class Settled(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What held on all nodes last: while a change is tried on some, the others keep this."""
+
+    generation: Annotated[int, Meta(ge=0)]
+    spec: dict[str, Any]
+    """As it was written; read by the version of the manager that finds it."""
+
+
+class PolicyStatus(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Written by the leading manager only, a few seconds after something has changed."""
+
+    observed_generation: Annotated[int, Meta(ge=0)] = 0
+    matched: Count = 0
+    """Labelled nodes that the selector matches."""
+    nodes: Count = 0
+    """Those of them for which this policy won."""
+    fresh: Count = 0
+    """Those of them whose report is fresh."""
+    changed: Count = 0
+    """Those of them that have this generation of the policy; the others still have the settled one."""
+    settled: Settled | None = None
+    conditions: tuple[Condition, ...] = field(default=())
