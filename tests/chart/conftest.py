@@ -1,19 +1,27 @@
-"""The chart, installed by Helm on a real API server, once for the session."""
+"""The chart, installed by Helm on a real API server, once for the session; and a second time with the webhook."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import json
 import os
+import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from colocation.kube.login import kubeconfig
+from colocation.kube.resources import PODS
+from colocation.kube.rest import ApiError, Rest
 from tests.lab import binaries
-from tests.lab.apiserver import ApiServer
+from tests.lab.apiserver import ApiServer, free_ports
 from tests.lab.errors import LabError
 from tests.lab.process import run
 
@@ -22,6 +30,14 @@ from .accounts import Account
 CHART = Path(__file__).parents[2] / "charts/colocation-package"
 DATA = Path(__file__).parent / "data"
 NAMESPACE = "openfuyao-colocation"
+SOURCES = Path(__file__).parents[2] / "reconciler/src"
+OLD = bool(os.environ.get("KUBE"))
+"""Another Kubernetes than the newest: one without MutatingAdmissionPolicy v1."""
+OPTIONS = (
+    "admission.be.schedulerName=batch",
+    "admission.hls.schedulerName=exclusive",
+    "admission.hls.nodeAffinity=true",
+)
 MUTATION = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
 OPERATOR = "monitoring.coreos.com/v1"
 KUBERNETES = tuple(f"1.{minor}.0" for minor in range(30, 37))
@@ -31,6 +47,7 @@ EVERYTHING = (
     "monitoring.monitors.enabled=true",
     "monitoring.rules.enabled=true",
     "monitoring.dashboards.enabled=true",
+    "admission.hls.nodeAffinity=true",
 )
 """Every switch that makes objects."""
 _numbers = itertools.count(1)
@@ -51,10 +68,9 @@ def render(*args: str, kube: str = "1.36.3", apis: tuple[str, ...] = (MUTATION,)
 
 
 def render_everything(kube: str, which: str = "helm") -> str:
-    """All that the chart can make on a cluster of that version; where it serves no mutation, without."""
-    mutates = kube >= "1.36"
-    switches = [f"--set={one}" for one in (*EVERYTHING, *(() if mutates else ("admission.mode=none",)))]
-    return render(*switches, kube=kube, apis=(OPERATOR, *((MUTATION,) if mutates else ())), which=which)
+    """All that the chart can make on a cluster of that version: admission by what it serves."""
+    mutates = (MUTATION,) if kube >= "1.36" else ()
+    return render(*(f"--set={one}" for one in EVERYTHING), kube=kube, apis=(OPERATOR, *mutates), which=which)
 
 
 def eventually(check: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
@@ -78,6 +94,12 @@ def pod(*containers: dict[str, Any], qos: str | None = "BE", metadata: Any = Non
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": body}
 
 
+@functools.cache
+def _client(config: Path) -> Rest:
+    """Not kubectl: its own check of the schema would speak first, and a process for each pod takes long."""
+    return Rest(kubeconfig(str(config)))
+
+
 class Pods:
     """Says what the API server makes of a pod, without keeping it."""
 
@@ -86,11 +108,20 @@ class Pods:
 
     def admit(self, body: dict[str, Any]) -> dict[str, Any]:
         """The pod as it would be stored; LabError with the API server's sentence if it is refused."""
-        # Raw, as a controller would: kubectl's own schema check would speak first.
-        path = f"/api/v1/namespaces/{self.namespace}/pods?dryRun=All"
-        answer = self.api.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
+        path, text = PODS.path(namespace=self.namespace), json.dumps(body).encode()
+        try:
+            answer = _client(self.api.kubeconfig).send("POST", path, query={"dryRun": "All"}, body=text)
+        except ApiError as error:
+            raise LabError(str(error)) from error
         made: dict[str, Any] = json.loads(answer)
         return made
+
+    def admits(self, body: dict[str, Any]) -> bool:
+        try:
+            self.admit(body)
+        except LabError:
+            return False
+        return True
 
     def refusal(self, body: dict[str, Any]) -> str:
         with pytest.raises(LabError) as error:
@@ -98,29 +129,99 @@ class Pods:
         return str(error.value)
 
 
+def install(server: ApiServer, *values: str) -> None:
+    """The chart, by Helm, on a cluster that has a PriorityClass for all that name none."""
+    body = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "ordinary"}}
+    server.kubectl("apply", "-f", "-", stdin=json.dumps({**body, "value": 5, "globalDefault": True}))
+    arguments = [f"--namespace={NAMESPACE}", "--create-namespace", *(f"--set={value}" for value in values)]
+    run(
+        # Conflicts: `serving` below puts the address of its process where the chart has the Service's.
+        [binaries.path("helm"), "upgrade", "--install", "--force-conflicts", "colocation", CHART, *arguments],
+        env={**os.environ, "KUBECONFIG": str(server.kubeconfig)},
+    )
+
+
+def enforced(server: ApiServer) -> None:
+    """Wait until pods are changed, and wrong ones refused."""
+    server.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
+    probe = Pods(server, "default")
+    eventually(lambda: "volcano.sh/preemptable" in probe.admit(pod())["metadata"]["annotations"], "mutation")
+    eventually(lambda: not probe.admits(pod(qos="X")), "validation")
+
+
+@contextlib.contextmanager
+def serving(server: ApiServer, folder: Path, *more: str) -> Iterator[int]:
+    """A manager that serves the webhook, with no rights but the chart's; the port that tells its health.
+
+    There are no nodes to run it on: the Service by which the API server calls it becomes another name of this machine.
+    """
+    health, port = free_ports(2)
+    account = f"system:serviceaccount:{NAMESPACE}:colocation-manager"
+    deployment = json.loads(
+        server.kubectl("get", "deployment", "colocation-manager", f"--namespace={NAMESPACE}", "-o=json")
+    )
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    argv = [sys.executable, "-m", "colocation", *container["args"], f"--kubeconfig={server.user(account)}", *more]
+    argv += [f"--listen=127.0.0.1:{health}", f"--webhook=127.0.0.1:{port}", f"--namespace={NAMESPACE}"]
+    spec = {
+        "type": "ExternalName",
+        "externalName": "localhost",
+        "clusterIP": None,
+        "clusterIPs": None,
+        "selector": None,
+    }
+    where = ["patch", "service", "colocation-manager", f"--namespace={NAMESPACE}", "--type=merge", "-p"]
+    server.kubectl(*where, json.dumps({"spec": spec}))
+    hooks = json.loads(server.kubectl("get", "mutatingwebhookconfiguration", "colocation-pods", "-o=json"))["webhooks"]
+    there = [
+        {"op": "replace", "path": f"/webhooks/{n}/clientConfig/service/port", "value": port} for n in range(len(hooks))
+    ]
+    server.kubectl("patch", "mutatingwebhookconfiguration", "colocation-pods", "--type=json", "-p", json.dumps(there))
+    with (folder / f"manager-{port}.log").open("wb") as log:
+        environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
+        process = subprocess.Popen(argv, stdout=log, stderr=log, env=environment)
+    try:
+        eventually(lambda: _ready(health), f"manager ready, see {log.name}")
+        yield health
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return bool(json.load(answer)["webhook"])
+    except OSError:
+        return False
+
+
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """The chart as it installs itself on a cluster of today: admission by policies."""
+    if OLD:
+        pytest.skip("this Kubernetes serves no MutatingAdmissionPolicy v1")
     with ApiServer(tmp_path_factory.mktemp("chart")) as server:
-        arguments = [f"--namespace={NAMESPACE}", "--create-namespace"]
-        helm("install", "colocation", CHART, *arguments, kubeconfig=server.kubeconfig)
-        server.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
-        probe = Pods(server, "default")
-        eventually(lambda: "volcano.sh/preemptable" in probe.admit(pod())["metadata"]["annotations"], "mutation")
-        eventually(lambda: not _admitted(probe, pod(qos="X")), "validation")
+        install(server, *OPTIONS)
+        enforced(server)
         yield server
 
 
 @pytest.fixture(scope="session")
-def pods(api: ApiServer) -> Pods:
-    return Pods(api, "default")
+def policed(api: ApiServer) -> ApiServer:
+    """The same, by another name, for tests that try both ways."""
+    return api
 
 
-def _admitted(pods: Pods, body: dict[str, Any]) -> bool:
-    try:
-        pods.admit(body)
-    except LabError:
-        return False
-    return True
+@pytest.fixture(scope="session")
+def hooked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """The chart on an older cluster, or as if this were one: admission by the manager's webhook."""
+    folder = tmp_path_factory.mktemp("hooked")
+    with ApiServer(folder) as server:
+        install(server, *OPTIONS, *([] if OLD else ["admission.mode=webhook"]))
+        with serving(server, folder):
+            enforced(server)
+            yield server
 
 
 def apply(api: ApiServer, **body: Any) -> None:

@@ -1,8 +1,9 @@
-"""One table of pods: what goes in, and what the API server makes of it."""
+"""What goes in, and what the API server makes of it: by policies and, all the same, by the webhook."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,13 +12,41 @@ import pytest
 from colocation.model.facts import PodFacts, pod_facts
 from colocation.model.quantity import parse
 from colocation.model.wire import Pod
+from tests.lab import binaries
 from tests.lab.apiserver import ApiServer
 from tests.lab.errors import LabError
+from tests.lab.process import run
 
-from .conftest import Pods, container, eventually, pod
+from .conftest import OLD, Pods, container, eventually, pod
 
+WAYS = ["webhook"] if OLD else ["cel", "webhook"]
 CPU, MEMORY, GATE = "kubernetes.io/be-cpu", "kubernetes.io/be-memory", "colocation.openfuyao.com/be-pods"
 TICKET = {GATE: 1}
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def api(request: pytest.FixtureRequest) -> ApiServer:
+    """Every claim in this file is tried both ways."""
+    server: ApiServer = request.getfixturevalue("hooked" if request.param == "webhook" else "policed")
+    return server
+
+
+@pytest.fixture(scope="module")
+def pods(api: ApiServer) -> Pods:
+    return Pods(api, "default")
+
+
+@pytest.fixture(scope="module")
+def namespace(api: ApiServer) -> Callable[..., Pods]:
+    """Makes a namespace with labels, once, and waits until the API server knows them."""
+
+    def make(name: str, **labels: str) -> Pods:
+        marks = {f"colocation.openfuyao.com/{key.replace('_', '-')}": value for key, value in labels.items()}
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": marks}}
+        api.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+        return Pods(api, name)
+
+    return make
 
 
 def amounts(given: dict[str, Any], kind: str = "containers") -> list[dict[str, dict[str, int]]]:
@@ -181,21 +210,58 @@ def test_an_online_pods_own_class_is_respected(pods: Pods) -> None:
 
 
 OWNER = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "u", "controller": True}
+DAEMON = {"metadata": {"ownerReferences": [OWNER]}}
 
 
 @pytest.mark.parametrize(
     "body",
     [
         pytest.param(pod(container(requests={"cpu": "1"}), qos=None), id="no annotation"),
-        pytest.param(pod(container(requests={"cpu": "1"}), metadata={"ownerReferences": [OWNER]}), id="DaemonSet"),
-        pytest.param(pod(container(requests={"cpu": "1"}), priorityClassName="system-node-critical"), id="critical"),
+        pytest.param(pod(container(requests={"cpu": "1"}), qos="LS", **DAEMON), id="daemon"),
+        pytest.param(
+            pod(container(requests={"cpu": "1"}), qos="LS", priorityClassName="system-node-critical"), id="system"
+        ),
+        pytest.param(
+            pod(container(requests={"cpu": "1"}), metadata={"labels": {"colocation.openfuyao.com/mutate": "false"}}),
+            id="opted out",
+        ),
     ],
 )
 def test_what_is_never_touched(api: ApiServer, body: dict[str, Any]) -> None:
     given = Pods(api, "kube-system").admit(body)
     assert given["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "1"}}
     assert "volcano.sh/preemptable" not in given["metadata"].get("annotations", {})
-    assert given["spec"].get("priorityClassName") != "priority-be"
+    assert given["spec"]["priorityClassName"] in ("ordinary", "system-node-critical")
+
+
+@pytest.mark.parametrize("qos", ["HLS", "LS", "BE"])
+def test_a_namespace_gives_its_class_to_pods_that_name_none(namespace: Callable[..., Pods], qos: str) -> None:
+    pods = namespace(f"all-{qos.lower()}", default_qos_level=qos)
+    two = {"cpu": "2"}
+
+    def made() -> Any:
+        return pods.admit(pod(container("a", two, two), container("b", two, two), qos=None))
+
+    eventually(lambda: made()["metadata"].get("annotations", {}).get("openfuyao.com/qos-level") == qos, "default")
+    given = made()
+    assert given["spec"]["priorityClassName"] == f"priority-{qos.lower()}"
+    own = {"requests": {CPU: 2000}, "limits": {CPU: 2000}}
+    assert amounts(given) == ([both(cpu=2000), own] if qos == "BE" else [{"requests": two, "limits": two}] * 2)
+    said = "LS" if qos == "BE" else "BE"
+    assert pods.admit(pod(qos=said))["spec"]["priorityClassName"] == f"priority-{said.lower()}", "its own word counts"
+    daemon = pods.admit(pod(qos=None, metadata={"ownerReferences": [OWNER]}))
+    assert "annotations" not in daemon["metadata"]
+    out = pods.admit(pod(qos=None, metadata={"labels": {"colocation.openfuyao.com/mutate": "false"}}))
+    assert "annotations" not in out["metadata"]
+
+
+def test_a_namespace_can_opt_out(namespace: Callable[..., Pods]) -> None:
+    pods = namespace("out", mutate="false", default_qos_level="BE")
+    plain = {"cpu": "1"}
+    body = pod(container(requests=plain))
+    eventually(lambda: pods.admit(body)["spec"]["containers"][0]["resources"] == {"requests": plain}, "opted out")
+    assert "annotations" not in pods.admit(pod(qos=None))["metadata"]
+    assert "HLS, LS, BE" in pods.refusal(pod(qos="X")), "wrong is wrong everywhere"
 
 
 @pytest.mark.parametrize("qos", ["BE", "HLS", "nonsense"])
@@ -217,7 +283,7 @@ def test_mirror_pods_are_never_touched_nor_refused(api: ApiServer, qos: str) -> 
     finally:
         api.kubectl("delete", "node", "mirror")
     assert given["spec"]["containers"][0]["resources"] == {"requests": {"cpu": "1"}}
-    assert given["spec"].get("priorityClassName", "") == ""
+    assert given["spec"]["priorityClassName"] == "ordinary", "which every pod gets here"
 
 
 @pytest.mark.parametrize("qos", ["be", "LLS", "", "x" * 300, 'quo"te\n', "\u4f4e"])
@@ -232,6 +298,178 @@ def test_pod_level_resources_are_refused_with_the_remedy(pods: Pods) -> None:
     said = pods.refusal(pod(container(requests={"cpu": "1"}), resources={"requests": {"cpu": "2"}}))
     assert "spec.resources" in said
     assert "set the resources of its containers instead" in said
+
+
+BE_CPU, LESS = {CPU: "500"}, {CPU: "400"}
+ONE, TWO, BROKEN = {"cpu": "1"}, {"cpu": "2"}, {"cpu": "1500m"}
+ANNOTATION, RESOURCES = "metadata.annotations[openfuyao.com/qos-level]", 'spec.containers["c"].resources'
+INITIALLY = 'spec.initContainers["i"].resources'
+REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
+    "BE of a DaemonSet": (pod(metadata={"ownerReferences": [OWNER]}), f"{ANNOTATION} is BE", "Job"),
+    "BE and critical": (
+        pod(priorityClassName="system-node-critical"), "spec.priorityClassName is system-node-critical", "remove one",
+    ),
+    "BE with the online class": (pod(priorityClassName="priority-hls"), "spec.priorityClassName", "leave"),
+    "BE with any other class": (pod(priorityClassName="important"), 'spec.priorityClassName is "important"', "leave"),
+    # Kubernetes itself says these two, and names the index.
+    "BE with a limit below": (
+        pod(container("ok"), container("c", BE_CPU, LESS)),
+        "spec.containers[1].resources.requests", "be-cpu limit of 400",
+    ),
+    "BE with a plain limit below": (
+        pod(container("c", TWO, ONE)), "spec.containers[0].resources.requests", "be-cpu limit of 1k",
+    ),
+    "be-cpu and LS": (pod(container("c", BE_CPU, BE_CPU), qos="LS"), f"{RESOURCES} asks for", "to BE"),
+    "be-cpu and no word": (pod(container("c", BE_CPU, BE_CPU), qos=None), f"{RESOURCES} asks for", "to BE"),
+    "a ticket and HLS": (
+        pod(container("c", TWO | {GATE: "1"}, TWO | {GATE: "1"}), qos="HLS"), f"{RESOURCES} asks for", "to BE",
+    ),
+    "be-memory to begin with": (
+        pod(initContainers=[container("i", {MEMORY: "1"}, {MEMORY: "1"})], qos=None), f"{INITIALLY} asks", "BE",
+    ),
+    "HLS without cpu": (pod(container("c"), qos="HLS"), RESOURCES, "use class LS"),
+    "HLS without a limit": (pod(container("c", TWO), qos="HLS"), RESOURCES, "whole cores"),
+    "HLS with a higher limit": (pod(container("c", ONE, TWO), qos="HLS"), RESOURCES, "equal"),
+    "HLS with a core and a half": (
+        pod(container("ok", TWO, TWO), container("c", BROKEN, BROKEN), qos="HLS"), RESOURCES, "whole cores",
+    ),
+    "HLS with no core": (pod(container("c", {"cpu": "0"}, {"cpu": "0"}), qos="HLS"), RESOURCES, "whole"),
+    "HLS with half a core to begin with": (
+        pod(container("c", TWO, TWO), qos="HLS", initContainers=[container("i", BROKEN, BROKEN)]),
+        INITIALLY, "whole cores",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def important(api: ApiServer) -> None:
+    body = {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": {"name": "important"},
+        "value": 7,
+    }
+    api.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+
+
+@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.usefixtures("important")
+def test_a_wrong_pod_is_refused_with_the_field_and_the_remedy(api: ApiServer, case: str) -> None:
+    body, field, remedy = REFUSED[case]
+    said = Pods(api, "kube-system").refusal(body)
+    assert field in said
+    assert remedy in said.split(field, 1)[1]
+    assert "failed expression" not in said
+
+
+@pytest.mark.parametrize("cores", ["1", "2000m", "2e0", "0.004k"])
+def test_whole_cores_may_be_written_in_any_form(pods: Pods, cores: str) -> None:
+    assert pods.admit(pod(container("c", {"cpu": cores}, {"cpu": cores}), qos="HLS"))["spec"]["priority"] == 1000
+
+
+def test_the_class_of_a_pod_never_changes(api: ApiServer) -> None:
+    api.kubectl("create", "-f", "-", stdin=json.dumps(pod(metadata={"name": "be"})))
+    api.kubectl("create", "-f", "-", stdin=json.dumps(pod(metadata={"name": "none"}, qos=None)))
+    annotate = ["annotate", "--overwrite", "pod"]
+    for name, word in (("be", "LS"), ("be", "HLS"), ("none", "BE")):
+        with pytest.raises(LabError, match=rf'cannot be changed to "{word}".*make it anew'):
+            api.kubectl(*annotate, name, f"openfuyao.com/qos-level={word}")
+    with pytest.raises(LabError, match="cannot be changed to"):
+        api.kubectl(*annotate, "be", "openfuyao.com/qos-level-")
+    api.kubectl(*annotate, "be", "somebody.example/else=1")
+    api.kubectl(*annotate, "none", "openfuyao.com/qos-level=LS")  # which it was all along
+    api.kubectl("delete", "pod", "be", "none", "--grace-period=0", "--force")
+
+
+def test_the_overhead_of_a_runtime_class_stays_what_its_node_needs(api: ApiServer, pods: Pods) -> None:
+    overhead = {"cpu": "250m", "memory": "64Mi"}
+    body = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "vm"}, "handler": "vm"}
+    api.kubectl("apply", "-f", "-", stdin=json.dumps({**body, "overhead": {"podFixed": overhead}}))
+    given = pods.admit(pod(container(requests={"cpu": "1"}), runtimeClassName="vm"))
+    assert given["spec"]["overhead"] == overhead
+    assert amounts(given) == [{"requests": {CPU: 1000} | TICKET, "limits": TICKET}]
+
+
+@pytest.mark.parametrize(("qos", "scheduler"), [("BE", "batch"), ("HLS", "exclusive"), ("LS", "default-scheduler")])
+def test_a_class_may_have_a_scheduler_which_a_pods_own_overrules(pods: Pods, qos: str, scheduler: str) -> None:
+    assert pods.admit(pod(container("c", TWO, TWO), qos=qos))["spec"]["schedulerName"] == scheduler
+    own = pods.admit(pod(container("c", TWO, TWO), qos=qos, schedulerName="mine"))
+    assert own["spec"]["schedulerName"] == "mine"
+
+
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+OURS = {"key": "node.openfuyao.com/colocation", "operator": "In", "values": ["true"]}
+DISK, NAME = ({"key": key, "operator": "In", "values": ["a"]} for key in ("disk", "metadata.name"))
+SPREAD = {"podAntiAffinity": {REQUIRED: [{"topologyKey": "zone", "labelSelector": {"matchLabels": {"a": "b"}}}]}}
+PREFERS = {
+    "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "preference": {"matchExpressions": [DISK]}}]
+}
+
+
+@pytest.mark.parametrize(
+    ("affinity", "terms"),
+    [
+        (None, [{"matchExpressions": [OURS]}]),
+        (SPREAD, [{"matchExpressions": [OURS]}]),
+        ({"nodeAffinity": PREFERS}, [{"matchExpressions": [OURS]}]),
+        (
+            {
+                "nodeAffinity": {
+                    REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [DISK]}, {"matchFields": [NAME]}, {}]}
+                }
+            },
+            [{"matchExpressions": [DISK, OURS]}, {"matchExpressions": [OURS], "matchFields": [NAME]}, {}],
+        ),
+        (
+            {
+                "nodeAffinity": {
+                    REQUIRED: {
+                        "nodeSelectorTerms": [{"matchExpressions": [OURS | {"operator": "Exists"} | {"values": None}]}]
+                    }
+                }
+            },
+            [{"matchExpressions": [{"key": OURS["key"], "operator": "Exists"}]}],
+        ),
+    ],
+    ids=["none", "of pods", "preferred", "alternatives", "said already"],
+)
+def test_hls_pods_may_be_kept_to_our_nodes(pods: Pods, affinity: Any, terms: Any) -> None:
+    body = pod(container("c", TWO, TWO), qos="HLS", **({"affinity": affinity} if affinity else {}))
+    given = pods.admit(body)["spec"]["affinity"]
+    assert given["nodeAffinity"][REQUIRED]["nodeSelectorTerms"] == terms
+    assert given.get("podAntiAffinity") == (affinity or {}).get("podAntiAffinity")
+    assert "affinity" not in pods.admit(pod(container("c", TWO, TWO), qos="LS"))["spec"]
+
+
+JOB = {"template": {"metadata": {}, "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "x"}]}}}
+IGNORES = {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]}
+FAILS = {"rules": [{"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "qos", "policy", "warned"),
+    [
+        ("Job", "BE", None, True), ("Job", "BE", FAILS, True), ("Job", "BE", IGNORES, False),
+        ("Job", "LS", None, False),
+        ("Job", None, None, False), ("CronJob", "BE", None, True), ("CronJob", "BE", IGNORES, False),
+    ],
+)  # fmt: skip
+def test_a_job_that_counts_evictions_as_its_own_failures_is_warned(
+    api: ApiServer,
+    kind: str,
+    qos: str | None,
+    policy: Any,
+    warned: bool,  # noqa: FBT001
+) -> None:
+    spec = json.loads(json.dumps(JOB)) | ({"podFailurePolicy": policy} if policy else {})
+    if qos:
+        spec["template"]["metadata"]["annotations"] = {"openfuyao.com/qos-level": qos}
+    whole = spec if kind == "Job" else {"schedule": "1 1 1 1 1", "jobTemplate": {"spec": spec}}
+    body = {"apiVersion": "batch/v1", "kind": kind, "metadata": {"name": "j"}, "spec": whole}
+    config = f"--kubeconfig={api.kubeconfig}"
+    done = run([binaries.path("kubectl"), config, "create", "--dry-run=server", "-f", "-"], stdin=json.dumps(body))
+    path = "spec.podFailurePolicy" if kind == "Job" else "spec.jobTemplate.spec.podFailurePolicy"
+    assert (f"{path}: without a rule for it" in done.stderr and "DisruptionTarget" in done.stderr) is warned
 
 
 def test_the_manager_reads_what_admission_writes(pods: Pods) -> None:

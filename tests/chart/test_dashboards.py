@@ -36,7 +36,7 @@ def test_panels_lie_side_by_side_and_ask_the_chosen_source(dashboard: Dashboard)
 
 
 def test_the_cluster_gets_them_whole_where_grafana_looks() -> None:
-    rendered = render("--set=monitoring.dashboards.enabled=true,admission.mode=none", kube="1.30.0", apis=())
+    rendered = render("--set=monitoring.dashboards.enabled=true", kube="1.30.0", apis=())
     maps = [d for d in yaml.safe_load_all(rendered) if d and d["kind"] == "ConfigMap"]
     assert all(d["metadata"]["labels"]["grafana_dashboard"] == "1" for d in maps)
     bodies = [json.loads(text) for d in maps for text in d["data"].values()]

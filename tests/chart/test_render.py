@@ -101,12 +101,18 @@ def test_misspelt_or_wrong_values_are_refused(wrong: str) -> None:
 
 def test_a_cluster_without_the_mutation_is_told_what_to_do() -> None:
     with pytest.raises(LabError) as error:
-        render(apis=())
+        render("--set", "admission.mode=cel", apis=())
     assert "does not serve MutatingAdmissionPolicy v1" in str(error.value)
-    assert "admission.mode=none" in str(error.value)
-    kinds = {d["kind"] for d in manifests("--set", "admission.mode=none", kube="1.30.0", apis=())}
-    assert "MutatingAdmissionPolicy" not in kinds
-    assert {"ValidatingAdmissionPolicy", "Deployment", "DaemonSet"} <= kinds
+    assert "admission.mode=auto" in str(error.value)
+
+
+def test_what_is_opt_in_is_left_out() -> None:
+    for mode in ("cel", "webhook"):
+        text = render("--set", f"admission.mode={mode}")
+        assert "schedulerName" not in text
+        assert "requiredDuringScheduling" not in text
+        assert "--hls" not in text
+        assert "--be" not in text
 
 
 def test_a_cluster_that_is_too_old_is_refused() -> None:

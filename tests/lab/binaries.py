@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab's programs, built from Go modules pinned by the go.sum files in ``go/``.
 
+``KUBE=1.32`` in the environment chooses the older Kubernetes that go/kube/go-1.32.mod pins.
+
 Each lands in a folder of the cache named after its version and everything that
 went into it, so a changed pin builds anew and an old clone keeps its own. The
 folder appears by one rename: an interrupted build leaves nothing half done.
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -45,6 +48,9 @@ class Tool:
     lab: bool = True
     """A lab is made of it; what is not is built for the tests that use it."""
 
+    mod: str = "go.mod"
+    """The file there that pins its modules; the sums lie beside it."""
+
     @property
     def pins(self) -> Path:
         """The folder that pins it."""
@@ -53,10 +59,10 @@ class Tool:
     @property
     def version(self) -> str:
         """The pinned version, from go.mod: stated once, there."""
-        text = (self.pins / "go.mod").read_text()
+        text = (self.pins / self.mod).read_text()
         found = re.search(rf"^\s*(?:require )?{re.escape(self.module)} v(\S+)", text, re.MULTILINE)
         if not found:
-            raise LabError(f"tests/lab/go/{self.pins.name}/go.mod does not require {self.module}")
+            raise LabError(f"tests/lab/go/{self.pins.name}/{self.mod} does not require {self.module}")
         return found[1]
 
     @property
@@ -69,9 +75,20 @@ class Tool:
     def folder(self) -> Path:
         """Where the built program is, or will be."""
         digest = hashlib.sha256((self.flags + self.tags).encode())
-        for source in sorted(self.pins.iterdir()):
+        ours = Path(self.mod).stem
+        for source in sorted(p for p in self.pins.iterdir() if p.stem == ours or p.suffix == ".go"):
             digest.update(source.read_bytes())
         return cache_dir() / "bin" / f"{self.name}-{self.version}-{digest.hexdigest()[:8]}"
+
+
+def _kube_mod() -> str:
+    """What pins Kubernetes: the newest that we work with, or the older one that was asked for."""
+    wanted = os.environ.get("KUBE", "")
+    pins = f"go-{wanted}.mod" if wanted else "go.mod"
+    if not (MODULES / "kube" / pins).is_file():
+        have = sorted(path.stem.removeprefix("go-") for path in (MODULES / "kube").glob("go-*.mod"))
+        raise LabError(f"KUBE={wanted}: the lab builds {', '.join(have)}, or without KUBE the newest")
+    return pins
 
 
 _COMPONENT = "k8s.io/component-base/version"
@@ -100,6 +117,7 @@ TOOLS = {
             " -X k8s.io/client-go/pkg/version.gitVersion=v{version}",
             ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl"),
             "about 7 min on 2 cores, once",
+            mod=_kube_mod(),
         ),
         Tool(
             "helm",
@@ -182,7 +200,15 @@ def _build(tool: Tool) -> None:
     temporary.mkdir(parents=True)
     binary = temporary / tool.name
     with step(f"building {tool.title} {tool.version} from Go modules", tool.estimate):
-        build: list[str | Path] = [go, "build", "-mod=readonly", "-trimpath", "-tags", tool.tags]
+        build: list[str | Path] = [
+            go,
+            "build",
+            f"-modfile={tool.mod}",
+            "-mod=readonly",
+            "-trimpath",
+            "-tags",
+            tool.tags,
+        ]
         build += ["-ldflags", tool.flags, "-o", binary]
         try:
             run([*build, tool.package], cwd=tool.pins, env=go_env(go))

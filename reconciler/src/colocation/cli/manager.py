@@ -1,7 +1,8 @@
 """Recompute what every labelled node may oversell, and publish it in Node status.
 
 Runs as a Deployment; of several, the one that holds the Lease writes, the others keep warm. Serves /healthz,
-/readyz, /metrics, /v1/report and /v1/explain/NODE.
+/readyz, /metrics, /v1/report and /v1/explain/NODE. With --webhook every one of them also admits pods, for clusters
+that do not serve MutatingAdmissionPolicy v1.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
+from colocation.admission import Settings
 from colocation.cli.common import CliError, add_logging, add_login, fail, login, set_up_logs
-from colocation.manager.main import Options
+from colocation.manager.main import Options, WebhookOptions
 from colocation.manager.main import run as run_manager
 
 EXAMPLES: Final = """\
@@ -37,21 +39,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--once", action="store_true", help="decide and write everything, then end (serves nothing)")
     add("--dry-run", action="store_true", help="print each write as a JSON line instead; needs no Lease")
     add("--identity", default="", help="name in the Lease (default: $POD_NAME, else host and process)")
+    _add_webhook(parser.add_argument_group("webhook", "admission of pods where the API server has no policies for it"))
     add_login(parser)
     add_logging(parser)
+
+
+def _add_webhook(group: argparse._ArgumentGroup) -> None:
+    add, default = group.add_argument, WebhookOptions()
+    add("--webhook", default="", metavar="HOST:PORT", help="serve it there, by TLS (default: not at all)")
+    add("--webhook-secret", default=default.secret, metavar="NAME", help="Secret of the certificate (%(default)s)")
+    add(
+        "--webhook-secret-is-kept",
+        action="store_true",
+        help="somebody else renews that Secret (tls.crt, tls.key, ca.crt): only read it",
+    )
+    add(
+        "--webhook-configuration",
+        default=default.configuration,
+        metavar="NAME",
+        help="MutatingWebhookConfiguration to put the authority into (%(default)s)",
+    )
+    add("--webhook-service", default=default.service, metavar="NAME", help="Service it is called by (%(default)s)")
+    add("--be-scheduler", default="", metavar="NAME", help="scheduler of BE pods that name none")
+    add("--hls-scheduler", default="", metavar="NAME", help="scheduler of HLS pods that name none")
+    add("--hls-node-affinity", action="store_true", help="HLS pods go to nodes that take part, and to no others")
+    add(
+        "--default-priority-class",
+        default="",
+        metavar="NAME",
+        help="the cluster's PriorityClass with globalDefault: a pod that carries it has chosen none",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the manager."""
     set_up_logs(args)
-    host, _, port = args.listen.rpartition(":")
-    if not port.isdigit() or int(port) > 65535:
-        return fail(CliError(f"--listen {args.listen}: not HOST:PORT"))
+    try:
+        host, port = _address("--listen", args.listen)
+        webhook = _webhook(args)
+    except CliError as error:
+        return fail(error)
     options = Options(
         namespace=args.namespace,
         identity=args.identity,
-        host=host.strip("[]"),
-        port=0 if args.once else int(port),
+        host=host,
+        port=0 if args.once else port,
+        webhook=webhook,
         rate=args.rate,
         burst=args.burst,
         once=args.once,
@@ -62,4 +95,32 @@ def run(args: argparse.Namespace) -> int:
     except CliError as error:
         return fail(error)
     except OSError as error:
-        return fail(CliError(f"--listen {args.listen}: {error.strerror or error}"))
+        asked = f"--listen {args.listen}" + (f" or --webhook {args.webhook}" if webhook else "")
+        return fail(CliError(f"{asked}: {error.strerror or error}"))
+
+
+def _webhook(args: argparse.Namespace) -> WebhookOptions | None:
+    if not args.webhook or args.once or args.dry_run:
+        return None
+    host, port = _address("--webhook", args.webhook)
+    return WebhookOptions(
+        host=host,
+        port=port,
+        secret=args.webhook_secret,
+        renews=not args.webhook_secret_is_kept,
+        configuration=args.webhook_configuration,
+        service=args.webhook_service,
+        settings=Settings(
+            be_scheduler=args.be_scheduler,
+            hls_scheduler=args.hls_scheduler,
+            hls_node_affinity=args.hls_node_affinity,
+            default_priority_class=args.default_priority_class,
+        ),
+    )
+
+
+def _address(option: str, said: str) -> tuple[str, int]:
+    host, _, port = said.rpartition(":")
+    if not port.isdigit() or int(port) > 65535:
+        raise CliError(f"{option} {said}: not HOST:PORT")
+    return host.strip("[]"), int(port)

@@ -22,6 +22,8 @@ Observe = Callable[[str, str, int, float], None]
 """Told of every request: verb, resource, status code (0: no answer) and seconds."""
 
 MERGE_PATCH: Final = "application/merge-patch+json"
+STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+"""Merges lists by their keys; for built-in kinds only."""
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 30.0
 PAGE: Final = 500
@@ -115,9 +117,9 @@ class Rest:
             if not token:
                 return
 
-    def patch(self, path: str, body: object, *, label: str = "") -> bytes:
-        """Merge patch; the changed object as JSON."""
-        return self.send("PATCH", path, body=msgspec.json.encode(body), kind=MERGE_PATCH, label=label)
+    def patch(self, path: str, body: object, *, kind: str = MERGE_PATCH, label: str = "") -> bytes:
+        """Patch; the changed object as JSON."""
+        return self.send("PATCH", path, body=msgspec.json.encode(body), kind=kind, label=label)
 
     def create(self, path: str, body: object, *, label: str = "") -> bytes:
         """POST; the new object as JSON."""

@@ -8,12 +8,14 @@ import os
 import queue
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct
 
+from colocation.admission import Settings
 from colocation.kube.backoff import Backoff
 from colocation.kube.bucket import Bucket
 from colocation.kube.cache import Reflector, Seeing
@@ -22,12 +24,14 @@ from colocation.kube.login import Login
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES, Resource
 from colocation.kube.rest import Rest
 from colocation.manager.events import Events, Sender, nobody
+from colocation.manager.keeper import Keeper
 from colocation.manager.loop import Loop, Sees, Stop, Wake, wait_settled
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import colocation_facts, policy_facts
 from colocation.manager.publisher import WRITERS, DryWriter, Outbox, Writer, Writers
 from colocation.manager.server import Server
 from colocation.manager.state import WATCHED
+from colocation.manager.webhook import Webhook
 from colocation.model import names
 from colocation.model.facts import node_facts, pod_facts
 from colocation.model.wire import ColocationPolicy, Node, NodeColocation, Pod
@@ -39,6 +43,19 @@ BOUND: Final = "spec.nodeName!=,status.phase!=Succeeded"
 """What is watched: a pod that its kubelet evicts has failed, and says why only then."""
 DRAIN_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 5.0
+SWITCH_SECONDS: Final = 0.0005
+
+
+class WebhookOptions(Struct, frozen=True, kw_only=True):
+    """How the webhook is served, and who renews its certificate."""
+
+    host: str = ""
+    port: int = 9443
+    secret: str = "colocation-webhook"  # noqa: S105 (a name)
+    configuration: str = "colocation-pods"
+    service: str = "colocation-manager"
+    renews: bool = True
+    settings: Settings = Settings()
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -55,6 +72,8 @@ class Options(Struct, frozen=True, kw_only=True):
     once: bool = False
     once_seconds: float = 60.0
     dry_run: bool = False
+    webhook: WebhookOptions | None = None
+    """None: admission is by the API server's own policies."""
     show: Callable[[str], None] = print
     """Where a dry run's lines go."""
 
@@ -94,8 +113,10 @@ def run(login: Login, options: Options) -> int:
         # Undone from the bottom up: no new write begins and those sent are answered; then another may lead.
         running.callback(log.info, "stopped")
         running.callback(rest.close)
+        webhook = _webhook(options, rest, metrics, running)
         if options.port:
-            server = Server(options.host, options.port, loop, metrics, boottime, lambda: elector.holder)
+            ready = None if webhook is None else lambda: webhook.ready
+            server = Server(options.host, options.port, loop, metrics, boottime, lambda: elector.holder, ready)
             server.start()
             running.callback(server.stop)
         log.info("starting", extra={"identity": who, "dry_run": options.dry_run, "once": options.once})
@@ -122,6 +143,29 @@ def _run(loop: Loop, options: Options, stopped: threading.Event) -> int:
     why = "not everything was written in time" if loop.leads else "another manager leads"
     log.error(why, extra={"seconds": options.once_seconds})
     return 1
+
+
+def _webhook(options: Options, rest: Rest, metrics: Metrics, running: contextlib.ExitStack) -> Webhook | None:
+    """Started, if it is wanted: it answers from here on until the very end, whoever leads."""
+    wanted = options.webhook
+    if wanted is None:
+        return None
+    # A review must not wait long while the loop computes: Python's threads take turns so often.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    webhook = Webhook(wanted.host, wanted.port, wanted.settings, metrics.review)
+    keeper = Keeper(
+        rest,
+        webhook,
+        options.namespace,
+        secret=wanted.secret,
+        configuration=wanted.configuration,
+        service=wanted.service,
+        renews=wanted.renews,
+    )
+    for part in (webhook, keeper):
+        part.start()
+        running.callback(part.stop)
+    return webhook
 
 
 def _always() -> bool:

@@ -45,6 +45,9 @@ class Metrics:
             "colocation_bad_objects_total", "Objects that could not be read.", ["resource"], registry=r
         )
         self.events = Counter("colocation_events_total", "Events by outcome.", ["outcome"], registry=r)
+        self._reviews = Counter(
+            "colocation_admission_reviews_total", "Pods that the webhook was asked about.", ["outcome"], registry=r
+        )
         self._requests = Counter(
             "colocation_api_requests_total",
             "API requests; code 0: no answer.",
@@ -61,6 +64,10 @@ class Metrics:
         """One API request (the hook of `colocation.kube.rest`)."""
         self._requests.labels(verb, resource, str(code)).inc()
         self._latency.labels(verb, resource).observe(seconds)
+
+    def review(self, outcome: str) -> None:
+        """One admission review: "ok", or the HTTP status of what could not be answered."""
+        self._reviews.labels(outcome).inc()
 
     def node(self, node: NodeState, now: float) -> None:
         """One node's evaluation; ``now`` is the manager's clock."""

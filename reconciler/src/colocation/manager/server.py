@@ -34,13 +34,14 @@ class Server:
         metrics: Metrics,
         clock: Callable[[], float],
         holder: Callable[[], str],
+        webhook: Callable[[], bool] | None = None,
     ) -> None:
-        """``holder``: who leads, as far as we know. Raises OSError if the address is taken."""
+        """``holder``: who leads, as we know; ``webhook``: it can answer. Raises OSError if the address is taken."""
         slots = threading.BoundedSemaphore(MOST_AT_ONCE)
 
         class Handler(_Handler):
             timeout = CONNECTION_SECONDS
-            context = (loop, metrics, clock, holder, slots)
+            context = (loop, metrics, clock, holder, slots, webhook)
 
         kind = _Six if ":" in host else ThreadingHTTPServer
         self._http = kind((host, port), Handler)
@@ -63,7 +64,9 @@ class _Six(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "colocation", ""
-    context: tuple[Loop, Metrics, Callable[[], float], Callable[[], str], threading.BoundedSemaphore]
+    context: tuple[
+        Loop, Metrics, Callable[[], float], Callable[[], str], threading.BoundedSemaphore, Callable[[], bool] | None
+    ]
 
     def do_GET(self) -> None:
         slots = self.context[4]
@@ -78,13 +81,14 @@ class _Handler(BaseHTTPRequestHandler):
             slots.release()
 
     def _answer(self, path: str) -> None:
-        loop, metrics, clock, holder, _ = self.context
+        loop, metrics, clock, holder, _, webhook = self.context
         if path == "/healthz":
             age = clock() - loop.beat
             self._json(200 if age < BEAT_SECONDS else 503, {"loopAgeSeconds": round(age, 3)})
         elif path == "/readyz":
-            ready = loop.state.synced
-            self._json(200 if ready else 503, {"synced": ready, "leader": loop.leads, "holder": holder()})
+            said = {"synced": loop.state.synced} | ({} if webhook is None else {"webhook": webhook()})
+            code = 200 if all(said.values()) else 503
+            self._json(code, {**said, "leader": loop.leads, "holder": holder()})
         elif path == "/metrics":
             self._send(200, CONTENT_TYPE_LATEST, generate_latest(metrics.registry))
         elif not path.startswith("/v1/"):

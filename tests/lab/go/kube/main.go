@@ -39,7 +39,7 @@ func main() {
 	case "kube-scheduler":
 		c = scheduler.NewSchedulerCommand()
 	case "kubelet":
-		c = kubelet.NewKubeletCommand(context.Background())
+		c = made(kubelet.NewKubeletCommand)
 	case "kubectl":
 		c = kubectl.NewDefaultKubectlCommand()
 	default:
@@ -47,4 +47,12 @@ func main() {
 		os.Exit(2)
 	}
 	os.Exit(cli.Run(c))
+}
+
+// made calls a constructor that takes a context from some Kubernetes on, and none before.
+func made(constructor any) *cobra.Command {
+	if with, ok := constructor.(func(context.Context) *cobra.Command); ok {
+		return with(context.Background())
+	}
+	return constructor.(func() *cobra.Command)()
 }

@@ -1,0 +1,66 @@
+"""admission.k8s.io/v1: the question as the API server asks it, and the answer."""
+
+from __future__ import annotations
+
+import base64
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from colocation.admission.mutate import NewPod, Settings, mutate
+from colocation.model.facts import Qos
+
+PATH: Final = "/mutate"
+"""Path of pods that name their class; ``/mutate/be`` and so on: of those in a namespace with that default."""
+
+
+class _Request(Struct):
+    uid: str
+    object: NewPod
+
+
+class _Question(Struct):
+    request: _Request
+
+
+class _Response(Struct, rename="camel"):
+    uid: str
+    allowed: bool = True
+    patch_type: str | UnsetType = UNSET
+    patch: str | UnsetType = UNSET
+
+
+class _Answer(Struct, rename="camel"):
+    response: _Response
+    api_version: str = "admission.k8s.io/v1"
+    kind: str = "AdmissionReview"
+
+
+_QUESTION: Final = msgspec.json.Decoder(_Question)
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+def default_of(path: str) -> str | None:
+    """The default class that a request's path stands for; "": none, and None: no path of ours."""
+    return _DEFAULTS.get(path)
+
+
+_DEFAULTS: Final = {PATH: "", **{f"{PATH}/{qos.lower()}": str(qos) for qos in Qos}}
+
+
+def answer(body: bytes, settings: Settings, default: str = "") -> bytes:
+    """Answer one AdmissionReview of a pod that is being made.
+
+    Raises ValueError if it cannot be read; then the webhook's failurePolicy says what becomes of the pod.
+    """
+    try:
+        asked = _QUESTION.decode(body).request
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise ValueError(f"no AdmissionReview of a pod: {error}") from error
+    patch = mutate(asked.object, settings, default)
+    response = _Response(asked.uid)
+    if patch:
+        response.patch_type = "JSONPatch"
+        response.patch = base64.b64encode(_ENCODER.encode(patch)).decode()
+    return _ENCODER.encode(_Answer(response))
