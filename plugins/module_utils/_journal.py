@@ -215,13 +215,13 @@ def _decode(line: str) -> Optional[Entry]:
         fields = json.loads(line)
         entry = Entry(**fields)
         entry.line()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     texts = (entry.path, entry.old, entry.uid, entry.boot, entry.kind)
     if not all(isinstance(text, str) for text in texts) or not isinstance(entry.group, int):
         return None
     # Whatever was done to the file: nothing outside the cgroup root is ever written.
-    if os.path.isabs(entry.path) or ".." in entry.path.split("/"):
+    if os.path.isabs(entry.path) or ".." in entry.path.split("/") or "\0" in entry.path:
         return None
     return entry
 

@@ -108,7 +108,9 @@ def _parse(name: str, text: bytes) -> Pod:
         if not all(math.isfinite(value) for column in columns for value in column):
             raise ValueError("not a number")  # noqa: TRY301
     except ValueError as error:
-        raise CliError(f"{name}: not a usage trace (one or two numbers a line, in percent): {error}") from error
+        raise CliError(
+            f"{name}: not a usage trace (one or two numbers a line, in percent): {str(error)[:200]}"
+        ) from error
     if not 1 <= len(columns) <= 2:
         raise CliError(f"{name}: not a usage trace: {len(columns)} columns, not one (cpu) or two (cpu, memory)")
     return columns

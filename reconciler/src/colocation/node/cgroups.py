@@ -162,11 +162,13 @@ class Meters:
 
 
 def number(text: bytes | None) -> int | None:
-    """An integer that is not negative, or None."""
+    """An integer of 63 bits that is not negative, or None."""
     if text is None:
         return None
     stripped = text.strip()
-    return int(stripped) if stripped.isdigit() else None
+    # Python refuses to read some thousand digits, by an exception; the API server takes 63 bits.
+    value = int(stripped) if stripped.isdigit() and len(stripped) <= 20 else None
+    return None if value is None or value >= 1 << 63 else value
 
 
 def field(text: bytes | None, key: bytes) -> int | None:

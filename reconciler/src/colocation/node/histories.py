@@ -41,7 +41,7 @@ class Keeper:
             histories.restore(file.kept, now, max(0.0, time.time() - file.written))
         except FileNotFoundError:
             pass
-        except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
+        except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
             log.warning("histories ignored; learning anew", extra={"path": str(self._path), "error": str(error)})
         else:
             log.info("histories taken up", extra={"pods": len(histories.pods)})

@@ -7,10 +7,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from colocation.node.cgroups import UNLIMITED_V1, File, Layout
+from colocation.node.cgroups import UNLIMITED_V1, File, Layout, number
 from colocation.protect.wanted import Knobs
 
 PERIOD_US: Final = 100_000
+MOST_PERIOD_US: Final = 1_000_000
+"""The kernel knows no longer one."""
 MIN_QUOTA_US: Final = 1_000
 """The kernel refuses less."""
 
@@ -79,7 +81,8 @@ class PodFiles:
         there = text(self._quota)
         if self._v2:
             _, _, after = (there or "").partition(" ")
-            period = int(after) if after.isdigit() else PERIOD_US
+            period = number(after.encode()) or PERIOD_US
+            period = period if period <= MOST_PERIOD_US else PERIOD_US
             return self._setting(self._quota, f"{quota_us(millicores, period)} {period}", there)
         # The period stays as kubelet made it (--cpu-cfs-quota-period).
         return self._setting(self._quota, str(quota_us(millicores, self._period.number() or PERIOD_US)), there)

@@ -33,9 +33,10 @@ def some_avg10(text: bytes | None) -> float | None:
     if text is None or not text.startswith(b"some avg10="):
         return None
     try:
-        return float(text[11 : text.index(b" ", 11)])
+        percent = float(text[11 : text.index(b" ", 11)])
     except ValueError:
         return None
+    return percent if 0 <= percent <= 100 else None
 
 
 def _largest(paths: Iterable[str]) -> float | None:

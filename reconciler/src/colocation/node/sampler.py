@@ -16,6 +16,8 @@ from colocation.protect.sample import PodSample, Sample
 
 MEMORY_EVERY: Final = 5
 """Rounds between two readings of memory: memory.stat costs more than all other files of a group together."""
+_MOST_CPUS: Final = 1 << 16
+"""More than Linux has; a list that names more is garbage."""
 
 
 class _Counter(Struct):
@@ -177,11 +179,13 @@ def count_cpus(text: bytes | None) -> int:
     """How many CPUs "0-3,8" names; 0 if it names none or cannot be read."""
     count = 0
     for part in (text or b"").strip().split(b","):
-        first, _, last = part.partition(b"-")
-        if not first.isdigit() or (last and not last.isdigit()):
+        first, dash, last = part.partition(b"-")
+        low = number(first)
+        high = number(last) if dash else low
+        if low is None or high is None or not low <= high < _MOST_CPUS:
             return 0
-        count += int(last or first) - int(first) + 1
-    return max(0, count)
+        count += high - low + 1
+    return min(count, _MOST_CPUS)
 
 
 def _meminfo(text: bytes | None, key: bytes) -> int | None:
@@ -189,7 +193,7 @@ def _meminfo(text: bytes | None, key: bytes) -> int | None:
     for line in (text or b"").split(b"\n"):
         if line.startswith(key):
             value = number(line[len(key) :].replace(b" kB", b""))
-            return None if value is None else value * 1024
+            return None if value is None or value >= 1 << 53 else value * 1024
     return None
 
 

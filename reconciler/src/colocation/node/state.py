@@ -20,7 +20,7 @@ def load(path: Path) -> NodeColocationSpec | None:
     """The kept spec; None if there is none, or if what is there cannot be read as one."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=NodeColocationSpec)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError, RecursionError):  # msgspec's errors, and broken UTF-8, are ValueErrors
         return None
 
 
