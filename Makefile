@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint fmt generate checks chart-test component sanity e2e bench fuzz audit licences image image-oci image-rootfs image-context chart build lock lab-up lab-down clean setup binaries need-root
+.PHONY: help demo test unit lint fmt generate checks chart-test component sanity e2e bench fuzz audit image image-oci image-rootfs image-context chart build lock lab-up lab-down clean setup binaries need-root
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -28,12 +28,12 @@ checks: chart-test component sanity  ## all that needs no machines, after lint a
 
 unit: setup  ## pure logic, in seconds
 	$(call step,unit tests)
-	@$(PYTEST) -q -m 'not apiserver and not lab' reconciler/tests/unit tests/unit tests/lab/tests tests/demo/tests tests/bench/tests tests/fuzz/tests
+	@$(PYTEST) -q -m 'not apiserver and not lab' reconciler/tests/unit tests/unit tests/lab/tests tests/demo/tests tests/bench/tests tests/fuzz/tests tests/supply
 
 lint: setup  ## ruff, mypy, import contracts, licences, generated files
 	$(call step,lint)
 	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
-	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/e2e tests/chart tests/osc tests/bench tests/fuzz tools build
+	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/e2e tests/chart tests/osc tests/bench tests/fuzz tests/supply tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
 	@$(BIN)/reuse lint --quiet || $(BIN)/reuse lint
@@ -64,6 +64,9 @@ e2e: need-root setup build  ## the lab end to end: roll out, use, break, uninsta
 
 bench: setup binaries  ## figures beside their floors, into docs/benchmarks/ (3 min; SCALE=full: 10,000 nodes on the server)
 	@$(BIN)/python -m tests.bench
+
+audit: setup  ## pip-audit of what goes into the image (asks PyPI or osv.dev for advisories; fails where neither is in reach)
+	@$(BIN)/python -m tools.audit
 
 SECONDS_EACH ?= 30
 fuzz: setup  ## every parser under a coverage-guided fuzzer (SECONDS_EACH=30: 6 min in all; findings in .fuzz/)

@@ -74,6 +74,20 @@ def test_the_table_is_the_chart() -> None:
     assert not {"*"} & {part for right in found for part in (right.resource, right.verb)}
 
 
+def test_the_agent_mounts_the_host_paths_in_the_table_and_no_other() -> None:
+    _, documents = in_the_chart()
+    (agent,) = [d for d in documents if d["kind"] == "DaemonSet"]
+    pod = agent["spec"]["template"]["spec"]
+    mounts = {
+        m["name"]: "read-only" if m.get("readOnly") else "read-write" for m in pod["containers"][0]["volumeMounts"]
+    }
+    paths = {(v["hostPath"]["path"], mounts[v["name"]]) for v in pod["volumes"] if "hostPath" in v}
+    assert paths == set(re.findall(r"^\| `(/[^`]+)` \| (read-\w+) \|", PAGE.read_text(), re.MULTILINE))
+    assert not [
+        v for d in documents if d["kind"] == "Deployment" for v in d["spec"]["template"]["spec"].get("volumes", ())
+    ]
+
+
 def test_each_account_has_its_own_role_and_no_other() -> None:
     _, documents = in_the_chart()
     bindings = [d for d in documents if d["kind"] in ("RoleBinding", "ClusterRoleBinding")]
