@@ -22,7 +22,7 @@ from colocation import budget
 from colocation.budget import ReportView, Windows, add_up, doubts, evaluate, explain, select_policy, strategies
 from colocation.cli import simulate
 from colocation.cli.common import CliError
-from colocation.manager.node import candidate, colocation_facts
+from colocation.manager.node import colocation_facts, policy_facts
 from colocation.model import facts, quantity
 from colocation.model.policy import QUANTITY_PATTERN
 from colocation.model.report import MAX_PODS, NodeColocationSpec
@@ -190,7 +190,7 @@ def facts_metadata() -> Any:
 
 
 def _evaluate(wire: ColocationPolicy, view: ReportView) -> None:
-    selection = select_policy([candidate(wire)], NODE.labels)
+    selection = select_policy([policy_facts(wire).candidate], NODE.labels)
     windows = Windows()
     sums = add_up([], view.status, strategies(selection, view.status))
     made = evaluate(NODE, selection, view, sums, windows, 1.0)
@@ -206,7 +206,7 @@ def pod(data: bytes) -> None:
         made = facts.pod_facts(msgspec.json.decode(data, type=Pod))
     except (msgspec.DecodeError, ValueError):
         return
-    if made is not None:
+    if isinstance(made, facts.PodFacts):
         msgspec.json.encode(made.as_be_pod())
         add_up([made])
 
