@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint fmt generate checks chart-test component sanity e2e bench fuzz audit image image-oci image-rootfs image-context chart build lock lab-up lab-down clean setup binaries need-root
+.PHONY: help demo test test-upgrade test-offline unit lint fmt generate checks chart-test component sanity e2e bench fuzz audit image image-oci image-rootfs image-context chart build lock lab-up lab-down clean setup binaries need-root
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -34,6 +34,7 @@ lint: setup  ## ruff, mypy, import contracts, licences, generated files
 	$(call step,lint)
 	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
 	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/e2e tests/chart tests/osc tests/bench tests/fuzz tests/supply tools build
+	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/e2e tests/chart tests/bench tests/ops tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
 	@$(BIN)/reuse lint --quiet || $(BIN)/reuse lint
@@ -61,6 +62,10 @@ sanity: setup  ## the collection: ansible-test sanity, ansible-lint production, 
 e2e: need-root setup build  ## the lab end to end: roll out, use, break, uninstall (root)
 	$(call step,the lab end to end)
 	@$(PYTEST) -q -x tests/e2e
+
+test-upgrade: need-root setup build  ## upgrade in waves, rollback, killed rollouts, between versions built here (root; 15 min, not in make test)
+	$(call step,upgrade and rollback on real machines)
+	@$(PYTEST) -q -x tests/ops/test_upgrade.py
 
 bench: setup binaries  ## figures beside their floors, into docs/benchmarks/ (3 min; SCALE=full: 10,000 nodes on the server)
 	@$(BIN)/python -m tests.bench

@@ -62,6 +62,15 @@ class Api:
     def request(
         self, method: str, path: str, body: t.Any = None, content_type: str = "application/json", **params: t.Any
     ) -> dict[str, t.Any]:
+        data = self._ask(method, path, body, content_type, **params)
+        return json.loads(data) if data else {}
+
+    def text(self, path: str) -> str:
+        """What is at a path that does not answer in JSON."""
+        data = self._ask("GET", path, None, "application/json")
+        return data if isinstance(data, str) else bytes(data).decode("utf-8", "replace")
+
+    def _ask(self, method: str, path: str, body: t.Any, content_type: str, **params: t.Any) -> t.Any:
         what = f"{method} {path}"
         try:
             answer = self._client.request(
@@ -79,8 +88,7 @@ class Api:
             raise ApiError(e.status or 0, _message(e), what) from e
         except Exception as e:  # urllib3's, ssl's and socket's own: all mean that nobody answered
             raise ApiError(0, f"no answer from the API server: {e}", what) from e
-        data = answer.data
-        return json.loads(data) if data else {}
+        return answer.data
 
     def get(self, path: str) -> dict[str, t.Any] | None:
         """The object, or None where there is none (nor such a kind)."""
@@ -91,13 +99,16 @@ class Api:
                 return None
             raise
 
-    def list(self, path: str, field_selector: str | None = None) -> list[dict[str, t.Any]]:
+    def list(
+        self, path: str, field_selector: str | None = None, label_selector: str | None = None
+    ) -> list[dict[str, t.Any]]:
         """All items, page by page; none where the kind is not served."""
+        selectors = {"field_selector": field_selector, "label_selector": label_selector}
         items: list[dict[str, t.Any]] = []
         more: str | None = None
         while True:
             try:
-                page = self.request("GET", path, limit=PAGE, _continue=more, field_selector=field_selector)
+                page = self.request("GET", path, limit=PAGE, _continue=more, **selectors)
             except ApiError as e:
                 if e.status == 404:
                     return []

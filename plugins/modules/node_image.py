@@ -73,6 +73,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+sha256:
+  description: The archive's checksum.
+  returned: with O(state=present)
+  type: str
 images:
   description: Image name to digest, of the images that were brought in or taken out.
   returned: always
@@ -163,7 +167,7 @@ def main() -> None:
         required_if=[("state", "present", ["archive", "sha256"])],
         supports_check_mode=True,
     )
-    result: dict[str, t.Any] = {"changed": False, "images": {}}
+    result: dict[str, t.Any] = {"changed": False, "images": {}, "sha256": module.params["sha256"]}
     try:
         images = Images(module)
         if module.params["state"] == "absent":

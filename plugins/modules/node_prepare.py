@@ -65,6 +65,10 @@ done:
   elements: str
   sample:
     - made /var/lib/openfuyao-colocation
+settings:
+  description: The settings as they were asked for, to be noted and made again.
+  returned: success
+  type: dict
 """
 
 import os
@@ -198,6 +202,7 @@ def main() -> None:
     module.exit_json(
         changed=bool(run.todo),
         done=[what for what, _step in run.todo],
+        settings={"sysctls": run.sysctls, "modules": run.modules},
         diff={"before": run.diff_before, "after": run.diff_after},
     )
 

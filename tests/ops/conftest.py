@@ -1,0 +1,89 @@
+"""One lab for these tests, with its own LAB_ID, and ansible-playbook of any version's tree."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("LAB_ID", "8")
+
+from build.paths import CLONE, cache
+from tests.lab.cluster import Cluster
+from tests.lab.config import Lab
+from tests.ops.versions import Version
+
+VALUES = CLONE / "tests/e2e/rollout.yml"
+QUICK = ("-e", f"@{VALUES}", "-e", "colocation_gate_soak=4", "-e", "colocation_gate_pressure_rise=90")
+"""Other labs load this machine too, and every node sees the whole machine's pressure."""
+NS = ("-n", "openfuyao-colocation")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A fresh lab, nothing rolled out. E2E_KEEP=1 leaves it up and takes one that is up."""
+    if os.geteuid() != 0:
+        pytest.skip("machines need root")
+    lab = Lab.from_env()
+    if not os.environ.get("E2E_KEEP"):
+        subprocess.run([sys.executable, "-m", "tests.lab", "down"], cwd=CLONE, check=True)
+    subprocess.run([sys.executable, "-m", "tests.lab", "up"], cwd=CLONE, check=True)
+    try:
+        yield Cluster(lab)
+    finally:
+        if not os.environ.get("E2E_KEEP"):
+            subprocess.run([sys.executable, "-m", "tests.lab", "down"], cwd=CLONE, check=True)
+
+
+def command(cluster: Cluster, version: Version, playbook: str, *extra: str) -> tuple[list[str], dict[str, str]]:
+    """What an operator with this version of the collection types, and the environment it needs."""
+    argv = [str(Path(sys.executable).parent / "ansible-playbook"), str(version.tree / f"playbooks/{playbook}.yml")]
+    argv += ["-i", str(cluster.lab.inventory), "-e", f"colocation_image_archive={version.image}", *QUICK, *extra]
+    path = f"{version.tree / '.collections'}:{cache() / 'collections'}"
+    return argv, {**os.environ, "ANSIBLE_COLLECTIONS_PATH": path, "ANSIBLE_FORCE_COLOR": "0"}
+
+
+def play(cluster: Cluster, version: Version, playbook: str, *extra: str, fails: bool = False) -> str:
+    """Run a playbook of a version; all that it said."""
+    argv, env = command(cluster, version, playbook, *extra)
+    done = subprocess.run(argv, cwd=version.tree, env=env, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert bool(done.returncode) == fails, f"{playbook} ended with {done.returncode}:\n{said[-8000:]}"
+    assert "Traceback" not in said, said
+    return said
+
+
+def changed(output: str) -> int:
+    """The sum of `changed` in the recap."""
+    rows = re.findall(r"^\S+\s+: ok=.*? changed=(\d+) ", output, re.MULTILINE)
+    assert rows, output
+    return sum(map(int, rows))
+
+
+def agents(cluster: Cluster) -> dict[str, str]:
+    """Node to the version of its agent: that of its running container's image, and only if its report agrees."""
+    found = {}
+    for pod in cluster.get(*("pods", *NS, "-l", "app.kubernetes.io/component=agent"))["items"]:
+        name = pod["spec"]["nodeName"]
+        version = pod["spec"]["containers"][0]["image"].rpartition(":")[2]
+        reported = cluster.get("ncol", name).get("status", {}).get("agentVersion")
+        ready = all(s.get("ready") for s in pod["status"].get("containerStatuses", [{}]))
+        found[name] = version if version == reported and ready else f"{version}, reported {reported}, ready {ready}"
+    return found
+
+
+def manager(cluster: Cluster) -> str:
+    """The version of the manager that answers."""
+    deployment = cluster.get("deployment", *NS, "colocation-manager")
+    assert deployment["status"].get("availableReplicas") == 1, deployment["status"]
+    return str(deployment["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2])
+
+
+def lease(cluster: Cluster) -> str:
+    """The Lease's name if there is one."""
+    return cluster.kubectl("get", "lease", "-n", "kube-system", "colocation-rollout", "-o", "name", "--ignore-not-found")
