@@ -86,4 +86,6 @@ def manager(cluster: Cluster) -> str:
 
 def lease(cluster: Cluster) -> str:
     """The Lease's name if there is one."""
-    return cluster.kubectl("get", "lease", "-n", "kube-system", "colocation-rollout", "-o", "name", "--ignore-not-found")
+    return cluster.kubectl(
+        "get", "lease", "-n", "kube-system", "colocation-rollout", "-o", "name", "--ignore-not-found"
+    )

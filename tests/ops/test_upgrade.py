@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import os
 import re
@@ -51,7 +51,7 @@ def old(cluster: Cluster) -> Version:
 @pytest.fixture
 def other_holder(cluster: Cluster) -> Iterator[None]:
     """Somebody else's rollout, on another machine, that is alive."""
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     spec = {"holderIdentity": "ann@elsewhere:1:1", "leaseDurationSeconds": 600, "acquireTime": now, "renewTime": now}
     metadata = {"name": "colocation-rollout", "namespace": "kube-system"}
     cluster.apply({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec})
@@ -88,9 +88,7 @@ def test_another_rollout_is_not_interfered_with(
     assert manager(cluster) == old.number
 
 
-def test_an_upgrade_goes_in_waves_and_offline_work_stays_limited(
-    cluster: Cluster, old: Version, new: Version
-) -> None:
+def test_an_upgrade_goes_in_waves_and_offline_work_stays_limited(cluster: Cluster, old: Version, new: Version) -> None:
     uid = cluster.get("pod", "-n", "work", "one")["metadata"]["uid"]
     policies = {"colocation_policies": [{"name": "default", "spec": {}}, {"name": "second", "spec": {"priority": -1}}]}
     said = play(cluster, new, "upgrade", *SETTINGS, "-e", json.dumps(policies))
@@ -129,9 +127,7 @@ def test_a_rollback_puts_release_agents_policies_and_settings_back(
     play(cluster, old, "rollback")  # with the older collection: what is needed is noted in the cluster
     assert manager(cluster) == old.number
     assert agents(cluster) == {"node1": old.number, "node2": old.number}
-    assert cluster.kubectl("get", "cpol", "-o", "name").split() == [
-        "colocationpolicy.colocation.openfuyao.com/default"
-    ]
+    assert cluster.kubectl("get", "cpol", "-o", "name").split() == ["colocationpolicy.colocation.openfuyao.com/default"]
     assert cluster.get("cpol", "default")["spec"]["oversell"]["growAfterSeconds"] == 5  # as tests/e2e/rollout.yml says
     assert cluster.ssh("node1", f"sysctl -n {SYSCTL}").strip() == "60"
     assert cluster.ssh("node1", "ls /etc/sysctl.d/90-openfuyao-colocation.conf", check=False) == ""
@@ -181,9 +177,7 @@ def test_an_agent_that_does_not_start_closes_the_gate_and_is_rolled_back(
     assert lease(cluster) == ""
 
 
-def test_a_killed_upgrade_is_undone_from_another_control_machine(
-    cluster: Cluster, old: Version, new: Version
-) -> None:
+def test_a_killed_upgrade_is_undone_from_another_control_machine(cluster: Cluster, old: Version, new: Version) -> None:
     argv, env = command(cluster, new, "upgrade", "-e", "colocation_manager_lease=60", *SETTINGS)
     with subprocess.Popen(
         argv, cwd=new.tree, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -210,7 +204,9 @@ def test_a_killed_upgrade_is_finished_by_running_it_again(cluster: Cluster, old:
     with subprocess.Popen(
         argv, cwd=new.tree, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as running:
-        eventually(lambda: "pending" in cluster.kubectl("get", "cm", *NS, "colocation-rollout", "-o", "yaml"), 240, "begun")
+        eventually(
+            lambda: "pending" in cluster.kubectl("get", "cm", *NS, "colocation-rollout", "-o", "yaml"), 240, "begun"
+        )
         os.killpg(running.pid, signal.SIGKILL)
     said = play(cluster, new, "upgrade")  # at once: the holder of the Lease was on this machine, and is dead
     assert agents(cluster) == {"node1": NEW, "node2": NEW}
