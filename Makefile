@@ -33,8 +33,7 @@ unit: setup  ## pure logic, in seconds
 lint: setup  ## ruff, mypy, import contracts, licences, generated files
 	$(call step,lint)
 	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
-	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/e2e tests/chart tests/osc tests/bench tests/fuzz tests/supply tools build
-	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/e2e tests/chart tests/bench tests/ops tools build
+	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/e2e tests/chart tests/osc tests/ops tests/bench tests/fuzz tests/supply tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
 	@$(BIN)/reuse lint --quiet || $(BIN)/reuse lint
@@ -63,9 +62,13 @@ e2e: need-root setup build  ## the lab end to end: roll out, use, break, uninsta
 	$(call step,the lab end to end)
 	@$(PYTEST) -q -x tests/e2e
 
-test-upgrade: need-root setup build  ## upgrade in waves, rollback, killed rollouts, between versions built here (root; 15 min, not in make test)
+test-upgrade: need-root setup build  ## upgrade in waves, rollback, killed rollouts, between versions built here (root; not in make test)
 	$(call step,upgrade and rollback on real machines)
 	@$(PYTEST) -q -x tests/ops/test_upgrade.py
+
+test-offline: need-root setup build  ## an air-gapped site installs from a bundle, upgrades from another, goes back (root; not in make test)
+	$(call step,bundles, with the network cut)
+	@$(PYTEST) -q -x tests/ops/test_offline.py
 
 bench: setup binaries  ## figures beside their floors, into docs/benchmarks/ (3 min; SCALE=full: 10,000 nodes on the server)
 	@$(BIN)/python -m tests.bench

@@ -40,8 +40,7 @@ def holder(pid: int) -> str:
 
 def is_gone(other: str) -> bool:
     """True if this holder ran on this machine, and runs no more."""
-    who, _, process = other.partition(":")
-    pid, _, since = process.partition(":")
+    who, pid, since = (*other.split(":"), "", "")[:3]
     return who.rpartition("@")[2] == socket.gethostname() and pid.isdigit() and started(int(pid)) != since
 
 
