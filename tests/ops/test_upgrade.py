@@ -72,6 +72,13 @@ def test_there_is_nothing_to_upgrade_on_a_cluster_without_it(cluster: Cluster) -
     assert lease(cluster) == ""
 
 
+def test_a_misspelt_variable_is_told_before_anything_is_changed(cluster: Cluster, old: Version) -> None:
+    said = play(cluster, old, "site", "-e", "colocation_manager_timout=5", fails=True)
+    assert "There is no variable colocation_manager_timout. Did you mean colocation_manager_timeout?" in said
+    assert "Nothing was changed." in said
+    play(cluster, old, "site", "-e", "colocation_mine=5", "-e", '{"colocation_own_variables": ["colocation_mine"]}')
+
+
 def test_check_mode_of_an_upgrade_changes_nothing(cluster: Cluster, old: Version, new: Version) -> None:
     before = revision(cluster)
     play(cluster, new, "upgrade", "--check", "--diff")
