@@ -62,11 +62,11 @@ e2e: need-root setup build  ## the lab end to end: roll out, use, break, uninsta
 	$(call step,the lab end to end)
 	@$(PYTEST) -q -x tests/e2e
 
-test-upgrade: need-root setup build  ## upgrade in waves, rollback, killed rollouts, between versions built here (root; not in make test)
+test-upgrade: need-root setup image-oci build  ## upgrade in waves, rollback, killed rollouts, between versions built here (root; not in make test)
 	$(call step,upgrade and rollback on real machines)
 	@$(PYTEST) -q -x tests/ops/test_upgrade.py
 
-test-offline: need-root setup build  ## an air-gapped site installs from a bundle, upgrades from another, goes back (root; not in make test)
+test-offline: need-root setup image-oci build  ## an air-gapped site installs from a bundle, upgrades from another, goes back (root; not in make test)
 	$(call step,bundles, with the network cut)
 	@$(PYTEST) -q -x tests/ops/test_offline.py
 

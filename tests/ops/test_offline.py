@@ -31,7 +31,7 @@ OUTSIDE = "import socket; socket.create_connection(({host!r}, {port}), 4)"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def bundle_of(version: Version, folder: Path, *extra: str) -> Path:
+def bundle_of(version: Version, folder: Path, *architectures: str) -> Path:
     """On the side with internet: the collection installed from its artifact, and its playbook `bundle`."""
     ansible = Path(sys.executable).parent
     place, bundle = folder / f"collections-{version.number}", folder / f"colocation-{version.number}.tar"
@@ -42,7 +42,8 @@ def bundle_of(version: Version, folder: Path, *extra: str) -> Path:
     # What a user runs is to come from nowhere but the environment above.
     variables = {
         "bundle": str(bundle),
-        "colocation_bundle_images": [str(version.image)],
+        "colocation_bundle_images": [str(version.images[a]) for a in architectures],
+        "colocation_bundle_architectures": list(architectures),
         "colocation_bundle_python": PYTHON,
         "colocation_helm_binary": helm(),
     }
@@ -154,13 +155,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def first(folder: Path) -> Path:
     """A bundle of this version."""
-    return bundle_of(versions.ours(), folder)
+    return bundle_of(versions.ours(), folder, "amd64", "arm64")
 
 
 @pytest.fixture(scope="module")
 def second(folder: Path) -> Path:
     """A bundle of a newer version."""
-    return bundle_of(versions.make(NEW), folder)
+    return bundle_of(versions.make(NEW), folder, "amd64")
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +192,7 @@ def test_the_network_is_cut(site: Site, cluster: Cluster) -> None:
 
 def test_a_bundle_is_the_same_bytes_when_made_again(first: Path, folder: Path) -> None:
     before = first.read_bytes()
-    bundle_of(versions.ours(), folder)
+    bundle_of(versions.ours(), folder, "amd64", "arm64")
     assert first.read_bytes() == before
 
 
@@ -211,6 +212,11 @@ def test_a_bundle_lists_what_is_in_it_with_checksums_and_a_bill_of_materials(fir
     purls = [part.get("purl", "") for part in parts.values()]
     assert any(purl.startswith("pkg:pypi/ansible-core@2.") for purl in purls)
     assert any(purl.startswith("pkg:helm/colocation-package@") for purl in purls)
+    both = [a for row in listed["files"].values() if row["kind"] == "image" for a in row["architectures"]]
+    assert sorted(both) == ["amd64", "arm64"]
+    images = [part for part in parts.values() if part["type"] == "container"]
+    for part in images:  # each has its own bill, of what the image is made of
+        assert json.loads((there / part["externalReferences"][0]["url"]).read_text())["components"]
     kinds = {row["kind"] for row in listed["files"].values()}
     assert kinds >= {"image", "chart", "collection", "wheel", "program", "sbom"}
 

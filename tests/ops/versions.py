@@ -31,13 +31,19 @@ class Version:
         return self.tree / "build/out/colocation-image.tar"
 
     @property
+    def images(self) -> dict[str, Path]:
+        """Architecture to an image archive of that alone."""
+        machines = {"amd64": "x86_64", "arm64": "aarch64"}
+        return {a: self.tree / f"build/out/colocation-{self.number}-{m}.tar" for a, m in machines.items()}
+
+    @property
     def collection(self) -> Path:
         """The collection's artifact, with the chart inside."""
         return self.tree / f"build/out/openfuyao-colocation-{self.number}.tar.gz"
 
 
 def ours() -> Version:
-    """This clone, built by `make build`."""
+    """This clone, built by `make build image-oci`."""
     return Version(version(), CLONE)
 
 
@@ -54,8 +60,8 @@ def make(number: str, *, broken_agent: bool = False) -> Version:
         if broken_agent:
             main = tree / "reconciler/src/colocation/agent/__init__.py"
             main.write_text(f"{main.read_text()}\n{INJECTED}\n")
-        for step in ("image", "chart", "collection"):
-            _python(tree, "-m", f"build.{step}")
+        for step in (("image", "oci"), ("chart",), ("collection",)):
+            _python(tree, "-m", f"build.{step[0]}", *step[1:])
         _python(tree, "tests/ansible/prepare.py")
     return Version(number, tree)
 
