@@ -52,7 +52,6 @@ def bundle_of(version: Version, folder: Path, *architectures: str) -> Path:
         "openfuyao.colocation.bundle",
         "-e",
         json.dumps(variables),
-        *extra,
     ]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
