@@ -10,8 +10,8 @@ import yaml
 
 from tests.lab.apiserver import ApiServer
 
-from .accounts import Account, Question, questions
-from .conftest import CHART, NAMESPACE, render
+from .accounts import VERBS, Account, Question, questions
+from .conftest import CHART, NAMESPACE, eventually, render
 
 PAGE = CHART.parents[1] / "docs/security.md"
 NODE, NCOL = "/api/v1/nodes", "/apis/colocation.openfuyao.com/v1alpha1/nodecolocations"
@@ -34,11 +34,14 @@ class Right(NamedTuple):
     name: str = ""
 
 
-def in_the_table() -> set[Right]:
+def in_the_table(*, webhook: bool = False) -> set[Right]:
+    """``webhook``: also what is granted only where admission is by webhook."""
     rows = [[c.strip() for c in line.strip("|").split("|")] for line in PAGE.read_text().splitlines() if "| `" in line]
     found = set()
     for role, where, resource, verbs, names, why in (row for row in rows if len(row) == 6):
         assert why, f"{role} {resource}: why?"
+        if "with the webhook" in where and not webhook:
+            continue
         for verb in verbs.split(", "):
             for name in re.findall("`(.+?)`", names) or [""]:
                 found.add(Right(role.strip("`"), _namespace(where), resource.strip("`"), verb, name))
@@ -68,9 +71,10 @@ def in_the_chart(*values: str) -> tuple[set[Right], list[dict[str, Any]]]:
     return found, documents
 
 
-def test_the_table_is_the_chart() -> None:
-    found, _ = in_the_chart()
-    assert found == in_the_table()
+@pytest.mark.parametrize("webhook", [False, True])
+def test_the_table_is_the_chart(webhook: bool) -> None:  # noqa: FBT001
+    found, _ = in_the_chart("--set", f"admission.mode={'webhook' if webhook else 'cel'}")
+    assert found == in_the_table(webhook=webhook)
     assert not {"*"} & {part for right in found for part in (right.resource, right.verb)}
 
 
@@ -126,6 +130,34 @@ def test_the_authoriser_refuses_every_verb_on_every_resource_that_is_not_in_the_
         assert account.may(question)
         assert not account.may(question._replace(name="another"))
         assert not account.may(question._replace(namespace="kube-system"))
+
+
+def test_with_the_webhook_the_manager_has_one_secret_and_one_configuration_more(
+    api: ApiServer, manager: Account
+) -> None:
+    role = "colocation-manager-webhook"
+    _, documents = in_the_chart("--set", "admission.mode=webhook")
+    wanted = [d for d in documents if d["metadata"]["name"] == role and "Role" in d["kind"]]
+    assert len(wanted) == 4
+    rights = {right for right in in_the_table(webhook=True) if right.role == role}
+    stream = yaml.safe_dump_all(wanted)
+    api.kubectl("apply", "-f", "-", stdin=stream)
+    try:
+        for right in rights:
+            resource, _, group = right.resource.partition(".")
+            question = Question(group, resource, right.verb, right.where, right.name)
+            eventually(lambda question=question: manager.may(question), str(question))
+            assert not manager.may(question._replace(name="another"))
+            assert not manager.may(question._replace(name=""))
+        for verb in VERBS:
+            for namespace in (NAMESPACE, "kube-system", ""):
+                assert not manager.may(Question("", "secrets", verb, namespace))
+            assert not manager.may(Question("", "secrets", verb, "kube-system", "colocation-webhook"))
+            assert (verb in ("get", "update")) == manager.may(
+                Question("", "secrets", verb, NAMESPACE, "colocation-webhook")
+            )
+    finally:
+        api.kubectl("delete", "-f", "-", stdin=stream)
 
 
 @pytest.mark.parametrize("role", ["colocation-agent", "colocation-manager"])

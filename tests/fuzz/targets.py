@@ -7,6 +7,7 @@ be in bounds, and must not make fail what is computed from it.
 from __future__ import annotations
 
 import argparse
+import base64
 import copy
 import json
 import re
@@ -19,6 +20,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from colocation import budget
+from colocation.admission import Settings, answer
 from colocation.budget import ReportView, Windows, add_up, doubts, evaluate, explain, select_policy, strategies
 from colocation.cli import simulate
 from colocation.cli.common import CliError
@@ -211,6 +213,18 @@ def pod(data: bytes) -> None:
         add_up([made])
 
 
+def review(data: bytes) -> None:
+    """An AdmissionReview as the webhook reads it."""
+    try:
+        said = answer(data, Settings(hls_node_affinity=True), "")
+    except ValueError:
+        return
+    response = json.loads(said)["response"]
+    assert response["allowed"] is True
+    if "patch" in response:
+        assert isinstance(json.loads(base64.b64decode(response["patch"])), list)
+
+
 def node(data: bytes) -> None:
     """A Node as the manager reads it."""
     try:
@@ -308,6 +322,11 @@ _POD = (
     b'"limits":{"kubernetes.io/be-cpu":5}}}],"initContainers":[{"name":"i","restartPolicy":"Always"}]},'
     b'"status":{"phase":"Running","containerStatuses":[{"name":"c","allocatedResources":{"cpu":"1"}}]}}'
 )
+_REVIEW = (
+    b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"r","operation":"CREATE","object":'
+    + _POD
+    + b"}}"
+)
 _NODE = (
     b'{"metadata":{"name":"n","labels":{"node.openfuyao.com/colocation":"true"}},"status":{"capacity":{"cpu":"4",'
     b'"memory":"8Gi","kubernetes.io/be-cpu":"1500"},"allocatable":{"cpu":"3900m","memory":"7Gi"}}}'
@@ -333,6 +352,7 @@ TARGETS: Final[dict[str, Target]] = {
     "report": Target(report, (b'{"metadata":{"name":"n"},"spec":' + _SPEC + b',"status":' + _STATUS + b"}",)),
     "policy": Target(policy, (_POLICY,)),
     "pod": Target(pod, (_POD,)),
+    "review": Target(review, (_REVIEW,)),
     "node": Target(node, (_NODE,)),
     "spec": Target(spec, (_SPEC,)),
     "journal": Target(journal_file, (_JOURNAL, _JOURNAL * 2 + b"{torn")),

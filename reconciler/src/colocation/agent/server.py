@@ -20,6 +20,7 @@ from colocation.agent.reporter import Sender
 from colocation.node.apply import Applier
 from colocation.node.pressure import worst_online
 from colocation.node.sampler import Sampler
+from colocation.web import BoundedServer
 
 log = logging.getLogger(__name__)
 DEAD_SECONDS: Final = 15.0
@@ -75,9 +76,7 @@ class Metrics(Collector):
             yield CounterMetricFamily(f"colocation_agent_{name}", text, value=count)
 
 
-def serve(
-    address: str, loop: Loop, sampler: Sampler, applier: Applier, sender: Sender | None
-) -> http.server.ThreadingHTTPServer:
+def serve(address: str, loop: Loop, sampler: Sampler, applier: Applier, sender: Sender | None) -> BoundedServer:
     """Listen on "host:port" on a daemon thread. Raises OSError if the port is taken, ValueError for a bad address."""
     registry = CollectorRegistry()
     registry.register(Metrics(loop, sampler, applier, sender))
@@ -108,7 +107,6 @@ def serve(
     host, _, port = address.rpartition(":")
     if not port.isdigit():
         raise ValueError(f"--listen wants HOST:PORT, not {address!r}")
-    server = http.server.ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
-    server.daemon_threads = True
+    server = BoundedServer((host.strip("[]"), int(port)), Handler)
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     return server

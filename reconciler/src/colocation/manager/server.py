@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -15,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from colocation.manager import views
 from colocation.manager.loop import Loop, ask
 from colocation.manager.metrics import Metrics
+from colocation.web import BoundedServer
 
 ANSWER_SECONDS: Final = 5.0
 CONNECTION_SECONDS: Final = 10
@@ -24,7 +24,7 @@ MOST_AT_ONCE: Final = 32
 
 
 class Server:
-    """Serves on a thread; each connection on one of its own, at most `MOST_AT_ONCE`."""
+    """Serves on a thread; each connection on one of its own, at most `MOST_AT_ONCE` answers at a time."""
 
     def __init__(
         self,
@@ -43,9 +43,7 @@ class Server:
             timeout = CONNECTION_SECONDS
             context = (loop, metrics, clock, holder, slots, webhook)
 
-        kind = _Six if ":" in host else ThreadingHTTPServer
-        self._http = kind((host, port), Handler)
-        self._http.daemon_threads = True
+        self._http = BoundedServer((host, port), Handler)
         self._thread = threading.Thread(target=self._http.serve_forever, name="http", daemon=True)
 
     def start(self) -> None:
@@ -56,10 +54,6 @@ class Server:
         """Close the port."""
         self._http.shutdown()
         self._http.server_close()
-
-
-class _Six(ThreadingHTTPServer):
-    address_family = socket.AF_INET6
 
 
 class _Handler(BaseHTTPRequestHandler):
