@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -146,7 +147,7 @@ def test_with_the_webhook_the_manager_has_one_secret_and_one_configuration_more(
         for right in rights:
             resource, _, group = right.resource.partition(".")
             question = Question(group, resource, right.verb, right.where, right.name)
-            eventually(lambda question=question: manager.may(question), str(question))
+            eventually(partial(manager.may, question), str(question))
             assert not manager.may(question._replace(name="another"))
             assert not manager.may(question._replace(name=""))
         for verb in VERBS:
