@@ -178,6 +178,8 @@ def policy(data: bytes) -> None:
         return
     for quantum in (wire.spec.oversell.cpu.quantum, wire.spec.oversell.memory.quantum):
         assert re.search(QUANTITY_PATTERN, quantum)
+        if quantum.endswith("\n"):
+            return  # `$` of Python takes that; the API server's does not, so it is never stored
     status = colocation_facts(
         msgspec.json.decode(
             b'{"metadata":{},"status":{"observedAt":"x","system":{"cpu":1,"memory":1}}}', type=NodeColocation

@@ -20,6 +20,7 @@ FOUND = [
     ("journal", b"[" * 100_000),
     ("journal", b'{"boot":"b","group":7,"kind":"tasks","old":"x","path":"a\\u0000b","uid":"x"}'),
     ("trace", b"x" * 5000),
+    ("policy", b'{"metadata":{"name":"p"},"spec":{"oversell":{"cpu":{"quantum":"' + b"9" * 70 + b'"}}}}'),
 ]
 
 

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, field
 
 Percent = Annotated[int, Meta(ge=0, le=100)]
 QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i)?$"
-Quantity = Annotated[str, Meta(pattern=QUANTITY_PATTERN)]
+Quantity = Annotated[str, Meta(pattern=QUANTITY_PATTERN, max_length=32)]
 Strategy = Literal["usage", "request", "maxUsageRequest", "predicted"]
 
 
