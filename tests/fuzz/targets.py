@@ -52,7 +52,8 @@ _SCRATCH = tempfile.TemporaryDirectory(prefix="colocation-fuzz-")
 class Target(NamedTuple):
     """A parser under test, and inputs that it takes, to begin with."""
 
-    run: Callable[[bytes], None]
+    run: Callable[[bytes], bool]
+    """Whether the parser took it. Raises AssertionError, or whatever else the parser must not."""
     seeds: tuple[bytes, ...]
 
     @property
@@ -108,7 +109,7 @@ def _places(document: Any) -> Iterator[tuple[Any, Any]]:
             yield from _places(value)
 
 
-def quantities(data: bytes) -> None:
+def quantities(data: bytes) -> bool:
     """model/quantity.py."""
     text = data.decode(errors="replace")
     values = []
@@ -119,15 +120,16 @@ def quantities(data: bytes) -> None:
             except ValueError as error:
                 _short(error)
                 assert not re.fullmatch(r"[0-9]{1,9}([KMGTPE]i)?", text, re.ASCII), f"{text} is one"
-                return
+                return False
     assert values[0] <= values[1]
     assert values[2] <= values[3]
     assert all(-quantity.MAX <= value <= quantity.MAX for value in values)
     quantity.human_bytes(values[0])
     quantity.human_millicores(values[0])
+    return True
 
 
-def cgroup_files(data: bytes) -> None:
+def cgroup_files(data: bytes) -> bool:
     """node/cgroups.py, node/sampler.py and node/knobs.py: what is read of the kernel's files."""
     amounts = [cgroups.number(data), *(cgroups.field(data, key) for key in (b"usage_usec ", b"nr_throttled ", b" "))]
     amounts += [sampler._meminfo(data, key) for key in (b"MemTotal:", b"MemAvailable:")]
@@ -154,38 +156,41 @@ def cgroup_files(data: bytes) -> None:
         assert re.fullmatch(r"[0-9]{1,19} [0-9]{1,19}", setting.want)
     finally:
         files.close()
+    return True
 
 
-def report(data: bytes) -> None:
+def report(data: bytes) -> bool:
     """NodeColocation as the manager reads it, and everything it computes from the report in it."""
     try:
         found = colocation_facts(msgspec.json.decode(data, type=NodeColocation))
     except (msgspec.DecodeError, ValueError):
-        return
+        return False
     status = found.status
     assert (status is None) or len(status.pods) <= MAX_PODS
     view = ReportView(status, found.problem, 0.0, since_start=True)
     if status is not None:
         view = msgspec.structs.replace(view, doubts=doubts(NODE, status, budget.strangers(status, status, ()), WALL))
     _evaluate(ColocationPolicy(facts_metadata()), view)
+    return True
 
 
-def policy(data: bytes) -> None:
+def policy(data: bytes) -> bool:
     """ColocationPolicy as the manager reads it, and a node decided by it."""
     try:
         wire = msgspec.json.decode(data, type=ColocationPolicy)
     except (msgspec.DecodeError, ValueError):
-        return
+        return False
     for quantum in (wire.spec.oversell.cpu.quantum, wire.spec.oversell.memory.quantum):
         assert re.search(QUANTITY_PATTERN, quantum)
         if quantum.endswith("\n"):
-            return  # `$` of Python takes that; the API server's does not, so it is never stored
+            return False  # `$` of Python takes that; the API server's does not, so it is never stored
     status = colocation_facts(
         msgspec.json.decode(
             b'{"metadata":{},"status":{"observedAt":"x","system":{"cpu":1,"memory":1}}}', type=NodeColocation
         )
     ).status
     _evaluate(wire, ReportView(status, None, 0.0, since_start=True))
+    return True
 
 
 def facts_metadata() -> Any:
@@ -204,44 +209,47 @@ def _evaluate(wire: ColocationPolicy, view: ReportView) -> None:
     assert json_line(msgspec.to_builtins(told)).isprintable()
 
 
-def pod(data: bytes) -> None:
+def pod(data: bytes) -> bool:
     """A Pod as the manager reads it."""
     try:
         made = facts.pod_facts(msgspec.json.decode(data, type=Pod))
     except (msgspec.DecodeError, ValueError):
-        return
+        return False
     if isinstance(made, facts.PodFacts):
         msgspec.json.encode(made.as_be_pod())
         add_up([made])
+    return True
 
 
-def review(data: bytes) -> None:
+def review(data: bytes) -> bool:
     """An AdmissionReview as the webhook reads it."""
     try:
         said = answer(data, Settings(hls_node_affinity=True), "")
     except ValueError:
-        return
+        return False
     response = json.loads(said)["response"]
     assert response["allowed"] is True
     if "patch" in response:
         assert isinstance(json.loads(base64.b64decode(response["patch"])), list)
+    return True
 
 
-def node(data: bytes) -> None:
+def node(data: bytes) -> bool:
     """A Node as the manager reads it."""
     try:
         facts.node_facts(msgspec.json.decode(data, type=Node))
     except (msgspec.DecodeError, ValueError):
-        return
+        return False
+    return True
 
 
-def spec(data: bytes) -> None:
+def spec(data: bytes) -> bool:
     """The spec as the agent keeps it on disk, and what it decides by it."""
     path = Path(_SCRATCH.name) / "spec.json"
     path.write_bytes(data)
     kept = state.load(path)
     if kept is None:
-        return
+        return False
     assert isinstance(kept, NodeColocationSpec)
     rows = tuple(PodSample(uid=one.uid, cpu=100, memory=2**20, throttled=True) for one in kept.pods[:5])
     sample = Sample(at=2.0, seconds=1.0, cpu=500, memory=2**30, pods_cpu=400, pods_memory=2**29, pods=rows)
@@ -249,9 +257,10 @@ def spec(data: bytes) -> None:
     for wanted in made.pods.values():
         assert (wanted.cpu or 0) >= 0
         assert (wanted.memory or 0) >= 0
+    return True
 
 
-def journal_file(data: bytes) -> None:
+def journal_file(data: bytes) -> bool:
     """The journal on the node's disk: nothing outside the cgroup root is ever named."""
     path = Path(_SCRATCH.name) / "journal"
     path.write_bytes(data)
@@ -266,30 +275,33 @@ def journal_file(data: bytes) -> None:
             entry.alive("/nonexistent/root")
     journal.Journal(str(path), "/nonexistent/root")
     journal.restore(str(path), "/nonexistent/root")
+    return True
 
 
-def checkpoint(data: bytes) -> None:
+def checkpoint(data: bytes) -> bool:
     """The histories on the node's disk."""
     try:
         file = msgspec.json.decode(data, type=histories.File)
         made = Histories()
         made.restore(file.kept, 1000.0, max(0.0, WALL - file.written))
     except ValueError:
-        return
+        return False
     made.learn(1060.0, (), list(made.pods))
     msgspec.json.encode(made.keep(1060.0))
+    return True
 
 
-def trace(data: bytes) -> None:
+def trace(data: bytes) -> bool:
     """A usage trace of `colocation simulate`."""
     try:
         columns = simulate._parse("t", data)
     except CliError as error:
         _short(error)
-        return
+        return False
     if len(columns[0]) > 100:
         options = argparse.Namespace(warm_up=1, horizon=1, seed=1, pods_per_node=1, nodes=0, trace="t")
         simulate._nodes(iter([("f", columns)] * 2), options)
+    return True
 
 
 def _short(error: Exception) -> None:
@@ -334,7 +346,7 @@ _NODE = (
     b'"memory":"8Gi","kubernetes.io/be-cpu":"1500"},"allocatable":{"cpu":"3900m","memory":"7Gi"}}}'
 )
 _JOURNAL = b'{"boot":"b","group":7,"kind":"file","old":"max 100000","path":"kubepods/podx/cpu.max","uid":"x"}\n'
-_KEPT = b'{"written":1.0,"kept":[1,[["uid",[1.5,"AQD/fw==",3600.0],[1.0,"//8=",60.0]]]]}'
+_KEPT = b'{"written":1.0,"kept":{"version":1,"pods":[["uid",[1.5,"AQD/fw==",3600.0],[1.0,"//8=",60.0]]]}}'
 
 TARGETS: Final[dict[str, Target]] = {
     "quantities": Target(quantities, (b"1500m", b"64Gi", b"1e3", b"0.5", b"-1.5E-2", b"9223372036854775807", b".5k")),
