@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-offline unit lint fmt generate checks chart-test component sanity e2e bench fuzz audit image image-oci image-rootfs image-context chart build lock lab-up lab-down clean setup binaries need-root
+.PHONY: help demo test test-upgrade test-offline unit lint fmt generate checks chart-test component survive sanity e2e bench fuzz audit image image-oci image-rootfs image-context chart build lock lab-up lab-down clean setup binaries need-root
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -52,7 +52,11 @@ chart-test: setup binaries  ## chart, CRDs and admission against a real API serv
 
 component: setup binaries  ## manager and client against a real API server
 	$(call step,manager against a real API server)
-	@$(PYTEST) -q reconciler/tests/component
+	@$(PYTEST) -q -m 'not long' reconciler/tests/component
+
+survive: setup binaries  ## all that a manager must survive, against a real API server: kills, 410, 429, wire, clocks (8 min)
+	$(call step,what a manager survives)
+	@$(PYTEST) -v reconciler/tests/component/test_survives.py
 
 sanity: setup  ## the collection: ansible-test sanity, ansible-lint production, built and installed elsewhere
 	$(call step,collection sanity)
@@ -70,7 +74,7 @@ test-offline: need-root setup image-oci build  ## an air-gapped site installs fr
 	$(call step,bundles, with the network cut)
 	@$(PYTEST) -q -x tests/ops/test_offline.py
 
-bench: setup binaries  ## figures beside their floors, into docs/benchmarks/ (3 min; SCALE=full: 10,000 nodes on the server)
+bench: setup binaries  ## figures beside their floors, into docs/benchmarks/ (6 min; SCALE=full: 10,000 nodes on the server, 10 min)
 	@$(BIN)/python -m tests.bench
 
 audit: setup  ## pip-audit of what goes into the image (asks PyPI or osv.dev for advisories; fails where neither is in reach)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m tests.bench [NAME...]` writes docs/benchmarks/NAME.{json,md}. SCALE=full: the large size."""
+"""`python -m tests.bench [NAME...]` writes docs/benchmarks/NAME.{json,md,png}. SCALE=full: the large size."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import manager
+from tests.bench import calm, manager
 from tests.bench.figures import Report, write
 from tests.lab.progress import say, step
 
-BENCHES: dict[str, Callable[..., Report]] = {"manager": manager.run}
+BENCHES: dict[str, Callable[..., Report]] = {"manager": manager.run, "calm": calm.run}
 OUT = Path(__file__).parents[2] / "docs/benchmarks"
 
 
@@ -22,11 +22,13 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"no bench {', '.join(unknown)}; there are: {', '.join(BENCHES)}", file=sys.stderr)
         return 2
+    full = os.environ.get("SCALE") == "full"
     for name in names or BENCHES:
         with step(f"bench {name}"):
-            report = BENCHES[name](full=os.environ.get("SCALE") == "full")
-        write(OUT, name, report)
-        say(f"written: {OUT / name}.json and .md")
+            report = BENCHES[name](full=full)
+        to = f"{name}-full" if full else name
+        write(OUT, to, report)
+        say(f"written: {OUT / to}.json, .md and .png")
     return 0
 
 

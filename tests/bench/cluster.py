@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
 import yaml
 
 from colocation.kube.cache import Reflector, Synced, Upsert
@@ -70,14 +71,27 @@ class Cluster:
         self.api.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
         self.api.kubectl("create", "namespace", names.NAMESPACE)
         self.rest.create(POLICIES.path(), made.POLICY)
-        each(self._fill_node, range(len(self.nodes)), "nodes filled")
+        self.api.kill()
+        self.api.put(self._objects())
+        self.api.start()
 
-    def _fill_node(self, on: int) -> None:
-        self.rest.create(NODES.path(), made.node(on))
-        uids = self.uids[made.node_name(on)] = []
-        for number in range(self.pods_each):
-            pod = json.loads(self.rest.create(PODS.path(namespace="default"), made.pod(number, on)))
-            uids.append(pod["metadata"]["uid"])
+    def _objects(self) -> Iterator[tuple[str, bytes]]:
+        """Nodes and pods as they stand in etcd."""
+        told = time.monotonic()
+        for on, name in enumerate(self.nodes):
+            if time.monotonic() - told > 10:
+                told = time.monotonic()
+                say(f"  {on} of {len(self.nodes)} nodes filled")
+            born = {"uid": made.uid(on, 999), "creationTimestamp": "2026-11-21T00:00:00Z"}
+            body = made.node(on)
+            body["metadata"] |= born
+            yield f"minions/{name}", msgspec.json.encode(body)
+            self.uids[name] = [made.uid(on, number) for number in range(self.pods_each)]
+            for number, uid in enumerate(self.uids[name]):
+                body = made.pod(number, on)
+                body["metadata"] |= born | {"uid": uid}
+                body["status"] = {"phase": "Running"}
+                yield f"pods/default/{body['metadata']['name']}", msgspec.json.encode(body)
 
     def floor(self) -> float:
         """Seconds that a bare client needs for what a cold start asks of the server: the same lists and writes."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from tests.bench import plot
 from tests.lab.progress import say
 
 
@@ -26,6 +27,14 @@ class Figure(Struct, kw_only=True):
     met: bool | None = None
     note: str = ""
 
+    @property
+    def part_of_goal(self) -> float | None:
+        """1: just met; above: missed."""
+        if self.goal is None or self.met is None:
+            return None
+        most = float(self.goal.split()[1])
+        return (self.ratio or 0.0) / most if self.goal.endswith("floor") else self.value / most
+
 
 class Report(Struct):
     """What one bench found: what it measured, in words, and its figures."""
@@ -33,6 +42,10 @@ class Report(Struct):
     title: str
     words: str
     figures: list[Figure]
+    draw: Callable[[Path], None] | None = None
+    """Makes the picture; None: the figures as parts of their goals."""
+    rows: bool = True
+    """The figures are a table of their own; False: ``words`` has a better one."""
 
 
 def figure(
@@ -61,34 +74,33 @@ def figure(
 
 
 def write(folder: Path, name: str, report: Report) -> None:
-    """Write NAME.json and NAME.md."""
+    """Write NAME.json, NAME.md and NAME.png."""
     folder.mkdir(parents=True, exist_ok=True)
+    picture = folder / f"{name}.png"
+    if report.draw is not None:
+        report.draw(picture)
+    else:
+        plot.goals(picture, report.figures)
     text = msgspec.json.format(msgspec.json.encode(report.figures), indent=2)
     (folder / f"{name}.json").write_bytes(text + b"\n")
-    (folder / f"{name}.md").write_text(markdown(report))
+    (folder / f"{name}.md").write_text(markdown(report, picture.name))
 
 
-def markdown(report: Report) -> str:
+def markdown(report: Report, picture: str = "") -> str:
     """The report as a page."""
     machine = (
         f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}, Python {platform.python_version()}"
     )
     missed = [f.name for f in report.figures if f.met is False]
     verdict = f"Missed: {', '.join(missed)}." if missed else "Every goal that this size can judge is met."
-    lines = [
-        f"# {report.title}",
-        "",
-        f"Made by `make bench` on {machine}. {report.words}",
-        "",
-        "| figure | value | floor | ratio | goal | met |",
-        "|---|---|---|---|---|---|",
-        *(_row(f) for f in report.figures),
-        "",
-        verdict,
-        "",
-        *(f"* **{f.name}**: {f.note}" for f in report.figures if f.note),
-    ]
-    return "\n".join(lines) + "\n"
+    lines = [f"# {report.title}", "", f"Made by `make bench` on {machine}. {report.words}", ""]
+    if report.rows:
+        head = ["| figure | value | floor | ratio | goal | met |", "|---|---|---|---|---|---|"]
+        lines += [*head, *(_row(f) for f in report.figures), "", verdict, ""]
+    if picture:
+        lines += [f"![{report.title}]({picture})", ""]
+    lines += [f"* **{f.name}**: {f.note}" for f in report.figures if f.note]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def percentile(values: Iterable[float], percent: float) -> float:

@@ -15,6 +15,11 @@ POLICY: dict[str, Any] = {
 }
 
 
+def uid(on: int, number: int) -> str:
+    """A UID for the thing of that number on a node."""
+    return f"{on:08x}-0000-4000-8000-{number:012x}"
+
+
 def node_name(number: int) -> str:
     """Names sort like numbers."""
     return f"node-{number:05d}"

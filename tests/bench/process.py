@@ -18,3 +18,8 @@ def cpu_seconds(pid: int) -> float:
     """CPU time used so far by the threads that live now."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def thread_cpu_seconds(pid: int, thread: int) -> float:
+    """CPU time used so far by one thread (the main one has the process's own number)."""
+    return int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[0]) / 1e9

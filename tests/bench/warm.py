@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The manager's loop alone, warm and without a server: `python -m tests.bench.warm NODES PODS` prints JSON.
+"""The manager's loop alone, warm and without a server: `python -m tests.bench.warm NODES PODS MINUTES` prints JSON.
 
 A process of its own, so that what is resident is the manager's state and nothing else. Every object comes in as
 JSON through the manager's own decoders, as from a watch.
@@ -48,6 +48,8 @@ class Warm(Struct):
     """Every node is decided for the first time."""
     report_seconds: float
     """CPU per report: decoded, taken in, its node decided."""
+    churn_mib: float
+    """Growth over the second half of the churn."""
 
 
 class _Nobody:
@@ -57,7 +59,7 @@ class _Nobody:
         """Forget it."""
 
 
-def measure(nodes: int, pods_each: int) -> Warm:
+def measure(nodes: int, pods_each: int, churn_minutes: int = 10) -> Warm:
     """Fill a loop and time it."""
     base = resident_mib("self")
     events = Events(events_to_nobody, "bench", lambda: 0.0)
@@ -75,13 +77,10 @@ def measure(nodes: int, pods_each: int) -> Warm:
     policies._hand_on(_raw(made.POLICY), listed=True)
     for on in range(nodes):
         body = made.node(on)
-        body["metadata"] |= {"uid": _uid(on, 999), "resourceVersion": str(on + 1)}
+        body["metadata"] |= {"uid": made.uid(on, 999), "resourceVersion": str(on + 1)}
         of_nodes._hand_on(_raw(body), listed=True)
         for number in range(pods_each):
-            body = made.pod(number, on)
-            body["metadata"]["uid"] = _uid(on, number)
-            body["status"] = {"phase": "Running"}
-            of_pods._hand_on(_raw(body), listed=True)
+            of_pods._hand_on(_pod(number, on), listed=True)
         of_ncols._hand_on(_ncol(on, pods_each), listed=True)
     for resource in (NODES, PODS, POLICIES, NODE_COLOCATIONS):
         loop.handle(Synced(resource), 0.0)
@@ -118,7 +117,25 @@ def measure(nodes: int, pods_each: int) -> Warm:
             of_ncols._hand_on(body, listed=False)
             loop.step(1.0)
 
-    return Warm(base, kept, recompute, scratch, edited, cold, _cpu(reports) / len(bodies))
+    each = _cpu(reports) / len(bodies)
+
+    def churn(minute: int) -> None:
+        """Every node reports once, and one pod in fifty is replaced by another."""
+        for on in range(nodes):
+            of_ncols._hand_on(_ncol(on, pods_each, minute), listed=False)
+            if on % 5 == minute % 5:
+                for number in range(pods_each // 10):
+                    of_pods._hand_on(_pod(number, on, minute), listed=False)
+            if on % 50 == 0:
+                loop.step(60.0 * minute)
+        loop._outbox.clear()
+
+    sizes = [resident_mib("self")]
+    for minute in range(2, 2 + churn_minutes):
+        churn(minute)
+        sizes.append(resident_mib("self"))
+    growth = sizes[-1] - sizes[len(sizes) // 2]
+    return Warm(base, kept, recompute, scratch, edited, cold, each, growth)
 
 
 def _answered(node: NodeState) -> None:
@@ -136,24 +153,27 @@ def _raw(body: dict[str, Any]) -> Raw:
     return Raw(msgspec.json.encode(body))
 
 
+def _pod(number: int, on: int, minute: int = 0) -> Raw:
+    body = made.pod(number, on)
+    body["metadata"]["uid"] = made.uid(on, number + 1000 * minute)
+    body["status"] = {"phase": "Running"}
+    return _raw(body)
+
+
 def _ncol(on: int, pods_each: int, shift: int = 0) -> Raw:
-    uids = [_uid(on, number) for number in range(pods_each)]
+    uids = [made.uid(on, number) for number in range(pods_each)]
     return _raw(
         {
             "metadata": {
                 "name": made.node_name(on),
-                "uid": _uid(on, 998),
+                "uid": made.uid(on, 998),
                 "resourceVersion": str(10**6 + shift),
-                "ownerReferences": [{"kind": "Node", "uid": _uid(on, 999)}],
+                "ownerReferences": [{"kind": "Node", "uid": made.uid(on, 999)}],
             },
             "spec": {},
             "status": made.report(f"2026-11-21T00:00:0{shift}Z", uids, shift=shift),
         }
     )
-
-
-def _uid(on: int, number: int) -> str:
-    return f"{on:08x}-0000-4000-8000-{number:012x}"
 
 
 def _cpu(do: Callable[[], Any]) -> float:
@@ -163,4 +183,4 @@ def _cpu(do: Callable[[], Any]) -> float:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(msgspec.json.encode(measure(int(sys.argv[1]), int(sys.argv[2]))).decode() + "\n")
+    sys.stdout.write(msgspec.json.encode(measure(*map(int, sys.argv[1:]))).decode() + "\n")

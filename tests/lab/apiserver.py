@@ -27,18 +27,20 @@ run leaves nothing. That signal follows the starting thread: start from the main
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
+import json
 import signal
 import socket
 import ssl
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from . import binaries
 from .config import SERVICE_ADDRESS, SERVICE_CIDR
@@ -46,6 +48,7 @@ from .errors import LabError
 from .pki import Pki
 from .process import run, wait_until
 
+T = TypeVar("T")
 READY_SECONDS = 60.0
 # On SIGTERM the API server waits up to a minute for its clients; a test does not.
 STOP_SECONDS = 1.0
@@ -113,6 +116,21 @@ class ApiServer:
         """Kill the API server and start it again."""
         self.kill()
         self.start()
+
+    def put(self, objects: Iterable[tuple[str, bytes]]) -> None:
+        """Write objects (key below /registry, JSON) into etcd: far quicker than to create them. Best while killed."""
+        for batch in _batches(objects, 100):  # a transaction takes 128
+            puts = [
+                {"requestPut": {"key": _base64(f"/registry/{key}".encode()), "value": _base64(body)}}
+                for key, body in batch
+            ]
+            self.etcd("txn", {"success": puts})
+
+    def etcd(self, path: str, body: dict[str, Any]) -> Any:
+        """Ask etcd, by its JSON gateway."""
+        url = f"http://127.0.0.1:{self._etcd_port}/v3/kv/{path}"
+        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode()), timeout=60) as answer:
+            return json.loads(answer.read())
 
     def pause(self) -> None:
         """Freeze the API server: connections stay open and nobody answers."""
@@ -190,6 +208,7 @@ def etcd_command(data: Path, client_url: str, peer_url: str) -> list[str]:
         f"--data-dir={data}",
         "--unsafe-no-fsync",
         "--log-level=warn",
+        "--quota-backend-bytes=8589934592",
         f"--listen-client-urls={client_url}",
         f"--advertise-client-urls={client_url}",
         f"--listen-peer-urls={peer_url}",
@@ -239,6 +258,16 @@ def _end(child: subprocess.Popen[bytes] | None, patience: float) -> None:
             child.wait(patience)
     child.kill()
     child.wait()
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    each = iter(items)
+    while batch := list(itertools.islice(each, size)):
+        yield batch
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def _tail(log: Path, lines: int = 15) -> str:

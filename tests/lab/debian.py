@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
+from .config import cache_dir
 from .errors import LabError
 from .process import run
 from .progress import step
@@ -43,3 +45,19 @@ def ensure_packages() -> None:
     with step(f"installing Debian packages: {' '.join(wanted)}", "about 1 min, once"):
         run(["apt-get", "-q", "update"], env=env)
         run(["apt-get", "-qy", "install", "--no-install-recommends", *wanted], env=env)
+
+
+def unpacked(package: str, pattern: str) -> Path:
+    """One file of a Debian package that is not installed (no root needed): fetched by apt once, kept in the cache."""
+    folder = cache_dir() / "debian" / package
+    if not (folder / ".whole").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with step(f"fetching Debian package: {package}"):
+            run(["apt-get", "-q", "download", package], cwd=folder)
+            for archive in folder.glob("*.deb"):
+                run(["dpkg-deb", "-x", archive, folder])
+        (folder / ".whole").touch()
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise LabError(f"package {package} has no {pattern}; remove {folder} to have it fetched again")
+    return found[0]

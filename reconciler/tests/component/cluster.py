@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,6 +38,19 @@ def crds(*, anything: bool = False) -> str:
             crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"].update(spec=free, status=free)
         items.append(crd)
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+
+
+def forget(api: ApiServer, key: str) -> None:
+    """Delete an object behind the API server's back, and all history with it: no watch can go on from before."""
+    encoded = base64.b64encode(key.encode()).decode()
+    assert api.etcd("deleterange", {"key": encoded})["deleted"] == "1"
+    compact(api)
+
+
+def compact(api: ApiServer) -> None:
+    """Have etcd forget all history up to now."""
+    header = api.etcd("range", {"key": base64.b64encode(b"none").decode()})["header"]
+    api.etcd("compaction", {"revision": header["revision"], "physical": True})
 
 
 def eventually(check: Callable[[], T], seconds: float = 10.0, why: str = "") -> T:
@@ -180,13 +194,14 @@ class Cluster:
     def version(self, node: str) -> str:
         return str(self.get(NODES.path(node))["metadata"]["resourceVersion"])
 
-    def manager(self, *more: str, ready: bool = True) -> Manager:
+    def manager(self, *more: str, ready: bool = True, env: Mapping[str, str] | None = None) -> Manager:
         (port,) = free_ports(1)
         log = self.folder / f"manager{len(self.managers)}.log"
         argv = [sys.executable, "-m", "colocation", "manager", f"--kubeconfig={self.api.kubeconfig}"]
         argv += [f"--listen=127.0.0.1:{port}", f"--namespace={NAMESPACE}", "--log-level=debug", *more]
+        around = {**os.environ, "PYTHONPATH": str(SOURCES), **(env or {})}
         with log.open("wb") as out:
-            process = subprocess.Popen(argv, stdout=out, stderr=out, env={**os.environ, "PYTHONPATH": str(SOURCES)})
+            process = subprocess.Popen(argv, stdout=out, stderr=out, env=around)
         made = Manager(process, port, log)
         self.managers.append(made)
         if ready:

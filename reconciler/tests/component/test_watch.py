@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from colocation.model.facts import PodFacts, pod_facts
 from colocation.model.wire import Node, NodeColocation, Pod
 from tests.lab.apiserver import ApiServer
 
-from .cluster import Cluster, eventually
+from .cluster import Cluster, eventually, forget
 
 pytestmark = pytest.mark.apiserver
 
@@ -96,26 +95,10 @@ def test_gone_lists_again_and_tells_what_vanished_meanwhile(
     nodes.start()
     eventually(lambda: seen.syncs == 1)
     api.kill()
-    _etcd_write_and_compact(api, "vanishes")
+    forget(api, "/registry/minions/vanishes")
     api.start()
     eventually(lambda: seen.syncs == 2, 20)
     assert set(seen.there) == {"stays"}
-
-
-def _etcd_write_and_compact(api: ApiServer, node: str) -> None:
-    """Delete a node behind the API server's back, then forget all history. Etcd's JSON gateway, over HTTP."""
-    import base64  # noqa: PLC0415
-    import urllib.request  # noqa: PLC0415
-
-    def call(path: str, body: dict[str, object]) -> dict[str, object]:
-        url = f"http://127.0.0.1:{api._etcd_port}/v3/kv/{path}"
-        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode()), timeout=5) as answer:
-            return dict(json.loads(answer.read()))
-
-    key = base64.b64encode(f"/registry/minions/{node}".encode()).decode()
-    assert call("deleterange", {"key": key})["deleted"] == "1"
-    header = call("range", {"key": key})["header"]
-    call("compaction", {"revision": header["revision"], "physical": True})  # type: ignore[index]
 
 
 def test_a_bad_object_is_told_and_nothing_stops(cluster: Cluster, anything_goes: None, rest: Rest, seen: Seen) -> None:

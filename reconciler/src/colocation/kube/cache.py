@@ -111,6 +111,7 @@ class Reflector(Generic[W, F]):
         read_seconds: float = READ_SECONDS,
         backoff: Backoff | None = None,
         sight: Callable[[Resource, Seeing], None] | None = None,
+        linger: float = 0.0,
     ) -> None:
         self._rest, self._resource, self._project, self._emit = rest, resource, project, emit
         self._query, self._page, self._read_seconds = dict(query or {}), page, read_seconds
@@ -123,7 +124,7 @@ class Reflector(Generic[W, F]):
         self._keys: set[str] = set()
         self._version: str | None = None
         self._listed = float("-inf")
-        self._watch = Watch(rest, resource)
+        self._watch = Watch(rest, resource, linger)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.lists = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Literal
 
@@ -17,6 +18,8 @@ from colocation.kube.rest import ApiError, Rest
 READ_SECONDS: Final = 150.0
 """The API server sends a bookmark about once a minute, also when nothing happens: so much silence is a dead peer."""
 _CHUNK: Final = 65536
+_SILENCE: Final = 0.005
+"""What comes sooner than this was there already, or comes in a burst."""
 
 
 class Line(Struct):
@@ -35,8 +38,9 @@ class _ErrorStatus(Struct):
 class Watch:
     """A watch that ``cut()`` ends at once, from any thread, also while it waits for the next line."""
 
-    def __init__(self, rest: Rest, resource: Resource) -> None:
-        self._rest, self._resource = rest, resource
+    def __init__(self, rest: Rest, resource: Resource, linger: float = 0.0) -> None:
+        """``linger``: seconds to wait after a silence for more to come: waking up costs as much as what it is for."""
+        self._rest, self._resource, self._linger = rest, resource, linger
         self._lock = threading.Lock()
         self._response: urllib3.BaseHTTPResponse | None = None
         self._cut = False
@@ -57,13 +61,17 @@ class Watch:
             opened()
         try:
             rest: list[bytes] = []
+            waited = time.monotonic()
             for chunk in response.stream(_CHUNK):
+                if self._linger and time.monotonic() - waited > _SILENCE:
+                    time.sleep(self._linger)
                 *whole, tail = chunk.split(b"\n")
                 for piece in whole:
                     yield self._decode(b"".join((*rest, piece)))
                     rest.clear()
                 if tail:
                     rest.append(tail)
+                waited = time.monotonic()
         except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
             # A socket that is cut while TLS reads from it fails in whatever way it can.
             if not self._cut:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from colocation.budget import (
     Evaluation,
     ReportView,
+    Withdrawal,
     add_up,
     direction,
     evaluate,
@@ -40,6 +41,8 @@ from colocation.model.wire import Node, NodeColocation
 log = logging.getLogger(__name__)
 IDLE_SECONDS: Final = 1.0
 """The loop comes round at least so often: its heartbeat, and the lease, are looked at."""
+AWAIT_SECONDS: Final = 180.0
+"""A started manager catches up until each node has reported once, but no longer than this."""
 _BATCH: Final = 1000
 _TOP: Final = 3
 """Pods named when a number has moved."""
@@ -87,7 +90,8 @@ class Loop:
         self._events, self._policies = events, Policies(self.state, events)
         self._timers: list[tuple[float, str]] = []
         self._sight = Sight()
-        self._led = False
+        self._led = self._caught_up = False
+        self._began = clock()
 
     @property
     def leads(self) -> bool:
@@ -183,9 +187,17 @@ class Loop:
         if clear_at > now:
             return clear_at
         until = self._outbox.step(now)
-        if self.settled:
+        if not self._caught_up and self.settled and (now >= self._began + AWAIT_SECONDS or not self._awaits()):
+            self._caught_up = True
             self._outbox.caught_up(now)
         return until
+
+    def _awaits(self) -> bool:
+        """A node has been told to report, and has not yet done so."""
+        return any(
+            node.evaluation is not None and node.evaluation.withdrawal is Withdrawal.NO_REPORT
+            for node in self.state.nodes.values()
+        )
 
     def _take_dirty(self) -> set[str]:
         dirty, self.state.dirty = self.state.dirty, set()

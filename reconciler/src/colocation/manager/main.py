@@ -43,6 +43,8 @@ BOUND: Final = "spec.nodeName!=,status.phase!=Succeeded"
 """What is watched: a pod that its kubelet evicts has failed, and says why only then."""
 DRAIN_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 5.0
+LINGER_SECONDS: Final = 0.1
+"""So long a report may wait for others, to be taken in with them."""
 SWITCH_SECONDS: Final = 0.0005
 
 
@@ -183,7 +185,16 @@ def _reflectors(rest: Rest, inbox: queue.SimpleQueue[Any]) -> list[Reflector[Any
         # There are few managers, and all wait for them: they come back sooner than agents do.
         backoff = Backoff(most=RETRY_SECONDS)
         return Reflector(
-            rest, resource, wire, project, inbox.put, query=query, watch_query=watch_query, backoff=backoff, sight=told
+            rest,
+            resource,
+            wire,
+            project,
+            inbox.put,
+            query=query,
+            watch_query=watch_query,
+            backoff=backoff,
+            sight=told,
+            linger=LINGER_SECONDS,
         )
 
     def told(resource: Resource, seeing: Seeing) -> None:

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plots beside the figures. The first bench fetches matplotlib into the cache folder: no other work needs it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.lab.config import cache_dir
+from tests.lab.progress import step
+
+if TYPE_CHECKING:
+    from tests.bench.calm import Line
+    from tests.bench.figures import Figure
+
+REQUIREMENTS = Path(__file__).parents[2] / "requirements/bench.txt"
+GOOD, BAD = "#2a7f62", "#c0392b"
+
+
+def goals(to: Path, figures: list[Figure]) -> None:
+    """Each figure that has a goal, as a part of it."""
+    judged = [(f.name, part) for f in figures if (part := f.part_of_goal) is not None][::-1]
+    draw = _pyplot()
+    _, axes = draw.subplots(figsize=(8, 0.5 + 0.35 * len(judged)), layout="constrained")
+    axes.barh([n for n, _ in judged], [p for _, p in judged], color=[GOOD if p <= 1 else BAD for _, p in judged])
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xlabel("part of the goal (left of the line: met)")
+    draw.savefig(to, dpi=110, metadata={"Software": None})
+    draw.close()
+
+
+def days(to: Path, lines: Mapping[str, Line]) -> None:
+    """One node's day each: what was free, and what was published."""
+    draw = _pyplot()
+    _, rows = draw.subplots(len(lines), 1, figsize=(9, 2.6 * len(lines)), squeeze=False, layout="constrained")
+    for (axes,), (name, line) in zip(rows, lines.items(), strict=True):
+        hours = [minute / 60 for minute in range(len(line.free))]
+        axes.plot(hours, [value / 1000 for value in line.free], color="grey", linewidth=0.8, label="really free")
+        for rule, values in line.published.items():
+            axes.step(hours, [value / 1000 for value in values], where="post", linewidth=1, label=rule)
+        axes.set_title(f"{name}: CPU of one node, cores", loc="left", fontsize=10)
+        axes.set_ylim(bottom=0)
+        axes.legend(fontsize=7, ncols=4)
+    rows[-1][0].set_xlabel("hours")
+    draw.savefig(to, dpi=110, metadata={"Software": None})
+    draw.close()
+
+
+def _pyplot() -> Any:
+    key = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    folder = cache_dir() / f"bench-{key}"
+    if not (folder / ".complete").exists():
+        with step("fetching matplotlib", "half a minute, once"):
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*pip, "--upgrade", "--target", str(folder), "--requirement", str(REQUIREMENTS)], check=True)
+            (folder / ".complete").touch()
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    importlib.import_module("matplotlib").use("Agg")
+    return importlib.import_module("matplotlib.pyplot")
