@@ -123,7 +123,7 @@ class Cluster:
 
     def report(self, name: str, system: int = 2000, shift: int = 0) -> None:
         """One node's agent reports."""
-        status = made.report(f"2026-11-21T00:00:00.{time.monotonic_ns()}Z", self.uids[name], system, shift)
+        status = made.report(made.stamp(), self.uids[name], system, shift)
         self.rest.patch(NODE_COLOCATIONS.path(name, sub="status"), {"status": status})
 
     def reset(self) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 GI = 2**30
@@ -18,6 +19,11 @@ POLICY: dict[str, Any] = {
 def uid(on: int, number: int) -> str:
     """A UID for the thing of that number on a node."""
     return f"{on:08x}-0000-4000-8000-{number:012x}"
+
+
+def stamp(later: float = 0.0) -> str:
+    """An agent's clock, now or some seconds later."""
+    return (datetime.now(UTC) + timedelta(seconds=later)).isoformat().replace("+00:00", "Z")
 
 
 def node_name(number: int) -> str:

@@ -171,7 +171,7 @@ def _ncol(on: int, pods_each: int, shift: int = 0) -> Raw:
                 "ownerReferences": [{"kind": "Node", "uid": made.uid(on, 999)}],
             },
             "spec": {},
-            "status": made.report(f"2026-11-21T00:00:0{shift}Z", uids, shift=shift),
+            "status": made.report(made.stamp(shift), uids, shift=shift),
         }
     )
 
