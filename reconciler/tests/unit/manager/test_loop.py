@@ -16,7 +16,7 @@ from colocation.kube.cache import Bad, Delete, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.kube.rest import ApiError
 from colocation.manager.events import Events
-from colocation.manager.loop import Loop, Stop
+from colocation.manager.loop import AWAIT_SECONDS, Loop, Stop
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import ColocationFacts, colocation_facts, policy_facts
 from colocation.manager.patches import Job, Urgency
@@ -294,17 +294,40 @@ def test_the_rate_is_lifted_until_a_started_manager_has_caught_up() -> None:
     bench.policy()
     for name in "abcdef":
         bench.node(name)
-    bench.step()
-    assert len(bench.writer.jobs) == 6  # at once
-    for job in bench.writer.jobs:
-        bench.answer(job)
-    bench.writer.jobs = []
-    bench.step()  # nothing is left: caught up
+
+    def written() -> int:
+        bench.step()
+        jobs, bench.writer.jobs = bench.writer.jobs, []
+        for job in jobs:
+            bench.answer(job)
+        return len(jobs)
+
+    assert written() == 6  # the agents are told, all at once
+    assert written() == 0  # nothing is left; but they are to report yet
     for name in "abcdef":
         bench.report(name)
+    assert written() == 6
+    assert written() == 0  # caught up
+    for name in "abcdef":
+        bench.report(name, cpu=2000)
+    assert written() == 1
+    assert bench.step() == pytest.approx(bench.now + 0.5)
+
+
+def test_an_agent_that_never_reports_does_not_lift_the_rate_for_ever() -> None:
+    bench = Bench(rate=1, parallel=8, lifted=True)
+    bench.sync()
+    bench.policy()
+    bench.node("silent")
+    for job in bench.take("spec"):
+        bench.answer(job)
+    bench.step()
+    bench.now += AWAIT_SECONDS
+    bench.step()
+    for name in "abc":
+        bench.node(name)
     bench.step()
     assert len(bench.writer.jobs) == 1
-    assert bench.step() == pytest.approx(bench.now + 0.5)
 
 
 def test_shrinks_grows_and_what_agents_are_told_share_one_bucket() -> None:
