@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-offline unit lint fmt generate checks chart-test component survive sanity e2e bench fuzz audit image image-oci image-rootfs image-context chart build lock lab-up lab-down clean setup binaries need-root
+.PHONY: help demo test test-upgrade test-offline unit lint fmt generate checks chart-test component survive sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock lab-up lab-down clean setup binaries need-root
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -24,7 +24,7 @@ test: need-root lint unit build  ## everything that must pass (root; <= 45 min c
 	@tools/beside '$(MAKE) --no-print-directory checks' '$(MAKE) --no-print-directory e2e'
 	$(call step,everything passed)
 
-checks: chart-test component sanity  ## all that needs no machines, after lint and unit
+checks: chart-test component sanity image-check  ## all that needs no machines, after lint and unit
 
 unit: setup  ## pure logic, in seconds
 	$(call step,unit tests)
@@ -33,7 +33,7 @@ unit: setup  ## pure logic, in seconds
 lint: setup  ## ruff, mypy, import contracts, licences, generated files
 	$(call step,lint)
 	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
-	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/e2e tests/chart tests/osc tests/ops tests/bench tests/fuzz tests/supply tools build
+	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/e2e tests/chart tests/osc tests/ops tests/image tests/bench tests/fuzz tests/supply tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
 	@$(BIN)/reuse lint --quiet || $(BIN)/reuse lint
@@ -87,6 +87,15 @@ fuzz: setup  ## every parser under a coverage-guided fuzzer (SECONDS_EACH=30: 6 
 image: setup  ## the image for amd64 and arm64, an OCI layout archive: build/out/colocation-image.tar
 	@$(BIN)/python -m build.image
 
+image-check: setup need-root  ## the image twice, elsewhere, to the byte; its locks; its bill of materials (40 s, part of `make test`)
+	$(call step,the image: reproducible and locked)
+	@$(PYTEST) -q tests/image/test_build.py tests/image/test_bill.py tests/image/test_lock.py tests/image/test_chart.py
+
+image-test: setup need-root  ## all of image-check, and: arm64 started, a real registry, signatures, helm from oci:// (root; 3 min, first time 8)
+	$(call step,the image: everything)
+	@$(BIN)/python -m tests.lab build cosign
+	@$(PYTEST) -q tests/image
+
 image-oci: setup  ## also one archive an architecture, which `docker load` takes too
 	@$(BIN)/python -m build.image oci
 
@@ -95,6 +104,9 @@ image-rootfs: setup  ## also the root file systems, one tar an architecture
 
 image-context: setup  ## only what build/Dockerfile is built in, for another tool: build/out/context
 	@$(BIN)/python -m build.image context
+
+push: setup binaries  ## image and chart to a registry: REGISTRY=host/path [PLAIN_HTTP=1] [COSIGN_KEY=file]
+	@$(BIN)/python -m build.push "$(REGISTRY)"
 
 chart: setup binaries  ## the packaged chart, in build/out/
 	@$(BIN)/python -m build.chart

@@ -26,13 +26,16 @@ def main() -> None:
     archive = OUT / f"colocation-package-{version()}.tgz"
     # -u: with dependencies, were there any. Helm 4 dates all members of the archive by SOURCE_DATE_EPOCH; without it
     # they have the times of the checkout, and no two archives are the same.
-    env = {**os.environ, "SOURCE_DATE_EPOCH": commit_time("charts", "reconciler/src")}
+    epoch = commit_time("charts", "reconciler/src")
+    env = {**os.environ, "SOURCE_DATE_EPOCH": epoch}
     numbers = ("--version", version(), "--app-version", version())
     run(helm(), "package", "-u", CHART, *numbers, "--destination", OUT, env=env)
+    # `helm push` writes the archive's own time into what the registry gives a digest.
+    os.utime(archive, (int(epoch), int(epoch)))
     ROLE_FILES.mkdir(parents=True, exist_ok=True)
     for old in ROLE_FILES.glob("colocation-package-*.tgz"):
         old.unlink()
-    shutil.copy(archive, ROLE_FILES)
+    shutil.copy2(archive, ROLE_FILES)
     say(f"{archive.relative_to(CLONE)}, {archive.stat().st_size / 1024:.0f} kB")
 
 

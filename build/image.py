@@ -72,7 +72,7 @@ def ensure() -> oci.Image:
     with tempfile.TemporaryDirectory(prefix="colocation-image-") as scratch:
         image = _build(Path(scratch))
     oci.pack(image, ARCHIVE)
-    sbom.write(image)
+    sbom.write(image, _given_base())
     stamp.write_text(key)
     _tell(ARCHIVE)
     sizes = ", ".join(f"{image.size(a) / 1e6:.1f} MB for {a}" for a in oci.MACHINES)

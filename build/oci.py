@@ -70,7 +70,7 @@ def finish(layout: Path, names: list[str], annotations: dict[str, str]) -> Image
     (layout / "index.json").write_bytes(_names(digest, len(data), names))
     (layout / "oci-layout").write_bytes(_LAYOUT)
     image = Image(layout, digest)
-    wanted = {digest.partition(":")[2], *(d.partition(":")[2] for a in image.manifests for d in _reachable(image, a))}
+    wanted = {digest.partition(":")[2], *(d.partition(":")[2] for a in image.manifests for d in reachable(image, a))}
     for blob in (layout / "blobs/sha256").iterdir():
         if blob.name not in wanted:
             blob.unlink()
@@ -98,7 +98,7 @@ def pack_one(image: Image, architecture: str, names: list[str], archive: Path) -
             "Layers": [place(layer["digest"]) for layer in manifest["layers"]],
         }
     ]
-    members = {place(digest): image.blob(digest) for digest in _reachable(image, architecture)}
+    members = {place(digest): image.blob(digest) for digest in reachable(image, architecture)}
     members["oci-layout"] = _LAYOUT
     members["index.json"] = _names(entry["digest"], entry["size"], names, entry["mediaType"])
     members["manifest.json"] = _encode(docker)
@@ -148,7 +148,8 @@ def _platforms(layout: Path) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _reachable(image: Image, architecture: str) -> list[str]:
+def reachable(image: Image, architecture: str) -> list[str]:
+    """Digests of all that one architecture consists of."""
     entry = image.manifests[architecture]
     manifest = image.read(entry["digest"])
     return [entry["digest"], manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]

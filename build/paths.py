@@ -65,10 +65,10 @@ def say(text: str) -> None:
     print(f"build: {text}", file=sys.stderr, flush=True)
 
 
-def run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
-    """Run a program; its output, or an end with what it said."""
+def run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None, merged: bool = False) -> str:
+    """Run a program; its output (``merged``: with what it said besides), or an end with what it said."""
     argv = [str(part) for part in command]
     done = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"build: {' '.join(argv)} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
-    return done.stdout
+    return done.stdout + done.stderr if merged else done.stdout

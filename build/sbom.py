@@ -5,25 +5,21 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from pathlib import Path
 from typing import Any
 
 from build import base, oci, wheels
 from build.paths import OUT, version
 
 
-def write(image: oci.Image) -> list[Path]:
+def write(image: oci.Image, given_base: str) -> None:
     """build/out/colocation-VERSION-MACHINE.cdx.json for each architecture."""
-    written = []
     for architecture, machine in oci.MACHINES.items():
         path = OUT / f"colocation-{version()}-{machine}.cdx.json"
-        path.write_text(json.dumps(bill(image, architecture), indent=1, sort_keys=True) + "\n")
-        written.append(path)
-    return written
+        path.write_text(json.dumps(bill(image, architecture, given_base), indent=1, sort_keys=True) + "\n")
 
 
-def bill(image: oci.Image, architecture: str) -> dict[str, Any]:
-    """What one architecture's image is made of; the same bytes for the same image."""
+def bill(image: oci.Image, architecture: str, given_base: str) -> dict[str, Any]:
+    """What one architecture's image is made of; the same bytes for the same image. Another base is only named."""
     digest = image.manifests[architecture]["digest"]
     created = image.read(image.digest)["annotations"]["org.opencontainers.image.created"]
     return {
@@ -44,8 +40,13 @@ def bill(image: oci.Image, architecture: str) -> dict[str, Any]:
                 "purl": f"pkg:oci/colocation-manager@{digest.replace(':', '%3A')}?arch={architecture}",
             },
         },
-        "components": [*_debian(architecture), *_python(architecture)],
+        "components": [*(_given(given_base) if given_base else _debian(architecture)), *_python(architecture)],
     }
+
+
+def _given(base_image: str) -> list[dict[str, Any]]:
+    name, _, number = base_image.partition("@")
+    return [{"type": "container", "bom-ref": "base", "name": name, **({"version": number} if number else {})}]
 
 
 def _debian(architecture: str) -> list[dict[str, Any]]:
@@ -57,19 +58,21 @@ def _debian(architecture: str) -> list[dict[str, Any]]:
 
 def _python(architecture: str) -> list[dict[str, Any]]:
     found = []
+    digests = wheels.digests(architecture)
     for notes in sorted(wheels.ensure(architecture).glob("*.dist-info/METADATA")):
         fields = dict(re.findall(r"^(Name|Version|License-Expression): (.+)$", notes.read_text(), re.MULTILINE))
-        component = _component("pypi", fields["Name"].lower().replace("_", "-"), fields["Version"], None, "")
+        name, sha256 = fields["Name"].lower(), digests[fields["Name"].lower()]
+        component = _component("pypi", name.replace("_", "-"), fields["Version"], sha256, "")
         if expression := fields.get("License-Expression"):
             component["licenses"] = [{"expression": expression}]
         found.append(component)
     return found
 
 
-def _component(kind: str, name: str, number: str, sha256: str | None, qualifiers: str) -> dict[str, Any]:
-    purl = f"pkg:{kind}/{name}@{number.replace('+', '%2B').replace(':', '%3A').replace('~', '~')}{qualifiers}"
-    component = {"type": "library", "bom-ref": purl, "name": name.rpartition("/")[2], "version": number, "purl": purl}
-    return {**component, "hashes": [_sha256(sha256)]} if sha256 else component
+def _component(kind: str, name: str, number: str, sha256: str, qualifiers: str) -> dict[str, Any]:
+    purl = f"pkg:{kind}/{name}@{number.replace('+', '%2B').replace(':', '%3A')}{qualifiers}"
+    told = {"name": name.rpartition("/")[2], "version": number, "purl": purl, "hashes": [_sha256(sha256)]}
+    return {"type": "library", "bom-ref": purl, **told}
 
 
 def _sha256(value: str) -> dict[str, str]:

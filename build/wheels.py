@@ -22,12 +22,14 @@ PYTHON = "3.11"
 def ensure(architecture: str, lock: Path = LOCK) -> Path:
     """The locked wheels, unpacked, from the cache or fetched now."""
     home = cache() / f"image-wheels-{architecture}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-    if home.is_dir():
+    if home.is_dir() and _report(home).is_file():
         return home
+    shutil.rmtree(home, ignore_errors=True)
     temporary = home.with_suffix(".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     say(f"fetching the locked wheels for {architecture}")
     arguments = ["--quiet", "--no-deps", "--no-compile", "--require-hashes", "--target", str(temporary)]
+    arguments += ["--report", str(_report(home))]
     try:
         run(sys.executable, "-m", "pip", "install", *arguments, *_platform(architecture), "-r", lock)
     except SystemExit as error:
@@ -40,16 +42,31 @@ def ensure(architecture: str, lock: Path = LOCK) -> Path:
     return home
 
 
+def digests(architecture: str) -> dict[str, str]:
+    """Name to sha256 of the wheels that an architecture has."""
+    return {
+        name.partition("==")[0]: digest for name, digest in _read(_report(ensure(architecture)).read_text()).items()
+    }
+
+
 def resolve(architecture: str, wanted: list[str]) -> dict[str, str]:
     """name==version to sha256: the newest that the ranges allow."""
     arguments = ["--dry-run", "--quiet", "--ignore-installed", "--target", "/nonexistent", "--report", "-"]
     report = run(sys.executable, "-m", "pip", "install", *arguments, *_platform(architecture), *wanted)
-    return {
-        f"{item['metadata']['name'].lower()}=={item['metadata']['version']}": item["download_info"]["archive_info"][
-            "hashes"
-        ]["sha256"]
-        for item in json.loads(report)["install"]
-    }
+    return _read(report)
+
+
+def _read(report: str) -> dict[str, str]:
+    """Pip's account of what it has chosen: name==version to sha256."""
+    found = {}
+    for item in json.loads(report)["install"]:
+        told = item["metadata"]
+        found[f"{told['name'].lower()}=={told['version']}"] = item["download_info"]["archive_info"]["hashes"]["sha256"]
+    return found
+
+
+def _report(home: Path) -> Path:
+    return home.with_suffix(".json")
 
 
 def _platform(architecture: str) -> list[str]:

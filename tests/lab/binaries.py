@@ -148,6 +148,16 @@ TOOLS = {
             lab=False,
         ),
         Tool(
+            "cosign",
+            "cosign",
+            "github.com/sigstore/cosign/v3",
+            "github.com/sigstore/cosign/v3/cmd/cosign",
+            "-s -w",
+            ("cosign",),
+            "about 4 min on 2 cores, once",
+            lab=False,
+        ),
+        Tool(
             "kubeconform",
             "kubeconform",
             "github.com/yannh/kubeconform",

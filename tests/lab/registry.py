@@ -26,7 +26,7 @@ from .config import Lab
 from .errors import LabError
 from .process import Daemon, wait_until
 
-_INDEX = "application/vnd.oci.image.index.v1+json"
+_ACCEPT = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json"
 _HOSTS = """\
 server = "http://{address}"
 [host."http://{address}"]
@@ -94,6 +94,6 @@ class Registry:
     def _head(self, path: str) -> http.client.HTTPResponse | None:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
         with contextlib.suppress(OSError), contextlib.closing(connection):
-            connection.request("HEAD", path, headers={"Accept": _INDEX})
+            connection.request("HEAD", path, headers={"Accept": _ACCEPT})
             return connection.getresponse()
         return None

@@ -1,0 +1,49 @@
+"""The bills of materials: valid by their format's own schema, and what really is in the root file systems."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from build import oci
+from build.paths import version
+from tests.image.conftest import Workshop
+
+MACHINES = sorted(oci.MACHINES.items())
+
+
+def text(workshop: Workshop, machine: str) -> str:
+    return (workshop.clone / f"build/out/colocation-{version()}-{machine}.cdx.json").read_text()
+
+
+@pytest.mark.parametrize(("architecture", "machine"), MACHINES)
+def test_it_is_valid_by_the_schema_of_cyclonedx(workshop: Workshop, architecture: str, machine: str) -> None:
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text(workshop, machine)) is None
+
+
+@pytest.mark.parametrize(("architecture", "machine"), MACHINES)
+def test_it_lists_what_is_in_the_image_and_nothing_else(workshop: Workshop, architecture: str, machine: str) -> None:
+    components = json.loads(text(workshop, machine))["components"]
+    assert all(len(part["hashes"][0]["content"]) == 64 for part in components)
+    listed = {part["purl"].partition("?")[0] for part in components}
+    with tarfile.open(workshop.clone / f"build/out/colocation-rootfs-{version()}-{machine}.tar") as tar:
+        names = tar.getnames()
+    packages = {name.rpartition("/")[2] for name in names if name.startswith("var/lib/dpkg/status.d/")}
+    assert {purl.split("/")[2].partition("@")[0] for purl in listed if purl.startswith("pkg:deb/")} == packages
+    wheels = {name.split("/")[3] for name in names if name.endswith(".dist-info/METADATA")}
+    found = {f"pkg:pypi/{wheel.removesuffix('.dist-info').replace('-', '@').replace('_', '-')}" for wheel in wheels}
+    assert {purl for purl in listed if purl.startswith("pkg:pypi/")} == found
+    assert len(packages) + len(wheels) == len(listed)
+
+
+@pytest.mark.parametrize(("architecture", "machine"), MACHINES)
+def test_it_names_the_image_it_is_of(workshop: Workshop, architecture: str, machine: str) -> None:
+    image = oci.load(workshop.clone / "build/out/image")
+    digest = image.manifests[architecture]["digest"]
+    assert json.loads(text(workshop, machine))["metadata"]["component"]["purl"].startswith(
+        f"pkg:oci/colocation-manager@{digest.replace(':', '%3A')}"
+    )
