@@ -25,13 +25,14 @@ from tests.lab.progress import say, step
 
 DEFAULT_RATE, DEFAULT_BURST = 50.0, 100.0
 SHRINKS = 100
+MB = 2**20 / 1e6
 REPORT_SECONDS = 60
 
 
 def run(*, full: bool) -> Report:
     """Every figure of the manager; ``full``: 10,000 nodes and 300,000 pods on the server, not 2,000 and 20,000."""
     nodes, pods_each = (10_000, 30) if full else (2_000, 10)
-    figures = _warm(10_000, 30, 10 if full else 4)
+    figures = _warm(10_000, 30, 10)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         with step(f"API server with {nodes} nodes and {nodes * pods_each} pods"):
             cluster = Cluster(Path(folder), nodes, pods_each)
@@ -58,10 +59,10 @@ def _warm(nodes: int, pods_each: int, minutes: int) -> list[Figure]:
         figure("recompute-scratch", warm.scratch_seconds, "s",
                note="The same with nothing kept: policies matched, all 300,000 pods looked at again."),
         figure("recompute-cold", warm.cold_seconds, "s", note="For the first time: every patch is made as well."),
-        figure("resident-loop", warm.resident_mib, "MiB", most=300,
-               note=f"All nodes, pods and reports in memory; an empty manager has {warm.base_mib:.0f} MiB. "
+        figure("resident-loop", warm.resident_mib * MB, "MB", most=300,
+               note=f"All nodes, pods and reports in memory; an empty manager has {warm.base_mib * MB:.0f} MB. "
                     "Without the client that reads a kubeconfig, which no pod loads."),
-        figure("churn-growth", warm.churn_mib, "MiB", most=3,
+        figure("churn-growth", warm.churn_mib * MB, "MB", most=3,
                note=f"Over the second half of {minutes} minutes' worth of churn: each minute every node reports, and "
                     "one pod in fifty is replaced."),
         figure("report-cpu-loop", warm.report_seconds * 1000, "ms", most=0.3,
@@ -93,7 +94,7 @@ def _live(cluster: Cluster, *, full: bool) -> list[Figure]:
                 figure("cold-start-cpu", used, "s", note="CPU time of the manager itself in that start: the rest of it "
                        "waits for the API server."),
             ]  # fmt: skip
-            figures += _steady(cluster, process, watcher, 60.0 if full else 20.0)
+            figures += _steady(cluster, process, watcher, 40.0 if full else 20.0)
             if not full:
                 figures.append(_edit(cluster, watcher))
         finally:
@@ -153,7 +154,7 @@ def _cold(cluster: Cluster, rate: float) -> float:
 
 def _steady(cluster: Cluster, process: subprocess.Popen[bytes], watcher: Watcher, seconds: float) -> list[Figure]:
     figures = [
-        figure("resident-live", resident_mib(process.pid), "MiB",
+        figure("resident-live", resident_mib(process.pid) * MB, "MB",
                note="The whole process on the API server's objects, with the client that reads a kubeconfig.")
     ]  # fmt: skip
     time.sleep(3)  # the last answers come in

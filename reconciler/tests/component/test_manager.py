@@ -173,7 +173,14 @@ def test_a_change_of_policy_takes_effect_at_once(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize(
     "status",
-    [{"observedAt": "x", "system": {"cpu": "lots"}}, {"observedAt": "x", "pods": [{"cpu": 3}]}, {"node": 7}],
+    [
+        {"observedAt": "x", "system": {"cpu": "lots"}},
+        {"observedAt": "x", "system": {"cpu": -1}},
+        {"observedAt": "x", "pods": [{"cpu": 3}]},
+        {"node": 7},
+        {"observedAt": "x", "system": {"cpu": {"millicores": 5, "window": "1m"}}, "version": "v9"},
+    ],
+    ids=["no quantity", "below zero", "a field is missing", "no structure", "a future version"],
 )
 def test_garbage_withdraws_that_node_alone(cluster: Cluster, anything_goes: None, status: dict[str, object]) -> None:
     cluster.policy()

@@ -46,13 +46,16 @@ class PodFacts(Struct, frozen=True, gc=False):
     """Plain memory request."""
     be_cpu: int = 0
     be_memory: int = 0
-    booked: bool = False
-    """Asked for be-cpu or be-memory at all."""
     be_cpu_limit: int | None = None
     be_memory_limit: int | None = None
     priority: int = 0
     evicted: bool = False
     """On its way out by the Eviction API."""
+
+    @property
+    def booked(self) -> bool:
+        """Asked for be-cpu or be-memory at all."""
+        return self.be_cpu > 0 or self.be_memory > 0
 
     def as_be_pod(self) -> BePod:
         """The row that this pod's node agent is told."""
@@ -184,7 +187,6 @@ def pod_facts(pod: Pod) -> PodFacts | Evicted | None:
         memory=_shared(request("memory", 1)),
         be_cpu=_shared(be_cpu),
         be_memory=_shared(be_memory),
-        booked=be_cpu > 0 or be_memory > 0,
         be_cpu_limit=_shared(limit(names.BE_CPU)),
         be_memory_limit=_shared(limit(names.BE_MEMORY)),
         priority=_shared(pod.spec.priority or 0),

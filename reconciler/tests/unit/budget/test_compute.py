@@ -22,7 +22,7 @@ NODE = NodeFacts(
 def pod(uid: str = "a", qos: Qos = Qos.LS, cpu: int = 1000, memory: int = GI, be_cpu: int = 0) -> PodFacts:
     return PodFacts(
         uid=uid, cgroup_uid=uid, name=f"d/{uid}", node="n1", qos=qos, running=True, cpu=cpu, memory=memory,
-        be_cpu=be_cpu, booked=be_cpu > 0,
+        be_cpu=be_cpu,
     )  # fmt: skip
 
 

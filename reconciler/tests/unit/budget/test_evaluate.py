@@ -92,7 +92,6 @@ def test_a_restarted_manager_does_not_open_a_closed_node_until_the_agent_reports
             cpu=0,
             memory=0,
             be_cpu=3_000,
-            booked=True,
         )
     ]
     closed = msgspec.structs.replace(NODE, published=Published(3_000, 2**33, None))
@@ -158,7 +157,6 @@ def test_the_explanation_adds_up() -> None:
             memory=0,
             be_cpu=6_000,
             be_memory=1,
-            booked=True,
         ),
     ]
     seen = msgspec.structs.replace(

@@ -67,7 +67,6 @@ def test_promised_is_what_the_scheduler_counts_whatever_the_class(qos: Qos) -> N
         memory=0,
         be_cpu=300,
         be_memory=7,
-        booked=True,
     )
     waiting = msgspec.structs.replace(pod, uid="b", running=False)
     assert promised([pod, waiting]) == Promised(600, 14, 300, 7)

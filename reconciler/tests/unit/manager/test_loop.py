@@ -103,7 +103,7 @@ class Bench:
         self, name: str, *, be: int = 0, node: str = "n", qos: Qos = Qos.BE, running: bool = True, uid: str = ""
     ) -> None:
         uid = uid or f"uid-{name}"
-        pod = PodFacts(uid, uid, name, node, qos, running, 0, 0, be_cpu=be, be_memory=be and GI, booked=be > 0)
+        pod = PodFacts(uid, uid, name, node, qos, running, 0, 0, be_cpu=be, be_memory=be and GI)
         self.say(Upsert(PODS, name, pod, False))
 
     def take(self, kind: str = "node") -> list[Job]:
