@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import calm, manager
+from tests.bench import calm, manager, policies
 from tests.bench.figures import Report, write
 from tests.lab.progress import say, step
 
-BENCHES: dict[str, Callable[..., Report]] = {"manager": manager.run, "calm": calm.run}
+BENCHES: dict[str, Callable[..., Report]] = {"manager": manager.run, "calm": calm.run, "policies": policies.run}
 OUT = Path(__file__).parents[2] / "docs/benchmarks"
 
 

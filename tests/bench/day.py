@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from colocation.cli.simulate import read
+from colocation.cli.traces import read
 
 GI: Final = 2**30
 POD_CPU: Final = 4000

@@ -22,7 +22,7 @@ import msgspec
 from colocation import budget
 from colocation.admission import Settings, answer
 from colocation.budget import ReportView, Windows, add_up, doubts, evaluate, explain, select_policy, strategies
-from colocation.cli import simulate
+from colocation.cli import traces
 from colocation.cli.common import CliError
 from colocation.manager.node import colocation_facts, policy_facts
 from colocation.model import facts, quantity
@@ -294,13 +294,13 @@ def checkpoint(data: bytes) -> bool:
 def trace(data: bytes) -> bool:
     """A usage trace of `colocation simulate`."""
     try:
-        columns = simulate._parse("t", data)
+        columns = traces.parse("t", data)
     except CliError as error:
         _short(error)
         return False
     if len(columns[0]) > 100:
         options = argparse.Namespace(warm_up=1, horizon=1, seed=1, pods_per_node=1, nodes=0, trace="t")
-        simulate._nodes(iter([("f", columns)] * 2), options)
+        traces.by_node(iter([("f", columns)] * 2), options)
     return True
 
 

@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from colocation.kube.resources import NODES
+
 from .cluster import GI, SOURCES, Cluster, eventually
-from .test_manager import publishing
+from .test_manager import FAST, publishing
 
 pytestmark = pytest.mark.apiserver
 
@@ -43,6 +47,37 @@ def test_explain_adds_up_to_what_the_node_carries(cluster: Cluster) -> None:
     assert "default/web" in table
     report = colocation("report", url).stdout
     assert "4,200m" in report
+
+
+def test_a_policy_is_simulated_and_then_does_what_was_said(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.policy()
+    manager = cluster.manager()
+    publishing(cluster, "n1", "n2")
+    cluster.rest.patch(NODES.path("n2"), {"metadata": {"labels": {"pool": "x"}}})
+    versions = [cluster.version(n) for n in ("n1", "n2")]
+    spec: dict[str, Any] = {
+        "priority": 9,
+        "nodeSelector": {"matchLabels": {"pool": "x"}},
+        "oversell": {**FAST, "maxPods": 7},
+    }
+    file = tmp_path / "policy.json"
+    file.write_text(json.dumps({"kind": "ColocationPolicy", "metadata": {"name": "x"}, "spec": spec}))
+    url = f"--manager=http://127.0.0.1:{manager.port}"
+    said = colocation("simulate", str(file), "-o", "json", url)
+    assert said.returncode == 0, said.stderr
+    one, two = json.loads(said.stdout)["nodes"]
+    assert one["now"] == one["then"]
+    assert two["now"]["cpu"] == 5000
+    assert two["then"] == {"policy": "x", "cpu": 3000, "memory": 60 * GI, "open": True, "maxPods": 7}
+    assert "p -> x" in colocation("simulate", str(file), url).stdout
+    assert [cluster.version(n) for n in ("n1", "n2")] == versions  # nothing was written
+    cluster.policy("x", **spec)
+    eventually(lambda: cluster.published("n2") == (3000, 60 * GI, 7))
+    gone = json.loads(colocation("simulate", "--delete", "p", "--delete", "x", "-o", "json", url).stdout)["nodes"]
+    assert [node["then"]["cpu"] for node in gone] == [None, None]
+    history = colocation("explain", "n2", "--history", f"--kubeconfig={cluster.api.kubeconfig}").stdout
+    assert "RoomFell" in history
+    assert "policy x generation 1" in history
 
 
 def test_no_manager_in_the_cluster_is_said_with_the_remedy(cluster: Cluster) -> None:

@@ -23,6 +23,7 @@ from colocation.budget.rollout import (
 )
 from colocation.budget.select import Candidate, Selection, select_policy
 from colocation.budget.sums import PodSum, PodSums, Resource, add_up, add_up_one, estimate, strategies
+from colocation.budget.what_if import Outcome, Step, replay, what_if
 from colocation.budget.window import SlidingMinimum, Windows
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "Health",
+    "Outcome",
     "PodSum",
     "PodSums",
     "Promised",
@@ -42,6 +44,7 @@ __all__ = [
     "Selection",
     "SlidingMinimum",
     "Staged",
+    "Step",
     "Verdict",
     "Watched",
     "Windows",
@@ -62,9 +65,11 @@ __all__ = [
     "in_steps",
     "moved",
     "promised",
+    "replay",
     "same_effect",
     "select_policy",
     "strangers",
     "strategies",
     "top_pods",
+    "what_if",
 ]

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from colocation.budget.compute import Budget
 from colocation.budget.evaluate import Evaluation, ReportView
+from colocation.budget.levers import levers
 from colocation.budget.select import Selection
 from colocation.budget.sums import Resource, estimate
 from colocation.budget.window import Windows
@@ -110,6 +111,8 @@ class Explanation(Struct, frozen=True, kw_only=True, rename="camel"):
     online_pods: int
     be_pods: int
     top_pods: tuple[PodExplanation, ...]
+    would_change: tuple[str, ...]
+    """What would change the number, the most telling first."""
     be_cpu_used: int | None
     be_memory_used: int | None
 
@@ -156,6 +159,7 @@ def explain(
         online_pods=sum(pod.qos is not Qos.BE for pod in pods),
         be_pods=sum(pod.qos is Qos.BE for pod in pods),
         top_pods=top,
+        would_change=levers(node, evaluation, windows, now),
         be_cpu_used=engine.cpu_used if engine else None,
         be_memory_used=engine.memory_used if engine else None,
     )

@@ -15,12 +15,13 @@ COMMANDS: Final = {
     "agent": "measure a node and protect its online work (one per node)",
     "explain": "why a node has the number it has",
     "report": "the cluster in one table",
-    "simulate": "replay usage traces: what a predictor gets wrong, and what it saves",
+    "simulate": "what a policy would do, on the live cluster or on recorded usage; what a predictor gets wrong",
 }
 _EXAMPLES: Final = """\
 examples:
   colocation report                           what every node sells, and who uses it
   colocation explain worker-1                 the sum behind one node's number
+  colocation simulate policy.yaml             what every node would sell under it; writes nothing
   colocation manager --once --dry-run         what a manager would write now; writes nothing
 
 `colocation COMMAND --help` tells more.

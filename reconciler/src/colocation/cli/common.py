@@ -46,9 +46,11 @@ def add_logging(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--log-format", choices=("json", "text"), default="json", help="json: one object a line")
 
 
-def add_asking(parser: argparse.ArgumentParser) -> None:
-    """Options of commands that ask the manager."""
-    parser.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="table", help="default: table")
+def add_asking(parser: argparse.ArgumentParser, *forms: str) -> None:
+    """Options of commands that ask the manager; ``forms``: of output, beside the usual ones."""
+    parser.add_argument(
+        "-o", "--output", choices=("table", "json", "yaml", *forms), default="table", help="default: table"
+    )
     add_login(parser)
     parser.add_argument(
         "--manager", metavar="URL", help="ask this manager itself (a port-forward), not through the API server"
@@ -87,12 +89,11 @@ def ask_manager(args: argparse.Namespace, path: str) -> Any:
         rest.close()
 
 
-def show(document: Any, form: str) -> None:
-    """Print as JSON or YAML, in ASCII: a terminal obeys some of what is not."""
+def show(document: Any, form: str) -> str:
+    """As JSON or YAML, in ASCII: a terminal obeys some of what is not."""
     if form == "json":
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
-    else:
-        sys.stdout.write(yaml.safe_dump(document, sort_keys=False))
+        return json.dumps(document, indent=2) + "\n"
+    return str(yaml.safe_dump(document, sort_keys=False))
 
 
 def fail(error: Exception) -> int:

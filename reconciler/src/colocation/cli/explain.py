@@ -8,7 +8,11 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
 
-from colocation.cli.common import CliError, add_asking, ask_manager, fail, show, table
+import msgspec
+
+from colocation.cli.common import CliError, add_asking, ask_manager, fail, login, show, table
+from colocation.kube.resources import Resource
+from colocation.kube.rest import ApiError, Rest
 from colocation.model import names
 from colocation.model.quantity import human_bytes, human_millicores
 from colocation.text import printable
@@ -17,27 +21,63 @@ EXAMPLES: Final = """\
 examples:
   colocation explain worker-1                     the sum as a table
   colocation explain worker-1 -o json             the same, every term, for programs (docs/explain.schema.json)
+  colocation explain worker-1 --history           when it moved by more than 10 %, and why
   colocation explain worker-1 --manager http://127.0.0.1:8080
 """
+_EVENTS: Final = Resource("v1", "namespaces/default/events")
+"""As core/v1, which can be selected by the object that they are about."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``colocation explain``."""
     parser.add_argument("node", metavar="NODE", help="name of a Node")
+    parser.add_argument(
+        "--history",
+        action="store_true",
+        help="the past instead: what the manager's Events say (kept for an hour or so)",
+    )
     add_asking(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Ask, and print."""
     try:
+        if args.history:
+            rows = _history(args)
+            sys.stdout.write(_past(rows, args.node) if args.output == "table" else show(rows, args.output))
+            return 0
         told = ask_manager(args, f"/v1/explain/{quote(args.node, safe='')}")
     except CliError as error:
         return fail(error)
-    if args.output == "table":
-        sys.stdout.write(render(told))
-    else:
-        show(told, args.output)
+    sys.stdout.write(render(told) if args.output == "table" else show(told, args.output))
     return 0
+
+
+def _history(args: argparse.Namespace) -> list[dict[str, str]]:
+    """The manager's Events about a node, oldest first. Raises CliError."""
+    if args.manager:
+        raise CliError("--history is asked of the API server, not of the manager: leave --manager out")
+    rest = Rest(login(args))
+    query = {"fieldSelector": f"involvedObject.kind=Node,involvedObject.name={args.node}"}
+    try:
+        items = [msgspec.json.decode(raw) for page in rest.pages(_EVENTS, query) for raw in page.items or ()]
+    except ApiError as error:
+        raise CliError(f"Events cannot be read (you need `list` on events in default): {error.message}") from error
+    finally:
+        rest.close()
+    ours = [item for item in items if item.get("reportingComponent") == names.REPORTER]
+    rows = [{"time": str(i.get("eventTime")), "reason": i["reason"], "note": i.get("message", "")} for i in ours]
+    return sorted(rows, key=lambda row: row["time"])
+
+
+def _past(rows: list[dict[str, str]], node: str) -> str:
+    if not rows:
+        return f"No Event says that {node} moved by more than 10 %; the manager's log goes back further.\n"
+    parts = []
+    for row in rows:
+        lines = "".join(f"    {printable(part)}\n" for part in row["note"].split("; "))
+        parts.append(f"{printable(row['time'][:19])}Z  {printable(row['reason'])}\n{lines}")
+    return "\n".join(parts)
 
 
 def render(told: dict[str, Any]) -> str:
@@ -48,6 +88,7 @@ def render(told: dict[str, Any]) -> str:
         ["node", told["node"]],
         ["in short", told["reason"]],
         ["policy", f"{policy['name'] or 'none'}{version}: {policy['reason']}"],
+        *([["also match", ", ".join(policy["others"])]] if policy["others"] else []),
         ["report", _report(report)],
         *(["", f"doubtful: {doubt}"] for doubt in report.get("doubts", ())),
         [
@@ -66,8 +107,8 @@ def render(told: dict[str, Any]) -> str:
             for p in told["topPods"]
         ]
         parts.append(table(rows, frozenset({2, 3})))
-    if (told["withdrawn"] or "").startswith("the node is not labelled"):
-        parts.append(f"To take it in: kubectl label node {printable(told['node'])} {names.NODE_LABEL}=true\n")
+    if told["wouldChange"]:
+        parts.append("What would change it:\n" + "".join(f"  {printable(words)}\n" for words in told["wouldChange"]))
     return "\n".join(parts)
 
 

@@ -1,9 +1,17 @@
-"""The cluster in one table: what every node has, uses and oversells, and what of it offline work uses."""
+"""The cluster in one table: what every node has, what is asked for, used and oversold, and what offline work gains.
+
+REQUESTED: what online pods asked for. USED: by everything, mean of the last report. OVERSOLD: published as be-cpu and
+be-memory. PROMISED: what bound best-effort pods asked for of it. BE-USED: what they use. GAIN: that, in percent of
+capacity: use that the node would not have without them.
+"""
 
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,32 +22,71 @@ from colocation.model.quantity import human_bytes, human_millicores
 EXAMPLES: Final = """\
 examples:
   colocation report                    all nodes that take part
+  colocation report --watch            again each 5 s, until Ctrl-C
+  colocation report -o csv             a line a node and resource, in millicores and bytes, for spreadsheets
   colocation report -o json            the same for programs
 """
+_KEYS: Final = ("capacity", "onlineRequested", "used", "oversold", "promised", "usedByBe")
 _HEAD: Final = (
-    "NODE", "POLICY", "CPU", "USED", "BE-CPU", "PROMISED", "BE-USED",
-    "MEMORY", "USED", "BE-MEMORY", "PROMISED", "BE-USED", "BE-PODS", "OPEN", "AGE", "WHY",
+    "NODE", "POLICY", "OPEN", "AGE", "BE-PODS", "RESOURCE", "CAPACITY", "REQUESTED", "USED", "OVERSOLD", "PROMISED",
+    "BE-USED", "GAIN", "WHY",
 )  # fmt: skip
+_SAY: Final[dict[str, Callable[[int], str]]] = {"cpu": human_millicores, "memory": human_bytes}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``colocation report``."""
-    add_asking(parser)
+    parser.add_argument(
+        "-w", "--watch", nargs="?", type=float, const=5.0, metavar="SECONDS", help="print it again each so often (5)"
+    )
+    add_asking(parser, "csv")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Ask, and print."""
-    try:
-        told = ask_manager(args, "/v1/report")
-    except CliError as error:
-        return fail(error)
-    if args.output != "table":
-        show(told, args.output)
-    elif told["nodes"]:
-        sys.stdout.write(render(told["nodes"]))
-    else:
-        sys.stdout.write(f"No node takes part. To add one: kubectl label node NODE {names.NODE_LABEL}=true\n")
-    return 0
+    """Ask, and print; with --watch again and again."""
+    while True:
+        try:
+            text = _text(ask_manager(args, "/v1/report"), args.output)
+        except CliError as error:
+            if args.watch is None:
+                return fail(error)
+            text = f"colocation: {error}\n"  # it may be back the next time
+        if args.watch is None:
+            sys.stdout.write(text)
+            return 0
+        if sys.stdout.isatty():
+            sys.stdout.write("\033[H\033[2J")
+        sys.stdout.write(f"{time.strftime('%H:%M:%S')}\n{text}" if args.output == "table" else text)
+        sys.stdout.flush()
+        time.sleep(max(0.2, args.watch))
+
+
+def _text(told: dict[str, Any], form: str) -> str:
+    if form == "csv":
+        return as_csv(told["nodes"])
+    if form != "table":
+        return show(told, form)
+    if told["nodes"]:
+        return render(told["nodes"])
+    return f"No node takes part. To add one: kubectl label node NODE {names.NODE_LABEL}=true\n"
+
+
+def as_csv(nodes: list[dict[str, Any]]) -> str:
+    """A line a node and resource; what is not known is empty."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([word.lower().replace("-", "_") for word in _HEAD])
+    for node in nodes:
+        for resource in _SAY:
+            one = node[resource]
+            gain = _gain(one)
+            writer.writerow(
+                [
+                    node["node"], node["policy"], node["open"], node["reportAgeSeconds"], node["bePods"], resource,
+                    *(one[key] for key in _KEYS), None if gain is None else round(gain, 2), node["reason"],
+                ]
+            )  # fmt: skip
+    return out.getvalue()
 
 
 def render(nodes: list[dict[str, Any]]) -> str:
@@ -47,37 +94,41 @@ def render(nodes: list[dict[str, Any]]) -> str:
     rows = [list(_HEAD)]
     for node in nodes:
         age = node["reportAgeSeconds"]
-        rows.append(
-            [
-                node["node"],
-                node["policy"] or "-",
-                *_amounts(node["cpu"], human_millicores),
-                *_amounts(node["memory"], human_bytes),
-                str(node["bePods"]),
-                "yes" if node["open"] else "no",
-                "-" if age is None else f"{age:.0f}s",
-                node["reason"],
-            ]
-        )
+        head = [
+            node["node"],
+            node["policy"] or "-",
+            "yes" if node["open"] else "no",
+            "-" if age is None else f"{age:.0f}s",
+            str(node["bePods"]),
+        ]
+        rows += _lines(head, {resource: node[resource] for resource in _SAY}, node["reason"])
     if len(nodes) > 1:
-        sums = [_sum([node[key] for node in nodes]) for key in ("cpu", "memory")]
-        pods = str(sum(node["bePods"] for node in nodes))
-        opened = f"{sum(node['open'] for node in nodes)}/{len(nodes)}"
-        rows.append(
-            ["all", "", *_amounts(sums[0], human_millicores), *_amounts(sums[1], human_bytes), pods, opened, "", ""]
-        )
-    return table(rows, frozenset(range(2, 13)))
+        head = ["all", "", f"{sum(n['open'] for n in nodes)}/{len(nodes)}", "", str(sum(n["bePods"] for n in nodes))]
+        rows += _lines(head, {resource: _sum([node[resource] for node in nodes]) for resource in _SAY}, "")
+    return table(rows, frozenset({3, 4, *range(6, 13)}))
 
 
-def _amounts(one: dict[str, Any], say: Callable[[int], str]) -> list[str]:
-    keys = ("capacity", "used", "oversold", "promised", "usedByBe")
-    return ["-" if one[key] is None else say(one[key]) for key in keys]
+def _lines(head: list[str], amounts: dict[str, dict[str, Any]], reason: str) -> list[list[str]]:
+    lines = []
+    for resource, say in _SAY.items():
+        one = amounts[resource]
+        gain = _gain(one)
+        cells = ["-" if one[key] is None else say(one[key]) for key in _KEYS]
+        lines.append([*head, resource, *cells, "-" if gain is None else f"{gain:.1f}%", reason])
+        head, reason = [""] * len(head), ""
+    return lines
+
+
+def _gain(one: dict[str, Any]) -> float | None:
+    if one["usedByBe"] is None or not one["capacity"]:
+        return None
+    return float(100 * one["usedByBe"] / one["capacity"])
 
 
 def _sum(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Sums of what is known; a column that nobody knows stays unknown."""
     sums: dict[str, Any] = {}
-    for key in ("capacity", "used", "oversold", "promised", "usedByBe"):
+    for key in _KEYS:
         known = [row[key] for row in rows if row[key] is not None]
         sums[key] = sum(known) if known else None
     return sums

@@ -1,25 +1,35 @@
-"""Replay usage traces through our predictor and the rules of others: violations, their severity, savings.
+"""What would be published, before a policy is applied: on the live cluster, or on recorded usage. Writes nothing.
+
+POLICY_FILE: the manager decides every node under the policies of the file in the place of those of the same name, and
+says what each node carries now and what it would carry once growth has lasted (shrinks come at once). Changes in steps
+(spec.rollout) are shown as if they were finished.
+
+POLICY_FILE and --trace: recorded usage is played through each policy of the file: how much it publishes, how often that
+is written, and how long more was published than was really free. Each node is as large as its pods' requests.
+
+--trace alone: the trace is replayed through our predictor and the rules of others: violations, their severity, savings.
+A violation is a moment whose peak over the coming hour was above what was foretold; savings are what could be sold, in
+percent of the requests.
 
 A trace is a folder or a tar of text files, one a pod: a line a step of five minutes, with the CPU, or CPU and memory,
-in percent of what the pod asked for. Pods of one folder are put together into nodes. A violation is a moment whose
-peak over the coming hour was above what was foretold; savings are what could be sold, in percent of the requests.
+in percent of what the pod asked for. Pods of one folder are put together into nodes.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
-import random
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from colocation.cli.common import CliError, fail, show, table
+from colocation.cli import traces
+from colocation.cli.common import CliError, add_asking, fail, show, table
+from colocation.cli.policies import ask_what_if, read_policies, render_what_if, replay_policies
 from colocation.predict.histogram import CPU, MEMORY
 from colocation.predict.peak import CPU_PERCENT, MEMORY_PERCENT
 from colocation.predict.rules import RULES, Node
@@ -27,37 +37,68 @@ from colocation.predict.simulate import Outcome, simulate
 
 EXAMPLES: Final = """\
 examples:
-  colocation simulate --trace usage.tar.gz               a table of all rules
-  colocation simulate --trace usage/ --nodes 0 -o json   every pod of the trace, and the whole curves
+  colocation simulate policy.yaml                         what every node would carry under it
+  colocation simulate --delete default                    what a deletion would take away
+  colocation simulate policy.yaml --trace usage.tar.gz    the policies of the file on recorded usage
+  colocation simulate --trace usage.tar.gz                a table of all rules of prediction
+  colocation simulate --trace usage/ --nodes 0 -o json    every pod of the trace, and the whole curves
 """
 RATES: Final = (0.01, 0.05)
 _HEAD: Final = ("RULE", "MARGIN", "VIOLATIONS", "SEVERITY", "SAVINGS", "SAVINGS AT 1%", "AT 5%")
-_REQUEST: Final = {"cpu": 4000, "memory": 16 * 2**30}
-"""What each pod is taken to have asked for; only the histogram's finest bucket depends on it."""
-_SHORTEST: Final = 48
-_LARGEST: Final = 10 * 2**20
-
-Pod = tuple[list[float], ...]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``colocation simulate``."""
-    add = parser.add_argument
-    add("--trace", required=True, type=Path, metavar="PATH", help="folder or tar archive of usage files")
-    add("--pods-per-node", type=_positive, default=20, metavar="N", help="pods put together (default: %(default)s)")
-    add("--nodes", type=int, default=40, metavar="N", help="at most so many, drawn by --seed; 0: all (default: 40)")
-    add("--warm-up", type=_positive, default=24, metavar="STEPS", help="learn only, first (default: %(default)s)")
-    add("--horizon", type=_positive, default=12, metavar="STEPS", help="how far a peak counts (default: %(default)s)")
-    add("--seed", type=int, default=0, help="which pods share a node (default: %(default)s)")
-    add("-o", "--output", choices=("table", "json", "yaml"), default="table", help="default: table")
+    parser.add_argument(
+        "file", nargs="?", type=Path, metavar="POLICY_FILE", help="ColocationPolicies as YAML or JSON; -: from stdin"
+    )
+    parser.add_argument(
+        "--delete", action="append", default=[], metavar="POLICY", help="as if this policy were deleted (repeatable)"
+    )
+    traces.add_arguments(parser)
+    add_asking(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read, replay, print."""
+    """Read, replay or ask, print."""
     try:
-        nodes = _nodes(read(args.trace), args)
+        if args.trace is None:
+            return _live(args)
+        return _policies(args) if args.file else _rules(args)
     except (CliError, OSError, tarfile.TarError) as error:
         return fail(error)
+
+
+def _live(args: argparse.Namespace) -> int:
+    if not args.file and not args.delete:
+        raise CliError("say what to simulate: POLICY_FILE, --delete POLICY or --trace PATH (--help has examples)")
+    told = ask_what_if(args, read_policies(args.file) if args.file else [], args.delete)
+    sys.stdout.write(render_what_if(told) if args.output == "table" else show(told, args.output))
+    return 0
+
+
+def _policies(args: argparse.Namespace) -> int:
+    if args.delete:
+        raise CliError("--delete is about the live cluster: leave --trace out")
+    policies, nodes = read_policies(args.file), traces.nodes(args)
+    rows = replay_policies(policies, nodes, progress("nodes", len(policies) * len(nodes)))
+    if args.output == "table":
+        sys.stdout.write(f"{len(nodes)} nodes of {args.pods_per_node} pods\n")
+        head = ["POLICY", "RESOURCE", "PUBLISHED", "LEAST", "MOST", "TOO MUCH", "WRITES A NODE AND HOUR"]
+        lines = [
+            [r["policy"], r["resource"], *(f"{100 * r[key]:.1f}%" for key in ("mean", "least", "most", "tooMuch")),
+             f"{r['writes']:.2f}"]
+            for r in rows
+        ]  # fmt: skip
+        sys.stdout.write(table([head, *lines], frozenset(range(2, 7))))
+        sys.stdout.write("PUBLISHED in percent of capacity; TOO MUCH: part of the time in which less was free.\n")
+    else:
+        sys.stdout.write(show({"trace": args.trace.name, "nodes": len(nodes), "policies": rows}, args.output))
+    return 0
+
+
+def _rules(args: argparse.Namespace) -> int:
+    nodes = traces.nodes(args)
     told: dict[str, Any] = {"trace": args.trace.name, "nodes": len(nodes), "podsPerNode": args.pods_per_node}
     for column, resource in enumerate(("cpu", "memory")[: min(len(pod) for node in nodes for pod in node)]):
         outcomes = _replay(nodes, column, resource, args)
@@ -68,12 +109,12 @@ def run(args: argparse.Namespace) -> int:
         if args.output == "table":
             sys.stdout.write(f"{resource}: {len(nodes)} nodes of {args.pods_per_node} pods\n{render(outcomes)}")
     if args.output != "table":
-        show(told, args.output)
+        sys.stdout.write(show(told, args.output))
     return 0
 
 
 def render(outcomes: list[Outcome]) -> str:
-    """The table for people."""
+    """The table of rules, for people."""
     rows = [list(_HEAD)]
     for one in outcomes:
         point = one.usual
@@ -88,54 +129,8 @@ def render(outcomes: list[Outcome]) -> str:
     return table(rows, frozenset(range(1, 7)))
 
 
-def read(path: Path) -> Iterator[tuple[str, Pod]]:
-    """(folder, use by resource) of each file. Raises CliError, OSError, tarfile.TarError."""
-    if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.is_file():
-                yield str(file.parent), _parse(str(file), file.read_bytes())
-        return
-    with tarfile.open(path) as archive:
-        for member in archive:
-            if member.isfile() and member.size <= _LARGEST and (content := archive.extractfile(member)) is not None:
-                yield str(Path(member.name).parent), _parse(member.name, content.read())
-
-
-def _parse(name: str, text: bytes) -> Pod:
-    try:
-        rows = [[float(word) for word in line.replace(b",", b" ").split()] for line in text.splitlines() if line]
-        columns: Pod = tuple(list(column) for column in zip(*rows, strict=True))
-        if not all(math.isfinite(value) for column in columns for value in column):
-            raise ValueError("not a number")  # noqa: TRY301
-    except ValueError as error:
-        raise CliError(
-            f"{name}: not a usage trace (one or two numbers a line, in percent): {str(error)[:200]}"
-        ) from error
-    if not 1 <= len(columns) <= 2:
-        raise CliError(f"{name}: not a usage trace: {len(columns)} columns, not one (cpu) or two (cpu, memory)")
-    return columns
-
-
-def _nodes(files: Iterator[tuple[str, Pod]], args: argparse.Namespace) -> list[list[Pod]]:
-    folders: dict[str, list[Pod]] = {}
-    for folder, pod in files:
-        if len(pod[0]) >= max(_SHORTEST, args.warm_up + args.horizon + 1):
-            folders.setdefault(folder, []).append(pod)
-    draw = random.Random(args.seed)  # noqa: S311 - which pods share a node is no secret
-    nodes = []
-    for pods in folders.values():
-        draw.shuffle(pods)
-        size = args.pods_per_node
-        nodes += [pods[i : i + size] for i in range(0, len(pods) - size + 1, size)]
-    if not nodes:
-        raise CliError(f"{args.trace}: no folder has {args.pods_per_node} pods with enough steps; try --pods-per-node")
-    if 0 < args.nodes < len(nodes):
-        nodes = draw.sample(nodes, args.nodes)
-    return nodes
-
-
-def _replay(nodes: list[list[Pod]], column: int, resource: str, args: argparse.Namespace) -> list[Outcome]:
-    request = _REQUEST[resource]
+def _replay(nodes: list[list[traces.Pod]], column: int, resource: str, args: argparse.Namespace) -> list[Outcome]:
+    request = traces.REQUEST[resource]
     scale, percent = (CPU, CPU_PERCENT) if resource == "cpu" else (MEMORY, MEMORY_PERCENT)
     groups = [
         (
@@ -144,18 +139,17 @@ def _replay(nodes: list[list[Pod]], column: int, resource: str, args: argparse.N
         )
         for pods in nodes
     ]
+    told = progress(f"nodes, {resource}", len(groups))
+    return simulate(groups, RULES, warm_up=args.warm_up, horizon=args.horizon, progress=lambda done, _total: told(done))
+
+
+def progress(what: str, total: int) -> Callable[[int], None]:
+    """Says on stderr how far it is, each five seconds and at the end."""
     last = [time.monotonic()]
 
-    def progress(done: int, total: int) -> None:
+    def told(done: int) -> None:
         if done == total or time.monotonic() - last[0] >= 5:
             last[0] = time.monotonic()
-            sys.stderr.write(f"{resource}: {done} of {total} nodes\n")
+            sys.stderr.write(f"{done} of {total} {what}\n")
 
-    return simulate(groups, RULES, warm_up=args.warm_up, horizon=args.horizon, progress=progress)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
+    return told

@@ -26,6 +26,10 @@ class Bucket:
             return 0.0
         return (1 - self._tokens) / self.rate
 
+    def lift(self) -> None:
+        """No limit any more, until `impose`."""
+        self._lifted = True
+
     def impose(self, now: float) -> None:
         """From now on the limit holds, beginning with a whole burst."""
         if self._lifted:

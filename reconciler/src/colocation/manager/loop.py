@@ -151,6 +151,9 @@ class Loop:
         if not self.state.synced:
             return None
         leads = self._lead(now)
+        if self.state.edited:  # somebody waits for what follows from it
+            self._outbox.lift()
+            self._caught_up = False
         look_at = self._policies.step(now, leads=leads)
         while self._timers and self._timers[0][0] <= now:
             at, name = heapq.heappop(self._timers)
@@ -168,6 +171,7 @@ class Loop:
                     self._outbox.put(job)
             look_at = now if self.state.dirty else self._policies.due
         self._metrics.outbox.set(len(self._outbox))
+        self._metrics.inbox.set(self.inbox.qsize())
         times = [self._write(now) if leads else None, self._timers[0][0] if self._timers else None, look_at]
         return min(t for t in times if t is not None)
 
@@ -266,6 +270,7 @@ class Loop:
         elif kind == NODE:
             after = node_facts(_NODE.decode(done.answer))
             self.state.wrote_node(name, after)
+            self._metrics.published(name)
             self._say(done, after, now)
         elif kind == SPEC:
             wrote = None

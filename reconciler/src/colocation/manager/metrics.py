@@ -1,4 +1,4 @@
-"""What the manager counts. Per-node series: at most 17 a labelled node, removed with it."""
+"""What the manager counts. Per-node series: at most 18 a labelled node, removed with it."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class Metrics:
             "colocation_recompute_seconds", "Time to evaluate all nodes that were dirty.", buckets=_FAST, registry=r
         )
         self.outbox = Gauge("colocation_writes_pending", "Writes waiting or on their way.", registry=r)
+        self.inbox = Gauge("colocation_inbox_pending", "Changes seen and not yet taken in.", registry=r)
         self.writes = Counter("colocation_writes_total", "Writes by kind and outcome.", ["kind", "outcome"], registry=r)
         self.failures = Counter(
             "colocation_evaluation_failures_total", "Nodes that could not be evaluated.", registry=r
@@ -83,6 +84,11 @@ class Metrics:
     def forget(self, name: str) -> None:
         """The node is gone, or none of ours."""
         self._nodes.rows.pop(name, None)
+        self._nodes.published.pop(name, None)
+
+    def published(self, name: str) -> None:
+        """A Node has been patched."""
+        self._nodes.published[name] = time.time()
 
 
 class _Row(Struct, frozen=True, gc=False):
@@ -112,6 +118,8 @@ class _Nodes(Collector):
     def __init__(self) -> None:
         self.rows: dict[str, _Row] = {}
         """Written by the loop's thread; read by the server's through a copy."""
+        self.published: dict[str, float] = {}
+        """When this manager last wrote the node's number (Unix time)."""
 
     def collect(self) -> Iterable[Metric]:
         """All series of all nodes. What is not known is absent, not 0."""
@@ -125,6 +133,11 @@ class _Nodes(Collector):
         )
         reported = GaugeMetricFamily(
             "colocation_node_report_timestamp_seconds", "When the last report arrived (Unix time).", labels=["node"]
+        )
+        published = GaugeMetricFamily(
+            "colocation_node_published_timestamp_seconds",
+            "When this manager last wrote the node's number (Unix time).",
+            labels=["node"],
         )
         doubtful = GaugeMetricFamily(
             "colocation_node_report_doubtful",
@@ -140,9 +153,11 @@ class _Nodes(Collector):
             withdrawn.add_metric([name, row.made.withdrawal or ""], row.made.withdrawal is not None)
             if row.reported is not None:
                 reported.add_metric([name], row.reported)
+            if (at := self.published.get(name)) is not None:
+                published.add_metric([name], at)
             for doubt in row.report.doubts:
                 doubtful.add_metric([name, doubt], 1)
-        return [*made.values(), is_open, withdrawn, reported, doubtful]
+        return [*made.values(), is_open, withdrawn, reported, published, doubtful]
 
 
 def _amounts(row: _Row) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:

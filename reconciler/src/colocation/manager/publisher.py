@@ -116,6 +116,10 @@ class Outbox:
             self._writer.submit(job)
         return self._held[0][0] if self._held else None
 
+    def lift(self) -> None:
+        """There is something that everybody waits for: no limit until it has been written."""
+        self._bucket.lift()
+
     def caught_up(self, now: float) -> None:
         """Everything there was to write when we began has been written: from now on the rate holds."""
         self._bucket.impose(now)

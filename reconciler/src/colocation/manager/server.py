@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -14,6 +15,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from colocation.manager import views
 from colocation.manager.loop import Loop, ask
 from colocation.manager.metrics import Metrics
+from colocation.manager.node import policy_facts
+from colocation.model.wire import ColocationPolicy
 from colocation.web import BoundedServer
 
 ANSWER_SECONDS: Final = 5.0
@@ -21,6 +24,8 @@ CONNECTION_SECONDS: Final = 10
 BEAT_SECONDS: Final = 30.0
 """A loop that has not come round for so long is stuck: restart it."""
 MOST_AT_ONCE: Final = 32
+SLICE: Final = 200
+"""Nodes simulated at once: some 20 ms in which the loop does nothing else."""
 
 
 class Server:
@@ -68,13 +73,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(503, {"error": "too many requests at once"})
             return
         try:
-            self._answer(unquote(urlsplit(self.path).path))
+            asked = urlsplit(self.path)
+            self._answer(unquote(asked.path), asked.query)
+        except msgspec.DecodeError as error:
+            self._json(400, {"error": str(error)})
         except TimeoutError as error:
             self._json(503, {"error": str(error)})
         finally:
             slots.release()
 
-    def _answer(self, path: str) -> None:
+    def _answer(self, path: str, query: str) -> None:
         loop, metrics, clock, holder, _, webhook = self.context
         if path == "/healthz":
             age = clock() - loop.beat
@@ -86,18 +94,20 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/metrics":
             self._send(200, CONTENT_TYPE_LATEST, generate_latest(metrics.registry))
         elif not path.startswith("/v1/"):
-            self._json(404, {"error": "try /healthz, /readyz, /metrics, /v1/report or /v1/explain/NODE"})
+            self._json(404, {"error": "try /healthz, /readyz, /metrics, /v1/report, /v1/explain/NODE or /v1/simulate"})
         elif not loop.state.synced:
             self._json(503, {"error": "still reading the cluster; try again in a moment"})
         elif path == "/v1/report":
             self._json(200, ask(loop, views.report, ANSWER_SECONDS))
+        elif path == "/v1/simulate":
+            self._json(200, _simulate(loop, query))
         elif path.startswith("/v1/explain/"):
             name = path.removeprefix("/v1/explain/")
             told = ask(loop, lambda inner, now: views.explain(inner, name, now), ANSWER_SECONDS)
             missing = {"error": f"no node {name!r} with a known capacity"}
             self._json(200 if told else 404, told or missing)
         else:
-            self._json(404, {"error": f"no {path}; try /v1/report or /v1/explain/NODE"})
+            self._json(404, {"error": f"no {path}; try /v1/report, /v1/explain/NODE or /v1/simulate?policies="})
 
     def _json(self, code: int, body: dict[str, Any]) -> None:
         self._send(code, "application/json", msgspec.json.encode(body) + b"\n")
@@ -111,3 +121,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name that http.server uses)
         """Say nothing: probes come every few seconds, and metrics count the rest."""
+
+
+def _simulate(loop: Loop, query: str) -> dict[str, Any]:
+    """``policies``: JSON list of ColocationPolicies; ``delete``: names. In slices: the loop has other work."""
+    given = parse_qs(query)
+    wires = msgspec.json.decode(given.get("policies", ["[]"])[0], type=list[ColocationPolicy])
+    wanted = [policy_facts(wire).candidate for wire in wires]
+    gone = given.get("delete", [])
+    names = ask(loop, views.names_of, ANSWER_SECONDS)
+    rows: list[Any] = []
+    for at in range(0, len(names), SLICE):
+        part = names[at : at + SLICE]
+        rows += ask(loop, partial(views.simulate, wanted=wanted, gone=gone, nodes=part), ANSWER_SECONDS)
+    return {"schema": views.SIMULATE_SCHEMA, "leader": loop.leads, "nodes": rows}

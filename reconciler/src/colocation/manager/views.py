@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from colocation import budget
+from colocation.budget import Candidate
 from colocation.budget.explain import in_words
 from colocation.manager.loop import Loop
 from colocation.manager.node import NodeState
 from colocation.model.facts import NodeFacts, Qos
 
 REPORT_SCHEMA: Final = "colocation.openfuyao.com/report/v1"
+SIMULATE_SCHEMA: Final = "colocation.openfuyao.com/simulate/v1"
 
 
 class Amounts(Struct, kw_only=True, rename="camel"):
@@ -96,3 +99,39 @@ def _row(node: NodeState, facts: NodeFacts, now: float) -> Row:
         ),
         reason=in_words(made) if made else "not evaluated yet",
     )
+
+
+def names_of(loop: Loop, _now: float) -> list[str]:
+    """Nodes that `simulate` may be asked about."""
+    return sorted(name for name, node in loop.state.nodes.items() if node.facts is not None and node.facts.takes_part)
+
+
+def simulate(loop: Loop, now: float, wanted: Sequence[Candidate], gone: Collection[str], nodes: Sequence[str]) -> Any:
+    """What these nodes carry, and would carry under these policies in the place of those of the same name."""
+    rows = []
+    replaced = {*gone, *(candidate.name for candidate in wanted)}
+    for name in nodes:
+        node = loop.state.nodes.get(name)
+        if node is None or node.facts is None:
+            continue
+        others = [c for c in loop.state.candidates(name) if c.name not in replaced]
+        selection = budget.select_policy([*others, *wanted], node.facts.labels)
+        by = budget.strategies(selection, node.report.status)
+        sums = node.sums
+        if sums is None or sums.strategies != by:
+            sums = budget.add_up(node.pods.values(), node.report.status, by, node.gone_be)
+        told = budget.what_if(node.facts, selection, node.report, sums, now)
+        held, winner = node.facts.published, node.selection.winner if node.selection else None
+        rows.append(
+            {
+                "node": name,
+                "now": _carries(winner.name if winner else None, held.cpu, held.memory, held.gate),
+                "then": _carries(told.policy, told.decision.cpu, told.decision.memory, told.decision.gate),
+                "reason": told.reason,
+            }
+        )
+    return rows
+
+
+def _carries(policy: str | None, cpu: int | None, memory: int | None, gate: int | None) -> dict[str, Any]:
+    return {"policy": policy, "cpu": cpu, "memory": memory, "open": gate is not None, "maxPods": gate}

@@ -116,39 +116,68 @@ def test_an_empty_cluster_is_told_how_to_begin(
     assert "kubectl label node" in capsys.readouterr().out
 
 
-def test_a_report_has_sums(
+AMOUNTS = {"capacity": 10000, "onlineRequested": 4000, "used": None, "oversold": 3000, "promised": 500, "usedByBe": 700}
+ROW = {
+    "node": "n",
+    "policy": "p",
+    "cpu": AMOUNTS,
+    "memory": AMOUNTS,
+    "bePods": 2,
+    "open": True,
+    "reportAgeSeconds": 3.2,
+    "reason": "why",
+}
+
+
+def test_a_report_has_all_columns_and_sums(
     manager: tuple[str, dict[str, tuple[int, bytes]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    amounts = {"capacity": 10000, "used": None, "oversold": 3000, "promised": 500, "usedByBe": 7}
-    row = {
-        "node": "n",
-        "policy": "p",
-        "cpu": amounts,
-        "memory": amounts,
-        "bePods": 2,
-        "open": True,
-        "reportAgeSeconds": 3.2,
-        "reason": "why",
-    }
     url, answers = manager
-    answers["/v1/report"] = (200, json.dumps({"nodes": [row, {**row, "node": "m", "reportAgeSeconds": None}]}).encode())
+    answers["/v1/report"] = (200, json.dumps({"nodes": [ROW, {**ROW, "node": "m", "reportAgeSeconds": None}]}).encode())
     assert cli.main(["report", "--manager", url]) == 0
-    *_, last = capsys.readouterr().out.splitlines()
-    assert last.split() == [
-        "all",
-        "20,000m",
-        "-",
-        "6,000m",
-        "1,000m",
-        "14m",
-        "20Ki",
-        "-",
-        "6Ki",
-        "1000",
-        "14",
-        "4",
-        "2/2",
+    head, _, _, _, _, cpu, memory = capsys.readouterr().out.splitlines()
+    assert head.split()[5:] == [
+        "RESOURCE", "CAPACITY", "REQUESTED", "USED", "OVERSOLD", "PROMISED", "BE-USED", "GAIN", "WHY",
+    ]  # fmt: skip
+    assert cpu.split() == [
+        "all", "2/2", "4", "cpu", "20,000m", "8,000m", "-", "6,000m", "1,000m", "1,400m", "7.0%",
+    ]  # fmt: skip
+    assert memory.split()[0] == "memory"
+
+
+def test_a_report_as_csv_is_exact(
+    manager: tuple[str, dict[str, tuple[int, bytes]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, answers = manager
+    answers["/v1/report"] = (200, json.dumps({"nodes": [ROW]}).encode())
+    assert cli.main(["report", "-o", "csv", "--manager", url]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "node,policy,open,age,be_pods,resource,capacity,requested,used,oversold,promised,be_used,gain,why",
+        "n,p,True,3.2,2,cpu,10000,4000,,3000,500,700,7.0,why",
+        "n,p,True,3.2,2,memory,10000,4000,,3000,500,700,7.0,why",
     ]
+
+
+def test_a_report_that_is_watched_goes_on_through_an_outage_until_ctrl_c(
+    manager: tuple[str, dict[str, tuple[int, bytes]]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url, answers = manager
+    answers["/v1/report"] = (200, json.dumps({"nodes": [ROW]}).encode())
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        answers["/v1/report"] = (503, b'{"error": "away"}') if len(waits) == 1 else (200, b'{"nodes": []}')
+        if len(waits) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("colocation.cli.report.time.sleep", wait)
+    assert cli.main(["report", "--watch", "--manager", url]) == 130
+    said = capsys.readouterr().out
+    assert waits == [5.0] * 3
+    assert said.index("10,000m") < said.index("colocation: away") < said.index("No node takes part")
 
 
 @pytest.mark.parametrize(

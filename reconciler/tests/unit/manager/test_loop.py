@@ -287,6 +287,7 @@ def test_the_bucket_paces_and_says_when_to_come_back() -> None:
     bench = Bench(rate=2)
     bench.sync()
     bench.policy()
+    bench.step()  # a new policy is carried out without limit
     for name in "abc":
         bench.node(name)
     until = bench.step()
@@ -367,6 +368,39 @@ def test_server_errors_delay_twice_as_long_each_time_with_jitter() -> None:
         said = [took[at] for took in waits]
         assert all(whole / 2 - 1e-9 <= wait <= whole + 1e-9 for wait in said)
         assert max(said) - min(said) > whole / 10  # not all the same
+
+
+def test_an_edited_policy_is_carried_out_at_once_and_then_the_rate_holds_again() -> None:
+    bench = Bench(rate=2, parallel=100, lifted=True)
+    bench.sync()
+    bench.policy()
+    for number in range(20):
+        bench.node(f"n{number}")
+        for job in bench.take("spec"):
+            bench.answer(job)
+        bench.report(f"n{number}")
+    for _ in range(100):
+        bench.now += 0.5
+        for job in bench.take():
+            bench.answer(job)
+    assert bench.loop.settled  # all is written, and the rate holds
+    for number in range(20):
+        bench.report(f"n{number}", cpu=2000)
+    jobs = bench.take()
+    assert len(jobs) <= 2
+    for job in jobs:
+        bench.answer(job)
+    bench.policy(generation=2, max_pods=7)
+    jobs = bench.take()
+    assert len(jobs) >= 18
+    for _ in range(3):
+        for job in jobs:
+            bench.answer(job)
+        jobs = bench.take()
+    assert bench.loop.settled
+    for number in range(20):
+        bench.report(f"n{number}", cpu=4000)
+    assert len(bench.take()) <= 2
 
 
 def test_429_closes_the_door_for_all(bench: Bench) -> None:

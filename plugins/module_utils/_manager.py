@@ -1,0 +1,71 @@
+# Copyright (c) 2026, the openfuyao.colocation contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is **PRIVATE** to the collection; it can change at any time.
+
+"""Questions to the colocation manager, through the API server's service proxy."""
+
+from __future__ import annotations
+
+import typing as t
+from urllib.parse import quote
+
+from ansible_collections.openfuyao.colocation.plugins.module_utils._api import ApiError
+
+SERVICE = "http:colocation-manager:8080"
+EVENTS = "/api/v1/namespaces/default/events"
+REPORTER = "colocation.openfuyao.com/manager"
+
+
+class NoAnswer(Exception):
+    """The manager could not be asked, or refused; the message says what to do."""
+
+
+def explain_path(node: str) -> str:
+    return f"/v1/explain/{quote(node, safe='')}"
+
+
+def ask(api: t.Any, namespace: str, path: str) -> dict[str, t.Any]:
+    """The manager's JSON answer. Raises NoAnswer with the remedy."""
+    try:
+        return api.request("GET", f"/api/v1/namespaces/{quote(namespace)}/services/{SERVICE}/proxy{path}")
+    except ApiError as e:
+        raise NoAnswer(remedy(e, namespace)) from e
+    except ValueError as e:
+        raise NoAnswer(f"What answered in namespace {namespace} is no colocation manager: {e}") from e
+
+
+def remedy(error: t.Any, namespace: str) -> str:
+    """What to do about a refusal."""
+    if error.status == 404 and "services" in error.message:
+        return (
+            f"There is no manager in namespace {namespace}: the Service colocation-manager is not there. "
+            "Install it with the playbook openfuyao.colocation.site, or set namespace."
+        )
+    if error.status == 503:
+        return (
+            f"The manager in namespace {namespace} is not ready: {error.message}. "
+            f"'kubectl -n {namespace} get pods' shows why."
+        )
+    if error.status == 403:
+        return f"Not allowed to ask the manager: bind the Role colocation-explain in {namespace}. {error.message}"
+    return str(error)
+
+
+def history(events: list[dict[str, t.Any]], nodes: list[str]) -> list[dict[str, t.Any]]:
+    """The manager's words about these nodes (all, if none are named), oldest first."""
+    found = []
+    for event in events:
+        about = event.get("involvedObject") or {}
+        if event.get("reportingComponent") != REPORTER or (nodes and about.get("name") not in nodes):
+            continue
+        found.append(
+            {
+                "node": about.get("name"),
+                "time": event.get("eventTime"),
+                "reason": event.get("reason"),
+                "note": event.get("message", ""),
+            }
+        )
+    return sorted(found, key=lambda row: (row["time"] or "", row["node"] or ""))

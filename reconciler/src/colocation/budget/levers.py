@@ -1,0 +1,67 @@
+"""What would change a node's number: the nearest lever of each resource, and what time alone will do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from colocation.budget.compute import Budget
+from colocation.budget.evaluate import Evaluation, Withdrawal
+from colocation.budget.sums import Resource
+from colocation.budget.window import SlidingMinimum, Windows
+from colocation.model import names
+from colocation.model.facts import NodeFacts
+from colocation.model.quantity import human_bytes, human_millicores
+
+
+def levers(node: NodeFacts, made: Evaluation, windows: Windows, now: float) -> tuple[str, ...]:
+    """In words, the most telling first."""
+    if made.withdrawal is not None:
+        return (_back(made.withdrawal, node, made),)
+    said: list[str] = []
+    for budget, window, room, owed in (
+        (made.cpu, windows.cpu, made.room_cpu, made.owed.cpu),
+        (made.memory, windows.memory, made.room_memory, made.owed.memory),
+    ):
+        if budget is not None:
+            said += (f"{budget.resource}: {words}" for words in _of(budget, window, room, owed, now))
+    winner, arrived = made.selection.winner, made.report.arrived
+    if winner is not None and arrived is not None:
+        left = arrived + winner.spec.oversell.stale_after_seconds - now
+        said.append(f"silence: without a report within {max(0.0, left):.0f} s everything is withdrawn")
+    return tuple(said)
+
+
+def _of(budget: Budget, window: SlidingMinimum, room: int, owed: int, now: float) -> Iterator[str]:
+    say = human_millicores if budget.resource is Resource.CPU else human_bytes
+    if budget.problem:
+        yield f"nothing can be sold until this is mended: {budget.problem}"
+        return
+    if room < owed:
+        yield f"the gate opens when {say(owed - room)} less are promised, or as much more is free"
+    rises = window.rises_at()
+    if room < budget.result and rises is not None:
+        yield f"time: in {max(0.0, rises - now):.0f} s it grows, to at most {say(budget.result)}, if nothing changes"
+    percent = -(-budget.capacity // 100)
+    if budget.free > budget.ceiling:
+        yield f"maxPercent: beyond its {say(budget.ceiling)} another {say(budget.free - budget.ceiling)} are free"
+    elif budget.free < budget.quantum:
+        points = -(-(budget.quantum - budget.free) // percent)
+        yield (
+            f"{say(budget.quantum - budget.free)} less of online or system use, or {points} more points of "
+            "reclaimPercent, before the first quantum can be sold"
+        )
+    else:
+        missing = budget.quantum - budget.free % budget.quantum
+        yield f"{say(missing)} less use sells {say(budget.quantum)} more; a point of reclaimPercent is {say(percent)}"
+
+
+def _back(withdrawal: Withdrawal, node: NodeFacts, made: Evaluation) -> str:
+    winner = made.selection.winner
+    return {
+        Withdrawal.UNLABELLED: f"kubectl label node {node.name} {names.NODE_LABEL}=true",
+        Withdrawal.NO_POLICY: "a ColocationPolicy whose nodeSelector matches the node's labels",
+        Withdrawal.DISABLED: f"spec.enabled: true in the policy {winner.name if winner else ''}",
+        Withdrawal.BAD_REPORT: "a report that can be read: see the agent's log on that node, and its version",
+        Withdrawal.NO_REPORT: "the first report: is the agent's pod running there?",
+        Withdrawal.SILENT: "a report: is the agent's pod running there, and does it reach the API server?",
+    }[withdrawal]
