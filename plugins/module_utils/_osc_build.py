@@ -145,7 +145,7 @@ def _beside(
 
 def _entries(images: t.Sequence[JSON], made: dict[str, _osc_write.Source]) -> list[JSON]:
     """The archives of the images, added to ``made`` under the names that the rules ask for; one file is taken once."""
-    names: dict[str, str] = {}
+    names: dict[tuple[str, str], str] = {}
     entries = []
     for image in images:
         package = {}
@@ -156,7 +156,7 @@ def _entries(images: t.Sequence[JSON], made: dict[str, _osc_write.Source]) -> li
             if not os.path.isfile(path):
                 raise BuildError(f"there is no image archive {path}")
             real = os.path.realpath(path)
-            package[architecture] = names.setdefault(real, f"{image['name']}-{image['version']}-{architecture}.tar")
+            package[architecture] = names.setdefault((real, architecture), f"{image['name']}-{image['version']}-{architecture}.tar")
             made[f"images/{package[architecture]}"] = real
         entry = {"image": image["name"], "tag": image["version"], "address": image.get("address"), "package": package}
         entries.append(entry)

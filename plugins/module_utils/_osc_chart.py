@@ -26,10 +26,8 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils._osc_helm imp
 from ansible_collections.openfuyao.colocation.plugins.module_utils._osc_rules import Finding
 from ansible_collections.openfuyao.colocation.plugins.module_utils._osc_yaml import Path
 
-_COMMENT = re.compile(r"\{\{-?\s*/\*.*?\*/\s*-?\}\}", re.DOTALL)
 _LITERAL_IMAGE = re.compile(r"""^\s*(?:-\s+)?["']?[\w.-]*[iI]mage["']?\s*:\s*["']?([^\s"'{}#]+)["']?\s*(?:#.*)?$""")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"|`([^`]*)`')
-_ACTION = re.compile(r"\{\{.*?\}\}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +91,7 @@ class Chart:
         return name, numbers[0] if numbers else None
 
     def _lines(self, file: str) -> list[str]:
-        text = _COMMENT.sub(lambda m: "\n" * m[0].count("\n"), self.files.get(file, ""))
+        text = uncommented(self.files.get(file, ""))
         return ["" if line.lstrip().startswith("#") else line for line in text.splitlines()]
 
     def templates(self) -> t.Iterator[tuple[str, list[str]]]:
@@ -140,8 +138,9 @@ class _Looks:
             return self.chart.render(self.helm, self.chart.values)
         except HelmError as e:
             if not extra:
-                lacks = "dependenc" in str(e)
-                remedy = "Put its dependencies into charts/" if lacks else "Give values that it needs (values_files)"
+                remedies = {"dependenc": "Put its dependencies into charts/", "kubeVersion": "Give kube_version"}
+                fits = (remedy for word, remedy in remedies.items() if word in str(e))
+                remedy = next(fits, "Give values that it needs (values_files)")
                 said = f"Helm cannot render it with its own values: {e}. {remedy}."
                 self.findings.append(Finding(f"{self.chart.root}/Chart.yaml", None, "chart-renders", said))
             return []
@@ -161,6 +160,22 @@ class _Looks:
         self.first = self.first or documents
         self.findings += [_finding(self.chart, one, name) for one in left]
         return True
+
+
+def uncommented(text: str) -> str:
+    """A template without its comments, its lines where they were. In one pass, whatever a stranger wrote."""
+    made, at = [], 0
+    while (start := text.find("/*", at)) >= 0 and (end := text.find("*/", start + 2)) >= 0:
+        opens = text[max(0, start - 16) : start].rstrip()
+        comment = opens.endswith(("{{", "{{-"))
+        made += [text[at:start], "\n" * text.count("\n", start, end) if comment else text[start:end]]
+        at = end
+    return "".join(made) + text[at:]
+
+
+def actions(line: str) -> list[str]:
+    """What stands between braces in a line of a template."""
+    return [part.partition("}}")[0] for part in line.split("{{")[1:]]
 
 
 def overlay(values: t.Any, made: t.Any) -> t.Any:
@@ -220,7 +235,7 @@ def _literals(chart: Chart) -> t.Iterator[Finding]:
                 message = f"{plain[1]} is written into the template; put it into {chart.home} and refer to it"
                 yield Finding(name, number, "image-literal", message)
                 continue
-            for action in _ACTION.findall(line):
+            for action in actions(line):
                 for found in _STRING.finditer(action):
                     text = found[1] or found[2] or ""
                     if _osc_reference.REGISTRIES.match(text) or _osc_reference.in_text(text):

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import typing as t
 
@@ -143,7 +142,7 @@ class Csd:
         text = self.spec.get("defaultConfiguration")
         if isinstance(text, str) and text.strip():
             try:
-                yield json.loads(text)
+                yield _osc_yaml.load_json(text)
             except ValueError as e:
                 line = _osc_yaml.line_at(self.text, self.file, ("spec", "defaultConfiguration"))
                 raise Refused("csd-syntax", self.file, f"defaultConfiguration is not JSON: {e}", line) from None

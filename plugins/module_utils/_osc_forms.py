@@ -11,7 +11,6 @@ All of it pure: a package is its files, by name.
 
 from __future__ import annotations
 
-import json
 import re
 import typing as t
 
@@ -202,7 +201,7 @@ class Service:
         for _path, value in _osc_yaml.leaves(tree):
             if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
                 try:
-                    yield json.loads(value)
+                    yield _osc_yaml.load_json(value)
                 except ValueError:
                     continue
 
@@ -224,7 +223,7 @@ class Service:
         tree = self.mapping(self.csv) if self.csv else {}
         annotations = (tree.get("metadata") or {}).get("annotations") or {}
         try:
-            found = json.loads(annotations.get("alm-examples") or "[]")
+            found = _osc_yaml.load_json(annotations.get("alm-examples") or "[]")
         except (ValueError, TypeError):
             return []
         return [example for example in found if isinstance(example, dict)] if isinstance(found, list) else []

@@ -22,6 +22,7 @@ Run = t.Callable[[t.List[str], t.Dict[str, str]], t.Tuple[int, str, str]]
 """Runs a command with these environment variables on top: exit status, output, errors."""
 
 _DOCUMENT = re.compile(r"^---\n# Source: (.+)\n", re.MULTILINE)
+_KUBE_VERSION = re.compile(r"requires kubeVersion: [^\d]*(\d+\.\d+(?:\.\d+)?)[^\n]* incompatible with Kubernetes")
 _API = re.compile(r"""\.APIVersions\.Has\s+["`]([\w./-]+)["`]""")
 
 
@@ -73,6 +74,10 @@ class Helm:
         if rc and "unknown flag: --skip-schema-validation" in err:  # Helm before 3.16
             self._skip_schema = []
             rc, out, err = self.run([*common, *self.options], self._environment())
+        if rc and not self.options and (wanted := _KUBE_VERSION.search(err)):
+            # Not for the Kubernetes that this Helm would imagine: take the first that the chart names.
+            self.options = [f"--kube-version={wanted[1]}"]
+            rc, out, err = self.run([*common, *self._skip_schema, *self.options], self._environment())
         if rc:
             raise HelmError(_short(err or out, chart))
         parts = _DOCUMENT.split(out if out.startswith("---") else "---\n" + out)

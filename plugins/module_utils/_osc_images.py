@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tarfile
 import typing as t
 
+from ansible_collections.openfuyao.colocation.plugins.module_utils import _osc_yaml
 from ansible_collections.openfuyao.colocation.plugins.module_utils._osc_archive import HEADER_LIMIT
 from ansible_collections.openfuyao.colocation.plugins.module_utils._osc_rules import Finding, Refused
 
@@ -61,7 +61,7 @@ def architectures(path: str) -> set[str]:
             stream = archive.extractfile(member) if member is not None and member.isreg() else None
             if member is None or stream is None or member.size > _JSON_LIMIT:
                 raise ValueError(f"no {name} in it")
-            return json.loads(stream.read())
+            return _osc_yaml.load_json(stream.read())
 
         if "index.json" in members:
             return _oci(read, read("index.json"), 0)

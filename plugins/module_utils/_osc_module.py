@@ -17,6 +17,9 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils import _osc_p
 from ansible_collections.openfuyao.colocation.plugins.module_utils._osc_forms import SOURCES
 from ansible_collections.openfuyao.colocation.plugins.module_utils._osc_rules import JSON, RULES, Refused
 
+HELM_SECONDS = 120
+"""A template can compute for ever; none may."""
+
 CHECK_SPEC: dict[str, t.Any] = {
     "profile": {"type": "str", "choices": ["bundle", "console"], "default": "bundle"},
     "source": {"type": "str", "choices": list(SOURCES), "default": "ISV"},
@@ -43,8 +46,14 @@ def options_of(module: AnsibleModule) -> _osc_package.Options:
             "install helm (3.8 or newer) on this host, or give its path as helm."
         )
 
+    timeout = module.get_bin_path("timeout")
+    patience = [timeout, str(HELM_SECONDS)] if timeout else []
+
     def run(command: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
-        return t.cast("tuple[int, str, str]", module.run_command(command, environ_update=environment))
+        rc, out, err = module.run_command([*patience, *command], environ_update=environment)
+        if patience and rc == 124:
+            err = f"Error: it took more than {HELM_SECONDS} s"
+        return rc, out, err
 
     values = []
     for path in module.params["values_files"]:

@@ -23,7 +23,8 @@ RULES: dict[str, str] = {
     "archive-link": "No entry is a symbolic or a hard link.",
     "archive-special": "No entry is a device, a pipe, sparse, encrypted, or packed by anything but deflate.",
     "archive-duplicate": "No two entries share a name, also not by case or Unicode form, and none is both file and folder.",
-    "archive-bomb": "Unpacked, an archive has at most so many entries and bytes, and is at most 100 times its size.",
+    "archive-bomb": "Unpacked, an archive has at most so many entries and bytes, and is at most 100 times its size; YAML is at most 100 "
+    "levels deep and a million values long.",
     "encoding": "Names of entries, YAML, JSON and template files are UTF-8.",
     "yaml-syntax": "YAML files can be read.",
     "layout-package": "The folder package/ holds exactly one package: a Helm .tgz, or an operator or OSC .zip.",

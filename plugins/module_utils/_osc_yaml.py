@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import typing as t
 
 try:
@@ -17,6 +18,8 @@ except ImportError:  # told by the modules, as missing_required_lib
     yaml = None  # type: ignore[assignment]
 
 from ansible_collections.openfuyao.colocation.plugins.module_utils._osc_rules import Refused
+
+DEPTH, LEAVES = 100, 1_000_000
 
 Path = t.Tuple[t.Union[str, int], ...]
 
@@ -37,7 +40,58 @@ def load(text: str, file: str) -> t.Any:
 
 def load_all(text: str, file: str) -> list[t.Any]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        _parsed(lambda: _measure(text, loader), file)
+    except _TooDeep as e:
+        raise Refused("archive-bomb", file, str(e)) from None
     return t.cast("list[t.Any]", _parsed(lambda: list(yaml.load_all(text, Loader=loader)), file))
+
+
+class _TooDeep(Exception):
+    """Told as a bomb."""
+
+
+def _measure(text: str, loader: t.Any) -> None:
+    """Refuse, before anything is made of it, what would take all memory or end the process.
+
+    A few lines of aliases or merges unfold to more than any memory holds, or to a circle. libyaml's composer calls itself
+    for each level, and some thousands of them are a segmentation fault; its parser, used here, does not.
+    """
+    sizes: dict[str, int] = {}
+    open_anchors: list[str | None] = []
+    counts = [0]
+    for event in yaml.parse(text, Loader=loader):
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            open_anchors.append(event.anchor)
+            counts.append(1)
+            if len(counts) > DEPTH:
+                raise _TooDeep(f"it is nested deeper than {DEPTH}")
+            continue
+        amount, anchor = 1, None
+        if isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            amount, anchor = counts.pop(), open_anchors.pop()
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor in open_anchors:
+                raise _TooDeep("it holds itself")
+            amount = sizes.get(event.anchor, 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            anchor = event.anchor
+        if anchor is not None:
+            sizes[anchor] = amount
+        counts[-1] += amount
+        if counts[-1] > LEAVES:
+            raise _TooDeep(f"it unfolds to more than {LEAVES:,} values")
+
+
+def load_json(text: str) -> t.Any:
+    """JSON; ValueError also for what is nested without end."""
+    try:
+        tree = json.loads(text)
+        for _leaf in leaves(tree):
+            pass
+    except RecursionError:
+        raise ValueError("nested without end") from None
+    return tree
 
 
 def _parsed(work: t.Callable[[], t.Any], file: str) -> t.Any:

@@ -97,6 +97,7 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[int, str, str]
 
 @pytest.fixture(scope="session")
 def helm() -> str:
+    """Helm 4, or the one that HELM names."""
     if found := os.environ.get("HELM"):
         return found
     binaries.ensure("helm")

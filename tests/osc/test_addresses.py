@@ -228,6 +228,18 @@ def test_a_chart_that_guards_its_values_by_a_schema_is_looked_at_all_the_same(ch
     assert found(check(write(tmp_path / "shop", files))) == [("shop/templates/pod.yaml", 7)]
 
 
+def test_a_chart_for_another_kubernetes_than_helm_imagines_is_looked_at(check: Check, tmp_path: Path) -> None:
+    files = {**FILES, "Chart.yaml": FILES["Chart.yaml"] + 'kubeVersion: ">=1.99.0-0"\n'}
+    assert check(write(tmp_path / "shop", files)).findings == []
+
+
+def test_a_chart_without_its_dependencies_is_told_what_to_do(check: Check, tmp_path: Path) -> None:
+    needs = "dependencies:\n  - {name: db, version: 1.0.0, repository: https://charts.example}\n"
+    (finding,) = check(write(tmp_path / "shop", {**FILES, "Chart.yaml": FILES["Chart.yaml"] + needs})).errors
+    assert finding.rule == "chart-renders"
+    assert "Put its dependencies into charts/" in finding.message
+
+
 def test_our_own_chart_is_clean(check: Check) -> None:
     from .conftest import CLONE  # noqa: PLC0415
 

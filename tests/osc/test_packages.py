@@ -15,6 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
+from build import image, oci
+from build.paths import version
+from tests.lab import binaries
+
 from .conftest import CHART, CLONE, FILES, VALUES, image_archive, run, write
 
 Check = Callable[..., Any]
@@ -87,6 +91,25 @@ def test_our_own_chart_with_images_for_both_architectures_is_a_sound_bundle(
     assert [line for line in text.splitlines() if line not in original.splitlines()] == ["  source: ISV"]
 
 
+def test_our_own_images_as_they_are_built_are_taken_for_both_architectures(
+    check: Check, build: Build, tmp_path: Path
+) -> None:
+    if not image.LAYOUT.exists():
+        pytest.skip("needs `make image`, which `make test` runs before")
+    made = oci.load(image.LAYOUT)
+    archives = {}
+    for architecture, machine in oci.MACHINES.items():
+        archives[machine] = str(tmp_path / f"{machine}.tar")
+        oci.pack_one(made, architecture, image.tags(), Path(archives[machine]))
+    both = [{"name": name.rsplit("/", 1)[1], "version": version(), "archives": archives} for name in image.NAMES]
+    bundle = build(OURS, images=both)
+    assert [str(f) for f in check(bundle).findings] == []
+    with zipfile.ZipFile(bundle) as opened:
+        assert len([name for name in opened.namelist() if name.endswith(".tar")]) == len(archives)
+    archives["x86_64"] = archives["aarch64"]
+    assert "image-archive" in [rule for rule, _f, _l in rules(check(build(OURS, images=both)))]
+
+
 def test_the_same_inputs_make_the_same_archive_bit_for_bit(build: Build, tmp_path: Path) -> None:
     made = []
     for where in ("a", "b"):
@@ -113,7 +136,10 @@ def test_what_helmignore_names_and_what_helm_leaves_out_is_not_in_the_package(bu
     assert not [name for name in names(made) if "secret" in name or "hidden" in name]
 
 
-def test_helm_installs_what_was_built_as_it_would_the_chart(build: Build, tmp_path: Path, helm: str) -> None:
+@pytest.mark.parametrize("which", ["helm", "helm3"])
+def test_helm_installs_what_was_built_as_it_would_the_chart(build: Build, tmp_path: Path, which: str) -> None:
+    binaries.ensure(which)
+    helm = str(binaries.path(which))
     made = build(write(tmp_path / "shop", FILES), how={"profile": "console"})
     outputs = [run([helm, "template", "x", str(chart)], {})[1] for chart in (made, tmp_path / "shop")]
     assert outputs[0] == outputs[1]
