@@ -30,16 +30,15 @@ class Module:
         raise Ended({"failed": True, "changed": False, **result})
 
 
-def run(tmp_path, files=FILES, data=None, **how):
+def run(tmp_path, data=None, **how):
     archive = tmp_path / "etcd-1.0.0.zip"
     if data is not None:
         archive = tmp_path / "etcd-1.0.0.tgz"
-    archive.write_bytes(data if data is not None else _osc_write.pack(".zip", files))
+    archive.write_bytes(data if data is not None else _osc_write.pack(".zip", FILES))
     module = Module(tmp_path, src=str(archive), dest=str(tmp_path / "etcd"), **how)
     with pytest.raises(Ended) as ended:
         _osc_module.guarded(module, lambda: osc_package_unpack.run(module))
     return ended.value.args[0]
-
 
 
 def test_a_package_is_unpacked_once_and_its_parts_are_told(tmp_path):
