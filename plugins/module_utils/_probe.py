@@ -31,7 +31,7 @@ def probe(cgroup_root: str = "/sys/fs/cgroup", proc_root: str = "/proc", *, try_
     "pods_root": kubelet's tree relative to a hierarchy, "" if there is none,
     "features": {name: {"available": bool, "reason": str}}}``
 
-    Feature names: cpu.quota, cpu.burst, cpu.idle, cpu.qos_level, memory.limit, memory.high, memory.low,
+    Feature names: cpu.quota, cpu.burst, cpu.idle, cpu.qos_level, memory.limit, memory.high, memory.low, memory.reclaim,
     io.weight, io.throttle, psi.cgroup, psi.proc, resctrl, sched.idle. ``reason`` says what was seen.
     """
     version, roots = hierarchies(cgroup_root)
@@ -99,6 +99,7 @@ def _try_cgroup(version: int, roots: Dict[str, str], cgroup_root: str, pods: str
             "memory.limit": ("memory", "memory.max", str(1 << 30), ""),
             "memory.high": ("memory", "memory.high", str(1 << 30), ""),
             "memory.low": ("memory", "memory.low", str(1 << 20), ""),
+            "memory.reclaim": ("memory", "memory.reclaim", "", ""),
             "io.weight": ("io", "io.weight", "default 50", ""),
             "io.throttle": ("io", "io.max", "", ""),
             "psi.cgroup": ("cpu", "cpu.pressure", "", ""),
@@ -112,6 +113,7 @@ def _try_cgroup(version: int, roots: Dict[str, str], cgroup_root: str, pods: str
             "memory.limit": ("memory", "memory.limit_in_bytes", str(1 << 30), ""),
             "memory.high": ("memory", "memory.high", str(1 << 30), ""),
             "memory.low": ("memory", "memory.low", str(1 << 20), ""),
+            "memory.reclaim": ("memory", "memory.force_empty", "", ""),
             "io.weight": ("blkio", "blkio.bfq.weight", "50", ""),
             "io.throttle": ("blkio", "blkio.throttle.read_bps_device", "", ""),
         }
@@ -134,12 +136,12 @@ def _try_cgroup(version: int, roots: Dict[str, str], cgroup_root: str, pods: str
 
 
 def _try(group: str, file: str, value: str, first: str) -> Dict[str, Any]:
-    """Write ``value`` and read it back; an empty value: reading is enough (writing would need a disk)."""
+    """Write ``value`` and read it back; an empty value: reading is enough (writing would need a disk, or use)."""
     path = os.path.join(group, file)
     if not os.path.exists(path):
         return _no("{} is not there".format(file))
     if not value:
-        return _readable(path)
+        return _readable(path) if os.stat(path).st_mode & 0o444 else _there(path)
     try:
         if first:  # a burst is only accepted beside a quota
             _write(os.path.join(group, first), "50000 100000" if first == "cpu.max" else "50000")

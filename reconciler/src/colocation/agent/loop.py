@@ -10,11 +10,13 @@ from colocation.agent.reporter import Schedule, Sender
 from colocation.agent.specs import Specs
 from colocation.agent.status import Conditions, build, rfc3339
 from colocation.agent.window import Window
-from colocation.model.report import Capabilities, Capacity, NodeColocationSpec, NodeColocationStatus
+from colocation.model.report import Capabilities, Capacity, NodeColocationSpec, NodeColocationStatus, Pressure
 from colocation.node.apply import Applier
 from colocation.node.histories import Keeper
+from colocation.node.reclaim import Reclaimer
 from colocation.node.sampler import Sampler
 from colocation.predict.peak import Histories
+from colocation.protect.evict import Watch, watch
 from colocation.protect.sample import Sample
 from colocation.protect.wanted import Decision, decide
 
@@ -43,6 +45,7 @@ class Loop:
         self._schedule = schedule or Schedule()
         self._own_capacity = sampler.capacity() or Capacity(cpu=0, memory=0)
         self._conditions = Conditions()
+        self._reclaimer = Reclaimer(self._features)
         self.window = Window()
         self._keeper = keeper
         self.histories = Histories() if keeper is None else keeper.load(sampler.now())
@@ -50,6 +53,7 @@ class Loop:
         self.groups: dict[str, str] = {}
         """Group of each pod of the last round, by uid: made anew each round, so other threads may look."""
         self.decision = Decision(reason="the manager has said nothing yet")
+        self.watch = Watch()
         self.spec = NodeColocationSpec()
         self.rounds = self.overruns = self.faults = 0
         self.beat = time.monotonic()
@@ -90,6 +94,7 @@ class Loop:
             self.spec = spec
             self.decision = decide(spec, sample, capacity.cpu, self._features, self.decision)
             self._applier.apply(self.decision.pods, self.groups)
+            self._watch(spec, sample)
         if self._sender is not None:
             self._report(self._sender, capacity)
 
@@ -109,6 +114,7 @@ class Loop:
             pressure=self._sampler.pressure(),
             conditions=self._conditions.update(self._applier.refused, self._specs.error, now),
             memory_used=self._be_memory(),
+            eviction=self.watch.request,
             now=now,
             histories=self.histories,
         )
@@ -124,6 +130,16 @@ class Loop:
         if self._schedule.due(now, rules, status, capacity):
             self._schedule.sent(now, status)
             sender.submit(status)
+
+    def _watch(self, spec: NodeColocationSpec, sample: Sample) -> None:
+        before = self.watch.request
+        pressure = self._sampler.pressure() if spec.evict.memory.pressure_percent else Pressure()
+        self.watch = watch(spec, sample, self.decision.pods, pressure, self.watch)
+        if self.watch.reclaim is not None:
+            self._reclaimer.submit(self._sampler.layout, self.groups.get(self.watch.reclaim, ""))
+        request = self.watch.request
+        if request is not None and request != before:
+            log.warning("a pod should leave", extra={"uid": request.uid, "why": request.message})
 
     def _learn(self, now: float) -> None:
         if self.histories.due(now):

@@ -32,14 +32,17 @@ def patch_body(status: NodeColocationStatus) -> dict[str, object]:
             for key in getattr(type(getattr(status, name)), "__struct_encode_fields__", ()):
                 body[name].setdefault(key, None)
     body.setdefault("pods", [])
+    body.setdefault("evictionRequests", [])
     body.setdefault("conditions", [])
     return {"status": body}
 
 
 def moved(before: NodeColocationStatus, now: NodeColocationStatus, capacity: Capacity, percent: int) -> bool:
-    """A pod came or went, a use moved by ``percent`` of capacity, or what is enforced is of another kind."""
+    """A pod came, went or should go, a use moved by ``percent`` of capacity, or what is enforced is of another kind."""
     old = {row.uid: row for row in before.pods}
     if old.keys() != {row.uid for row in now.pods}:
+        return True
+    if [r.uid for r in before.eviction_requests] != [r.uid for r in now.eviction_requests]:
         return True
     if [(c.type, c.status, c.reason) for c in before.conditions] != [
         (c.type, c.status, c.reason) for c in now.conditions

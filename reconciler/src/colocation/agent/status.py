@@ -13,6 +13,7 @@ from colocation.model.report import (
     Capabilities,
     Condition,
     EngineState,
+    EvictionRequest,
     NodeColocationStatus,
     Pressure,
 )
@@ -43,11 +44,11 @@ class Conditions:
         if refused:
             path, first = min(refused.items(), key=lambda row: row[0])
             more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
-            self._set("Enforced", "False", "ValuesRefused", f"{path}: {first.reason}{more}"[:160], now)
+            self._set("Enforced", "False", "ValuesRefused", f"{path}: {first.reason}{more}"[:110], now)
         else:
             self._set("Enforced", "True", "AsWanted", "", now)
         if spec_error:
-            self._set("SpecReadable", "False", "CannotBeRead", f"the last good spec holds: {spec_error}"[:160], now)
+            self._set("SpecReadable", "False", "CannotBeRead", f"the last good spec holds: {spec_error}"[:110], now)
         else:
             self._set("SpecReadable", "True", "Read", "", now)
         return tuple(self._rows.values())
@@ -74,6 +75,7 @@ def build(
     pressure: Pressure,
     conditions: tuple[Condition, ...],
     memory_used: int | None,
+    eviction: EvictionRequest | None,
     now: str,
     histories: Histories,
 ) -> NodeColocationStatus:
@@ -95,5 +97,6 @@ def build(
             throttled_pods=sum(row.throttled for row in sample.pods),
             reason=decision.reason[:512],  # a longer one would have the whole report refused
         ),
+        eviction_requests=() if eviction is None else (eviction,),
         conditions=conditions,
     )

@@ -97,6 +97,7 @@ def wanted_spec(node: NodeState, facts: NodeFacts) -> NodeColocationSpec | None:
         capacity=capacity,
         report=winner.spec.report,
         suppress=winner.spec.suppress,
+        evict=winner.spec.evict,
         pods=node.told(),
     )
 

@@ -126,6 +126,34 @@ class Rollout(Struct, frozen=True, kw_only=True, rename="camel"):
     ] = 2
 
 
+class EvictMemory(Struct, frozen=True, kw_only=True, rename="camel"):
+    """When best-effort pods leave for memory's sake: page cache is reclaimed first, then one pod at a time."""
+
+    high_percent: Annotated[
+        int, Meta(ge=1, le=100, description="Percent of the node's memory in use from which pods have to leave.")
+    ] = 85
+    low_percent: Annotated[int, Meta(ge=1, le=100, description="Down to this percent, one pod after another.")] = 80
+    pressure_percent: Annotated[
+        int, Meta(ge=0, le=100, description="Memory pressure (PSI some, 10 s) that counts as the high mark; 0: none.")
+    ] = 0
+
+
+class EvictCpu(Struct, frozen=True, kw_only=True, rename="camel"):
+    """When a best-effort pod that gets no CPU is moved away rather than kept alive without it."""
+
+    satisfaction_percent: Annotated[
+        int, Meta(ge=0, le=100, description="A pod held below this percent of its be-cpu request starves; 0: never.")
+    ] = 10
+    starved_seconds: Annotated[int, Meta(ge=10, le=86400, description="For so long before it is moved away.")] = 600
+
+
+class Evict(Struct, frozen=True, kw_only=True, rename="camel"):
+    """When best-effort pods are asked to leave: proposed by the agent, carried out by the Eviction API."""
+
+    memory: EvictMemory = EvictMemory()
+    cpu: EvictCpu = EvictCpu()
+
+
 class PolicySpec(Struct, frozen=True, kw_only=True, rename="camel"):
     """ColocationPolicy.spec."""
 
@@ -137,6 +165,7 @@ class PolicySpec(Struct, frozen=True, kw_only=True, rename="camel"):
     oversell: Oversell = Oversell()
     report: Report = Report()
     suppress: Suppress = Suppress()
+    evict: Evict = Evict()
     engine: Annotated[
         Literal["native", "none"], Meta(description="native: this agent enforces; none: it only measures.")
     ] = "native"
@@ -162,6 +191,12 @@ CEL_RULES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         (
             "self.minPercent <= self.targetPercent",
             "suppress.cpu.minPercent must not be larger than suppress.cpu.targetPercent",
+        ),
+    ),
+    "EvictMemory": (
+        (
+            "self.lowPercent < self.highPercent",
+            "evict.memory.lowPercent must be smaller than evict.memory.highPercent, or every reading evicts",
         ),
     ),
     "OversellCpu": (("quantity(self.quantum).isGreaterThan(quantity('0'))", "oversell.cpu.quantum must be above 0"),),

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from colocation.model.policy import Report, Suppress
+from colocation.model.policy import Evict, Report, Suppress
 
 Amount = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 MAX_PODS: int = 500
@@ -53,6 +53,7 @@ class NodeColocationSpec(Struct, frozen=True, gc=False, kw_only=True, rename="ca
     capacity: Capacity | None = None
     report: Report = Report()
     suppress: Suppress = Suppress()
+    evict: Evict = Evict()
     pods: tuple[BePod, ...] = ()
 
 
@@ -126,6 +127,14 @@ class Condition(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     last_transition_time: Word
 
 
+class EvictionRequest(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
+    """A best-effort pod that should leave this node. The agent proposes; the manager decides and evicts."""
+
+    uid: Word
+    reason: Literal["MemoryHigh", "MemoryPressure", "CpuStarved"]
+    message: Annotated[str, Meta(max_length=110)]
+
+
 class NodeColocationStatus(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """The agent's report."""
 
@@ -139,4 +148,6 @@ class NodeColocationStatus(Struct, frozen=True, gc=False, kw_only=True, rename="
     pressure: Pressure | None = None
     capabilities: Capabilities | None = None
     engine: EngineState | None = None
+    eviction_requests: Annotated[tuple[EvictionRequest, ...], Meta(max_length=8)] = ()
+    """One at a time; empty when nobody has to leave."""
     conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()

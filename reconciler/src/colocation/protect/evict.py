@@ -1,0 +1,123 @@
+"""Which best-effort pod should leave, if any, and when its page cache is worth reclaiming first.
+
+Order: lowest priority, then the one that frees most, then the youngest; one at a time, then look again. Nothing is
+decided on what was not measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct, field
+
+from colocation.model.quantity import human_bytes, human_millicores
+from colocation.model.report import BePod, EvictionRequest, NodeColocationSpec, Pressure
+from colocation.protect.sample import PodSample, Sample
+from colocation.protect.wanted import Knobs
+
+RECLAIM_SECONDS: Final = 10.0
+"""So long the page cache of best-effort pods is reclaimed before one of them has to leave: two readings of memory."""
+
+
+class Watch(Struct, frozen=True):
+    """What has lasted, carried from round to round."""
+
+    over_since: float | None = None
+    """Memory has been above the high mark, and not back below the low one, since then."""
+    starved_since: dict[str, float] = field(default_factory=dict)
+    first_seen: dict[str, float] = field(default_factory=dict)
+    request: EvictionRequest | None = None
+    """Who should leave now."""
+    reclaim: str | None = None
+    """The pod to take page cache from in this round."""
+
+
+def watch(
+    spec: NodeColocationSpec, sample: Sample, held: Mapping[str, Knobs], pressure: Pressure, before: Watch
+) -> Watch:
+    """Look once. ``held``: the values of this round's decision; memory is only judged in rounds that read it."""
+    if not spec.enabled or spec.engine == "none":
+        return Watch()
+    rows = {row.uid: row for row in sample.pods}
+    pods = [pod for pod in spec.pods if pod.uid in rows]
+    seen = {pod.uid: before.first_seen.get(pod.uid, sample.at) for pod in pods}
+    starved = {
+        pod.uid: before.starved_since.get(pod.uid, sample.at)
+        for pod in pods
+        if _starves(pod, rows[pod.uid], held.get(pod.uid), spec.evict.cpu.satisfaction_percent)
+    }
+    asked = before.request if before.request and before.request.uid in rows else None
+    if not sample.memory_read:
+        # What memory asked for stands until memory is looked at again.
+        over, request, reclaim = before.over_since, asked, None
+    else:
+        why = _over(spec, sample, pressure, again=before.over_since is not None)
+        over = before.over_since if sample.memory is None else None
+        reclaim = request = None
+        if why is not None:
+            over = sample.at if before.over_since is None else before.over_since
+            victims = _for_memory(pods, rows, seen)
+            reclaim = victims[0].uid if victims else None
+            if victims and sample.at - over >= RECLAIM_SECONDS:
+                request = asked if asked and asked.reason != "CpuStarved" else _ask(victims[0].uid, *why)
+    if request is None or request.reason == "CpuStarved":
+        request = _for_cpu(spec, pods, held, starved, seen, sample.at, asked)
+    return Watch(over, starved, seen, request, reclaim)
+
+
+def _over(spec: NodeColocationSpec, sample: Sample, pressure: Pressure, *, again: bool) -> tuple[str, str] | None:
+    """(reason, in words) while memory is above its mark: the high one at first, then the low one."""
+    if sample.memory is None or spec.capacity is None or not spec.capacity.memory:
+        return None
+    rules, whole = spec.evict.memory, spec.capacity.memory
+    told = f"memory in use is {human_bytes(sample.memory)} of {human_bytes(whole)}"
+    if rules.pressure_percent and (pressure.memory or 0.0) >= rules.pressure_percent:
+        words = f"memory pressure is {pressure.memory:.0f} %, the mark {rules.pressure_percent} %; {told}"
+        return "MemoryPressure", words
+    mark = rules.low_percent if again else rules.high_percent
+    if sample.memory < whole * mark // 100:
+        return None
+    return "MemoryHigh", f"{told}; above {rules.high_percent} % pods leave until it is below {rules.low_percent} %"
+
+
+def _for_memory(pods: list[BePod], rows: Mapping[str, PodSample], seen: Mapping[str, float]) -> list[BePod]:
+    """Who frees memory, in the order in which they should leave."""
+    known = [(pod, rows[pod.uid].memory or 0) for pod in pods]
+    return [
+        pod
+        for pod, use in sorted(known, key=lambda one: (one[0].priority, -one[1], -seen[one[0].uid], one[0].uid))
+        if use > 0
+    ]
+
+
+def _starves(pod: BePod, row: PodSample, held: Knobs | None, percent: int) -> bool:
+    """Held back, at less than the given part of what it asked for."""
+    if held is None or held.cpu is None or not row.throttled:
+        return False
+    return held.cpu * 100 < pod.cpu_request * percent
+
+
+def _for_cpu(
+    spec: NodeColocationSpec,
+    pods: list[BePod],
+    held: Mapping[str, Knobs],
+    starved: Mapping[str, float],
+    seen: Mapping[str, float],
+    now: float,
+    asked: EvictionRequest | None,
+) -> EvictionRequest | None:
+    seconds = spec.evict.cpu.starved_seconds
+    long = [pod for pod in pods if pod.uid in starved and now - starved[pod.uid] >= seconds]
+    if not long:
+        return None
+    if asked and asked.reason == "CpuStarved" and asked.uid in {pod.uid for pod in long}:
+        return asked
+    pod = min(long, key=lambda pod: (pod.priority, -pod.cpu_request, -seen[pod.uid], pod.uid))
+    quota = held[pod.uid].cpu or 0
+    words = f"for {seconds} s it was held to {human_millicores(quota)} of {human_millicores(pod.cpu_request)} asked for"
+    return _ask(pod.uid, "CpuStarved", words)
+
+
+def _ask(uid: str, reason: str, words: str) -> EvictionRequest:
+    return EvictionRequest(uid=uid, reason=reason, message=words[:110])  # type: ignore[arg-type]

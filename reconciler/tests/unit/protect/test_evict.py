@@ -1,0 +1,163 @@
+"""Who should leave, when, and why: memory by marks with reclaim first, CPU by long starvation, one at a time."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from colocation.model.policy import Evict, EvictCpu, EvictMemory
+from colocation.model.report import BePod, Capacity, NodeColocationSpec, PolicyRef, Pressure
+from colocation.protect.evict import RECLAIM_SECONDS, Watch, watch
+from colocation.protect.sample import PodSample, Sample
+from colocation.protect.wanted import Knobs
+
+GIB = 1 << 30
+BIG = BePod(uid="big", cpu_request=1000)
+SMALL = BePod(uid="small", cpu_request=500)
+LOW = BePod(uid="low", cpu_request=100, priority=-200)
+CALM = Pressure()
+
+
+def spec(*pods, **changes):
+    fields = {
+        "enabled": True,
+        "policy": PolicyRef(name="p"),
+        "capacity": Capacity(cpu=4000, memory=100 * GIB),
+        "pods": pods,
+    }
+    return NodeColocationSpec(**{**fields, **changes})
+
+
+def reading(at, memory, *, read=True, throttled=(), **uses):
+    rows = tuple(PodSample(uid=uid, memory=use * GIB, throttled=uid in throttled) for uid, use in uses.items())
+    whole = None if memory is None else memory * GIB
+    return Sample(at=at, seconds=1.0, memory=whole if read else None, pods=rows, memory_read=read)
+
+
+def run(told, *readings, held=None, pressure=CALM):
+    state = Watch()
+    for one in readings:
+        state = watch(told, one, held or {}, pressure, state)
+    return state
+
+
+def test_below_the_high_mark_nobody_leaves_and_nothing_is_reclaimed():
+    state = run(spec(BIG), reading(0, 84, big=9), reading(60, 84, big=9))
+    assert (state.request, state.reclaim) == (None, None)
+
+
+def test_page_cache_is_reclaimed_before_anybody_has_to_leave():
+    state = run(spec(BIG, SMALL), reading(0, 85, big=9, small=2))
+    assert (state.request, state.reclaim) == (None, "big")
+    state = watch(spec(BIG, SMALL), reading(RECLAIM_SECONDS, 85, big=9, small=2), {}, CALM, state)
+    assert state.request is not None
+    assert state.request.uid == "big"
+    assert state.request.reason == "MemoryHigh"
+    assert "85Gi of 100Gi" in state.request.message
+
+
+def test_once_above_the_high_mark_pods_leave_until_the_low_one():
+    told = spec(BIG, SMALL)
+    first = run(told, reading(0, 90, big=9, small=2), reading(10, 90, big=9, small=2))
+    between = watch(told, reading(15, 82, small=2), {}, CALM, first)  # big has left
+    assert between.request is not None
+    assert between.request.uid == "small"
+    below = watch(told, reading(20, 79, small=2), {}, CALM, between)
+    assert below.request is None
+    again = watch(told, reading(25, 82, small=2), {}, CALM, below)  # between the marks, from below: nothing
+    assert again.request is None
+
+
+@pytest.mark.parametrize(
+    ("pods", "uses", "goes"),
+    [
+        ((BIG, LOW), {"big": 9, "low": 1}, "low"),
+        ((BIG, SMALL), {"big": 9, "small": 2}, "big"),
+        ((BIG, SMALL), {"big": 2, "small": 2}, "big"),
+        ((BIG, SMALL), {"big": 0, "small": 2}, "small"),
+    ],
+    ids=["lowest priority", "frees most", "else by uid", "who uses nothing frees nothing"],
+)
+def test_the_order_in_which_pods_leave(pods, uses, goes):
+    state = run(spec(*pods), reading(0, 90, **uses), reading(10, 90, **uses))
+    assert state.request is not None
+    assert state.request.uid == goes
+
+
+def test_of_equals_the_youngest_leaves():
+    told = spec(BIG, SMALL)
+    state = run(told, reading(0, 50, big=2), reading(5, 90, big=2, small=2), reading(15, 90, big=2, small=2))
+    assert state.request is not None
+    assert state.request.uid == "small"
+
+
+def test_one_at_a_time_and_always_the_same_until_it_is_gone():
+    told = spec(BIG, SMALL)
+    state = run(told, reading(0, 90, big=9, small=2), reading(10, 90, big=9, small=2))
+    for at in (15, 20, 25):
+        state = watch(told, reading(at, 90, big=1, small=8), {}, CALM, state)
+        assert state.request is not None
+        assert state.request.uid == "big"
+    between = watch(told, reading(26, None, read=False, small=8), {}, CALM, state)
+    assert between.request is None, "gone; who is next is decided on a new reading of memory"
+
+
+def test_memory_that_cannot_be_read_decides_nothing():
+    told = spec(BIG)
+    state = run(told, reading(0, 90, big=9), reading(10, None, big=9), reading(20, None, big=9))
+    assert (state.request, state.reclaim) == (None, None)
+    assert state.over_since == 0
+
+
+def test_pressure_counts_as_the_high_mark_where_the_policy_says_so():
+    told = spec(BIG, evict=Evict(memory=EvictMemory(pressure_percent=20)))
+    pressed = Pressure(memory=25.0)
+    state = run(told, reading(0, 50, big=9), reading(10, 50, big=9), pressure=pressed)
+    assert state.request is not None
+    assert state.request.reason == "MemoryPressure"
+    assert run(spec(BIG), reading(0, 50, big=9), reading(10, 50, big=9), pressure=pressed).request is None
+
+
+def test_a_pod_that_starves_for_long_is_moved_away():
+    told = spec(BIG, SMALL)
+    held = {"big": Knobs(cpu=50), "small": Knobs(cpu=400)}
+    state = Watch()
+    for at in range(0, 601, 100):
+        assert state.request is None
+        state = watch(
+            told, reading(at, None, read=False, throttled=("big", "small"), big=1, small=1), held, CALM, state
+        )
+    assert state.request is not None
+    assert (state.request.uid, state.request.reason) == ("big", "CpuStarved")
+    assert state.request.message == "for 600 s it was held to 50m of 1,000m asked for"
+    fed = watch(told, reading(601, None, read=False, big=1, small=1), held, CALM, state)
+    assert fed.request is None
+
+
+def test_a_policy_of_0_percent_never_moves_a_starving_pod():
+    told = spec(BIG, evict=Evict(cpu=EvictCpu(satisfaction_percent=0, starved_seconds=10)))
+    state = run(
+        told, *[reading(at, None, read=False, throttled=("big",), big=1) for at in (0, 20)], held={"big": Knobs(cpu=10)}
+    )
+    assert state.request is None
+
+
+@pytest.mark.parametrize("changes", [{"enabled": False}, {"engine": "none"}])
+def test_a_node_that_only_measures_asks_nobody_to_leave(changes):
+    state = run(spec(BIG, **changes), reading(0, 99, big=9), reading(10, 99, big=9))
+    assert state == Watch()
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 120) | st.none(), st.booleans(), st.integers(0, 50), st.integers(0, 50)), max_size=20
+    )
+)
+def test_only_best_effort_pods_that_are_there_are_ever_asked(rounds):
+    told, state = spec(BIG, SMALL), Watch()
+    for step, (memory, read, big, online) in enumerate(rounds):
+        uses = {"big": big, "online": online}
+        state = watch(told, reading(step * 10, memory, read=read, throttled=("big", "online"), **uses), {}, CALM, state)
+        assert state.request is None or state.request.uid == "big"
+        assert state.reclaim in (None, "big")
