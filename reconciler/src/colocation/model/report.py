@@ -130,7 +130,7 @@ class Condition(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
 class EvictionRequest(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     """A best-effort pod that should leave this node. The agent proposes; the manager decides and evicts."""
 
-    uid: Word
+    uid: Uid
     reason: Literal["MemoryHigh", "MemoryPressure", "CpuStarved"]
     message: Annotated[str, Meta(max_length=110)]
 
