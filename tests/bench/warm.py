@@ -22,6 +22,8 @@ from colocation.kube.cache import Reflector, Synced
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.manager.events import Events
 from colocation.manager.events import nobody as events_to_nobody
+from colocation.manager.evictions import Evictions
+from colocation.manager.evictions import nobody as nobody_leaves
 from colocation.manager.loop import Loop
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import NodeState, colocation_facts, policy_facts
@@ -63,7 +65,10 @@ def measure(nodes: int, pods_each: int, churn_minutes: int = 10) -> Warm:
     """Fill a loop and time it."""
     base = resident_mib("self")
     events = Events(events_to_nobody, "bench", lambda: 0.0)
-    loop = Loop(Outbox(_Nobody(), Bucket(0, 1, 0.0)), Metrics(), events, lambda: 0.0, lambda: True, queue.SimpleQueue())
+    metrics = Metrics()
+    evictions = Evictions(nobody_leaves, events, metrics, 0, 0.0)
+    outbox = Outbox(_Nobody(), Bucket(0, 1, 0.0))
+    loop = Loop(outbox, metrics, events, evictions, lambda: 0.0, lambda: True, queue.SimpleQueue())
     # What a reflector does with each object of a list or watch; nobody is asked for one.
     nobody: Any = None
 

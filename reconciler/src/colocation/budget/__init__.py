@@ -9,7 +9,7 @@ from colocation.budget.compute import Budget, compute
 from colocation.budget.doubts import Doubt, doubts, strangers
 from colocation.budget.evaluate import Evaluation, ReportView, Withdrawal, evaluate
 from colocation.budget.explain import Explanation, explain, top_pods
-from colocation.budget.publish import Decision, Promised, decide, promised
+from colocation.budget.publish import Decision, Leaving, Promised, decide, promised
 from colocation.budget.rollout import (
     Compared,
     Health,
@@ -35,6 +35,7 @@ __all__ = [
     "Evaluation",
     "Explanation",
     "Health",
+    "Leaving",
     "Outcome",
     "PodSum",
     "PodSums",

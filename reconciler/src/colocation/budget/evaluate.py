@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from colocation.budget.compute import Budget, Computed, compute_both
 from colocation.budget.doubts import Doubt
-from colocation.budget.publish import Decision, Promised, decide
+from colocation.budget.publish import Decision, Leaving, Promised, decide
 from colocation.budget.select import Selection
 from colocation.budget.sums import PodSums
 from colocation.budget.window import SlidingMinimum, Windows
@@ -73,11 +73,13 @@ def evaluate(
     windows: Windows,
     now: float,
     last: Evaluation | None = None,
+    leaving: Leaving | None = None,
 ) -> Evaluation:
     """Decide a node. ``windows`` is the node's memory and is moved on to ``now``; nothing else is changed.
 
     ``pods`` were added up by the strategies of this selection, from this report. ``last``: what was decided before;
-    its sums are taken over if nothing they were made of has changed.
+    its sums are taken over if nothing they were made of has changed. ``leaving``: what is taken from the results, so
+    that the room of a pod that is moved away comes back as slowly as any other.
     """
     withdrawal, withdraw, stale_at = _withdraw_reason(node, selection, report, now)
     computed = cpu = memory = None
@@ -94,9 +96,10 @@ def evaluate(
         cpu, memory = computed.cpu, computed.memory
     known = not (node.published.absent and node.withdrawn is None)
     held = known and not report.since_start
-    room_cpu = _room(windows.cpu, cpu, node.published.cpu or 0, now, known=known, held=held)
-    room_memory = _room(windows.memory, memory, node.published.memory or 0, now, known=known, held=held)
-    decision = decide(node, room_cpu, room_memory, pods.owed, max_pods, withdraw, held=held)
+    less = leaving or Leaving()
+    room_cpu = _room(windows.cpu, cpu, node.published.cpu or 0, less.cpu, now, known=known, held=held)
+    room_memory = _room(windows.memory, memory, node.published.memory or 0, less.memory, now, known=known, held=held)
+    decision = decide(node, room_cpu, room_memory, pods.owed, max_pods, withdraw, held=held, leaving=leaving)
     next_at = None
     for at in (stale_at, windows.cpu.rises_at(), windows.memory.rises_at()):
         if at is not None and at > now and (next_at is None or at < next_at):
@@ -118,14 +121,16 @@ def evaluate(
     )
 
 
-def _room(window: SlidingMinimum, budget: Budget | None, before: int, now: float, *, known: bool, held: bool) -> int:
+def _room(
+    window: SlidingMinimum, budget: Budget | None, before: int, less: int, now: float, *, known: bool, held: bool
+) -> int:
     if window.empty:
         if known:
             # First look after a start at a node that was published before: what stands there is all we remember.
             window.add(now, before)
         elif budget is None:
             return 0  # never published and nothing to say yet: the first result counts at once
-    result = budget.result if budget is not None else 0
+    result = max(0, budget.result - less) if budget is not None else 0
     return window.add(now, min(result, before) if held else result)
 
 

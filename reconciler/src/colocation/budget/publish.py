@@ -22,6 +22,14 @@ class Promised(Struct, frozen=True, gc=False):
     memory_running: int = 0
 
 
+class Leaving(Struct, frozen=True, gc=False):
+    """A pod that is being moved off the node: its promise is taken from the room before it goes, and nobody follows."""
+
+    cpu: int = 0
+    memory: int = 0
+    words: str = ""
+
+
 class Decision(Struct, frozen=True, gc=False):
     """What the Node should carry; None: the key is to be absent."""
 
@@ -60,11 +68,13 @@ def decide(
     withdraw: str | None,
     *,
     held: bool = False,
+    leaving: Leaving | None = None,
 ) -> Decision:
     """What this Node should carry now.
 
     ``withdraw``: why it takes no part (its room is 0 then). ``held``: no report since the manager started, so a
-    gate that is closed stays closed: its opening would rest on a report of unknown age.
+    gate that is closed stays closed: its opening would rest on a report of unknown age. ``leaving``: closed, whatever
+    room there is.
     """
     before = node.published
     if withdraw is not None:
@@ -84,6 +94,8 @@ def decide(
             for what, room, promise in (("cpu", room_cpu, owed.cpu), ("memory", room_memory, owed.memory))
             if room < promise
         )
+    if leaving is not None:
+        closed = (*closed, leaving.words)
     if held and before.gate is None and not closed:
         closed = ("it was closed, and the agent has not reported since the manager started",)
     return Decision(cpu, memory, None if closed else max_pods, None, closed)

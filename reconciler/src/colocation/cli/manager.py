@@ -35,6 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="writes a second on average, once a started manager has caught up (default: %(default)g; 0: no limit)",
     )
+    add(
+        "--evictions-per-minute",
+        type=float,
+        default=30.0,
+        metavar="N",
+        help="best-effort pods moved off their nodes a minute, in the whole cluster (default: %(default)g; 0: no limit)",
+    )
     add("--burst", type=float, default=100.0, metavar="N", help="writes at once (default: %(default)g)")
     add("--once", action="store_true", help="decide and write everything, then end (serves nothing)")
     add("--dry-run", action="store_true", help="print each write as a JSON line instead; needs no Lease")
@@ -87,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         webhook=webhook,
         rate=args.rate,
         burst=args.burst,
+        evictions_per_minute=args.evictions_per_minute,
         once=args.once,
         dry_run=args.dry_run,
     )

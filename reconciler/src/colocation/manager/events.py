@@ -27,13 +27,15 @@ NOTE_BYTES: Final = 1024
 """What events.k8s.io/v1 takes."""
 NAMESPACE: Final = "default"
 """Where Events about objects without namespace live."""
+_ACTIONS: Final = {"Node": "Publish", "ColocationPolicy": "RollOut", "Pod": "Evict"}
 
 
 class About(Struct, frozen=True):
     """The object an Event is about."""
 
-    kind: Literal["Node", "ColocationPolicy"]
+    kind: Literal["Node", "ColocationPolicy", "Pod"]
     name: str
+    """Of a Pod: namespace/name."""
     uid: str
 
 
@@ -66,17 +68,21 @@ class Events:
 
 def event(about: About, reason: str, note: str, who: str, *, warning: bool) -> dict[str, Any]:
     """An events.k8s.io/v1 Event."""
-    version = "v1" if about.kind == "Node" else f"{names.API_GROUP}/{names.API_VERSION}"
+    version = f"{names.API_GROUP}/{names.API_VERSION}" if about.kind == "ColocationPolicy" else "v1"
+    namespace, _, name = about.name.rpartition("/")
+    regarding = {"apiVersion": version, "kind": about.kind, "name": name, "uid": about.uid}
+    if namespace:
+        regarding["namespace"] = namespace
     return {
         "apiVersion": EVENTS.group_version,
         "kind": "Event",
-        "metadata": {"name": f"{about.name[:200]}.{time.time_ns():x}", "namespace": NAMESPACE},
+        "metadata": {"name": f"{name[:200]}.{time.time_ns():x}", "namespace": namespace or NAMESPACE},
         "eventTime": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "type": "Warning" if warning else "Normal",
         "reason": reason,
-        "action": "Publish" if about.kind == "Node" else "RollOut",
+        "action": _ACTIONS[about.kind],
         "note": note.encode()[:NOTE_BYTES].decode(errors="ignore"),
-        "regarding": {"apiVersion": version, "kind": about.kind, "name": about.name, "uid": about.uid},
+        "regarding": regarding,
         "reportingController": names.REPORTER,
         "reportingInstance": who[:128],
     }
@@ -115,7 +121,7 @@ class Sender:
             if not self._may_write():
                 continue
             try:
-                self._rest.create(EVENTS.path(namespace=NAMESPACE), body, label=EVENTS.plural)
+                self._rest.create(EVENTS.path(namespace=body["metadata"]["namespace"]), body, label=EVENTS.plural)
                 self._count("ok")
             except ApiError as error:
                 self._count(str(error.code))

@@ -28,6 +28,7 @@ from colocation.budget import (
 from colocation.kube.cache import Bad, Delete, Seeing, Synced, Upsert
 from colocation.kube.resources import Resource
 from colocation.manager.events import About, Events
+from colocation.manager.evictions import Evictions, Outcome
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import NodeState, colocation_facts
 from colocation.manager.patches import NODE, POLICY, SPEC, node_job, spec_job
@@ -80,6 +81,7 @@ class Loop:
         outbox: Outbox,
         metrics: Metrics,
         events: Events,
+        evictions: Evictions,
         clock: Callable[[], float],
         may_write: Callable[[], bool],
         inbox: queue.SimpleQueue[Any],
@@ -88,6 +90,7 @@ class Loop:
         self.inbox, self.beat = inbox, clock()
         self._outbox, self._metrics, self._clock, self._may_write = outbox, metrics, clock, may_write
         self._events, self._policies = events, Policies(self.state, events)
+        self._evictions = evictions
         self._timers: list[tuple[float, str]] = []
         self._sight = Sight()
         self._led = self._caught_up = False
@@ -137,6 +140,10 @@ class Loop:
                 self.state.apply(message, now)
             case Done():
                 self._done(message, now)
+            case Outcome():
+                self._evictions.done(message, now)
+                if message.eviction.node in self.state.nodes:
+                    self.state.dirty.add(message.eviction.node)
             case Sees():
                 self._sight.told(message.resource.plural, message.seeing, now)
             case Ask():
@@ -216,10 +223,7 @@ class Loop:
             return
         sold = node.evaluation.withdraw is None if node.evaluation else node.facts.withdrawn is None
         made = node.evaluation = self._compute(node, node.facts, now)
-        if made.next_at != node.due:
-            node.due = made.next_at
-            if made.next_at is not None:
-                heapq.heappush(self._timers, (made.next_at, name))
+        self._wake_at(node, made.next_at)
         self._metrics.node(node, now)
         if not self._led:
             return
@@ -233,13 +237,22 @@ class Loop:
                 continue  # its answer makes the node dirty again
             if job is None:
                 self._outbox.drop(key)
+                if key[0] == NODE and (again := self._evictions.step(node, now)) is not None:
+                    self._wake_at(node, again if made.next_at is None else min(again, made.next_at))
             else:
                 self._outbox.put(job)
+
+    def _wake_at(self, node: NodeState, at: float | None) -> None:
+        if at != node.due:
+            node.due = at
+            if at is not None:
+                heapq.heappush(self._timers, (at, node.name))
 
     def _compute(self, node: NodeState, facts: NodeFacts, now: float) -> Evaluation:
         selection = self.state.select(node)
         try:
-            return evaluate(facts, selection, node.report, node.summed(selection), node.windows, now, node.evaluation)
+            sums, leaving = node.summed(selection), self._evictions.leaving(node)
+            return evaluate(facts, selection, node.report, sums, node.windows, now, node.evaluation, leaving)
         except Exception as error:  # a fault of ours costs that node alone, and on the safe side
             log.exception("node cannot be evaluated", extra={"node": node.name})
             self._metrics.failures.inc()
@@ -253,6 +266,7 @@ class Loop:
         self._outbox.forget(node.name)
         self._metrics.forget(node.name)
         self._events.forget("Node", node.name)
+        self._evictions.forget(node.name)
         if node.empty:
             del self.state.nodes[node.name]
 

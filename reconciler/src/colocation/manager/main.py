@@ -24,6 +24,8 @@ from colocation.kube.login import Login
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES, Resource
 from colocation.kube.rest import Rest
 from colocation.manager.events import Events, Sender, nobody
+from colocation.manager.evictions import Evictions, Evictor
+from colocation.manager.evictions import nobody as nobody_leaves
 from colocation.manager.keeper import Keeper
 from colocation.manager.loop import Loop, Sees, Stop, Wake, wait_settled
 from colocation.manager.metrics import Metrics
@@ -71,6 +73,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """0: serve nothing."""
     rate: float = 50.0
     burst: float = 100.0
+    evictions_per_minute: float = 30.0
+    """In the whole cluster; 0: no limit."""
     once: bool = False
     once_seconds: float = 60.0
     dry_run: bool = False
@@ -102,7 +106,10 @@ def run(login: Login, options: Options) -> int:
     outbox = Outbox(writer, Bucket(options.rate, options.burst, boottime(), lifted=True))
     sender = Sender(rest, may_write, lambda outcome: metrics.events.labels(outcome).inc())
     events = Events(nobody if options.dry_run else sender.send, who, boottime)
-    loop = Loop(outbox, metrics, events, boottime, may_write, inbox)
+    evictor = Evictor(rest, may_write, inbox.put)
+    leave = nobody_leaves if options.dry_run else evictor.send
+    evictions = Evictions(leave, events, metrics, options.evictions_per_minute, boottime())
+    loop = Loop(outbox, metrics, events, evictions, boottime, may_write, inbox)
     stopped = threading.Event()
 
     def stop(*_: object) -> None:
@@ -128,6 +135,8 @@ def run(login: Login, options: Options) -> int:
         if not options.dry_run:
             writers.start()
             running.callback(writers.stop, 1.0)
+            evictor.start()
+            running.callback(evictor.stop, 1.0)
             sender.start()
             running.callback(sender.stop, 1.0)
             elector.start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, get_args
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
@@ -15,6 +15,7 @@ from colocation import __version__
 from colocation.budget import Evaluation, PodSums, ReportView, Withdrawal
 from colocation.manager.node import NodeState
 from colocation.model.facts import NodeFacts
+from colocation.model.report import EvictionReason
 
 _FAST: Final = (0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 
@@ -42,6 +43,11 @@ class Metrics:
         )
         for reason in Withdrawal:  # all are there from the start: a rate can be taken of the first one
             self.withdrawals.labels(reason)
+        self.evictions = Counter(
+            "colocation_evictions_total", "Evictions asked of the API server.", ["reason", "outcome"], registry=r
+        )
+        for reason in get_args(EvictionReason):
+            self.evictions.labels(reason, "ok")
         self.bad_objects = Counter(
             "colocation_bad_objects_total", "Objects that could not be read.", ["resource"], registry=r
         )

@@ -127,11 +127,14 @@ class Condition(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     last_transition_time: Word
 
 
+EvictionReason = Literal["MemoryHigh", "MemoryPressure", "CpuStarved"]
+
+
 class EvictionRequest(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     """A best-effort pod that should leave this node. The agent proposes; the manager decides and evicts."""
 
     uid: Uid
-    reason: Literal["MemoryHigh", "MemoryPressure", "CpuStarved"]
+    reason: EvictionReason
     message: Annotated[str, Meta(max_length=110)]
 
 

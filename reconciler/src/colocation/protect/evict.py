@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from colocation.model.quantity import human_bytes, human_millicores
-from colocation.model.report import BePod, EvictionRequest, NodeColocationSpec, Pressure
+from colocation.model.report import BePod, EvictionReason, EvictionRequest, NodeColocationSpec, Pressure
 from colocation.protect.sample import PodSample, Sample
 from colocation.protect.wanted import Knobs
 
@@ -66,7 +66,7 @@ def watch(
     return Watch(over, starved, seen, request, reclaim)
 
 
-def _over(spec: NodeColocationSpec, sample: Sample, pressure: Pressure, *, again: bool) -> tuple[str, str] | None:
+def _over(spec: NodeColocationSpec, sample: Sample, pressure: Pressure, *, again: bool) -> tuple[EvictionReason, str] | None:
     """(reason, in words) while memory is above its mark: the high one at first, then the low one."""
     if sample.memory is None or spec.capacity is None or not spec.capacity.memory:
         return None
@@ -119,5 +119,5 @@ def _for_cpu(
     return _ask(pod.uid, "CpuStarved", words)
 
 
-def _ask(uid: str, reason: str, words: str) -> EvictionRequest:
-    return EvictionRequest(uid=uid, reason=reason, message=words[:110])  # type: ignore[arg-type]
+def _ask(uid: str, reason: EvictionReason, words: str) -> EvictionRequest:
+    return EvictionRequest(uid=uid, reason=reason, message=words[:110])

@@ -16,6 +16,7 @@ from colocation.kube.cache import Bad, Delete, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.kube.rest import ApiError
 from colocation.manager.events import Events
+from colocation.manager.evictions import Eviction, Evictions
 from colocation.manager.loop import AWAIT_SECONDS, Loop, Stop
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import ColocationFacts, colocation_facts, policy_facts
@@ -44,14 +45,19 @@ class FakeWriter:
 class Bench:
     """A loop with everything around it under our hand."""
 
-    def __init__(self, *, rate: float = 0, parallel: int = 4, lifted: bool = False) -> None:
+    def __init__(self, *, rate: float = 0, parallel: int = 4, lifted: bool = False, per_minute: float = 0) -> None:
         self.now = 100.0
         self.writer = FakeWriter()
         self.leads = True
         outbox = Outbox(self.writer, Bucket(rate, 1, self.now, lifted=lifted), parallel)
         self.told: list[dict[str, Any]] = []
         self.events = Events(self.told.append, "me", lambda: self.now)
-        self.loop = Loop(outbox, Metrics(), self.events, lambda: self.now, lambda: self.leads, queue.SimpleQueue())
+        metrics = Metrics()
+        self.asked: list[Eviction] = []
+        evictions = Evictions(self.asked.append, self.events, metrics, per_minute, self.now)
+        self.loop = Loop(
+            outbox, metrics, self.events, evictions, lambda: self.now, lambda: self.leads, queue.SimpleQueue()
+        )
         self.version = 10
 
     def say(self, *events: object) -> None:
@@ -92,7 +98,13 @@ class Bench:
         self.version += 1
         usage = Usage(cpu=cpu, memory=5 * GI)
         rows = more.pop("rows", ())
-        status = NodeColocationStatus(observed_at=f"{at}{self.now}", node=usage, system=usage, pods=rows)
+        status = NodeColocationStatus(
+            observed_at=f"{at}{self.now}",
+            node=usage,
+            system=usage,
+            pods=rows,
+            eviction_requests=more.pop("leave", ()),
+        )
         known = self.loop.state.nodes.get(name)
         spec = more.pop("spec", known.colocation.spec if known and known.colocation else NodeColocationSpec())
         owner = more.pop("owner", f"uid-{name}")
@@ -100,10 +112,18 @@ class Bench:
         self.say(Upsert(NODE_COLOCATIONS, name, facts, listed))
 
     def pod(
-        self, name: str, *, be: int = 0, node: str = "n", qos: Qos = Qos.BE, running: bool = True, uid: str = ""
+        self,
+        name: str,
+        *,
+        be: int = 0,
+        node: str = "n",
+        qos: Qos = Qos.BE,
+        running: bool = True,
+        uid: str = "",
+        evicted: bool = False,
     ) -> None:
         uid = uid or f"uid-{name}"
-        pod = PodFacts(uid, uid, name, node, qos, running, 0, 0, be_cpu=be, be_memory=be and GI)
+        pod = PodFacts(uid, uid, name, node, qos, running, 0, 0, be_cpu=be, be_memory=be and GI, evicted=evicted)
         self.say(Upsert(PODS, name, pod, False))
 
     def take(self, kind: str = "node") -> list[Job]:
