@@ -80,6 +80,22 @@ def test_api_server_away_for_a_minute_limits_stay_and_all_come_back(work: Cluste
     running(work, *[f"after-{node}" for node in work.nodes()], seconds=150)
 
 
+def test_a_node_above_its_memory_mark_asks_a_pod_to_leave(work: Cluster) -> None:
+    """With a mark that any node is above: what is left to the kernel otherwise, too slow to wait for."""
+    work.apply(pod("one", "node1", command=SPIN), pod("online", "node1", qos=None))
+    running(work, "one", "online")
+    try:
+        policy(work, '{"spec":{"evict":{"memory":{"highPercent":2,"lowPercent":1}}}}')
+        gone = "--ignore-not-found"
+        eventually(lambda: not work.kubectl("get", "pod", "-n", "work", "one", gone), 60, "one has left")
+        assert published(work, "node1")[GATE] is None
+        events = work.get("events", "-n", "work", "--field-selector=reason=Evicted")["items"]
+        assert "memory in use is" in events[0]["message"]
+        assert work.get("pod", "-n", "work", "online")["status"]["phase"] == "Running"
+    finally:
+        policy(work, '{"spec":{"evict":null}}')
+
+
 def test_kubelet_restarts_under_suppression_and_below_the_promise(work: Cluster) -> None:
     work.apply(pod("one", "node1", command=SPIN))
     running(work, "one")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from colocation.kube.login import kubeconfig
-from colocation.kube.resources import EVENTS, NODE_COLOCATIONS, NODES, PODS, POLICIES
+from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.kube.rest import ApiError, Rest
 from tests.lab import binaries
 from tests.lab.process import run
@@ -79,5 +79,4 @@ def test_its_rights_are_no_more(cluster: Cluster, rights: str) -> None:
     assert refused("POST", PODS.path(namespace="default"), b'{"metadata": {"name": "x"}}')
     assert refused("PATCH", NODE_COLOCATIONS.path("n1", sub="status"), b'{"status": {}}')
     assert refused("PATCH", POLICIES.path("p"), b'{"spec": {"enabled": false}}')
-    assert refused("POST", EVENTS.path(namespace=NAMESPACE), b'{"metadata": {"name": "x"}}')
     assert not refused("PATCH", status, b'{"status": {"capacity": {"kubernetes.io/be-cpu": "1"}}}')

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=30.0,
         metavar="N",
-        help="best-effort pods moved off their nodes a minute, in the whole cluster (default: %(default)g; 0: no limit)",
+        help="best-effort pods moved off their nodes a minute, in all (default: %(default)g; 0: no limit)",
     )
     add("--burst", type=float, default=100.0, metavar="N", help="writes at once (default: %(default)g)")
     add("--once", action="store_true", help="decide and write everything, then end (serves nothing)")

@@ -1,7 +1,7 @@
 """Carries out what agents propose: which best-effort pod leaves its node, in which order with the Node's number.
 
-The agent proposes, the manager disposes: only a bound best-effort pod of that very node, one a node at a time, so many a
-minute in the whole cluster, by the Eviction API (PDB and grace kept), and only once the Node's room has been lowered
+The agent proposes, the manager disposes: only a bound best-effort pod of that very node, one a node at a time, so many
+a minute in the whole cluster, by the Eviction API (PDB and grace kept), and only once the Node's room has been lowered
 by what the pod was promised, so that nobody else is put into its place.
 """
 

@@ -66,7 +66,9 @@ def watch(
     return Watch(over, starved, seen, request, reclaim)
 
 
-def _over(spec: NodeColocationSpec, sample: Sample, pressure: Pressure, *, again: bool) -> tuple[EvictionReason, str] | None:
+def _over(
+    spec: NodeColocationSpec, sample: Sample, pressure: Pressure, *, again: bool
+) -> tuple[EvictionReason, str] | None:
     """(reason, in words) while memory is above its mark: the high one at first, then the low one."""
     if sample.memory is None or spec.capacity is None or not spec.capacity.memory:
         return None

@@ -76,7 +76,7 @@ def test_what_cannot_be_written_is_counted_and_the_next_is_tried(*, leads: bool)
     sender = Sender(rest, lambda: leads, counted.append)  # type: ignore[arg-type]
     told = Told()
     for _ in range(3):
-        sender.send({"reason": "x"})
+        sender.send({"reason": "x", "metadata": {"namespace": "default"}})
     sender.start()
     sender.stop(5)
     assert counted == (["403", "error", "ok"] if leads else [])

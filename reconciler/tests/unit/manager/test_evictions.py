@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from colocation.kube.cache import Delete
+from colocation.kube.resources import PODS
 from colocation.kube.rest import ApiError
 from colocation.manager.evictions import AGAIN_SECONDS, Outcome, body
 from colocation.model.facts import Qos
@@ -69,8 +71,7 @@ def test_the_room_of_a_pod_that_left_comes_back_only_when_the_agent_has_looked_a
         bench.answer(job)
     bench.step()
     bench.say(Outcome(bench.asked[0]))
-    bench.loop.state.nodes["n"].pods.pop("ns/batch")
-    bench.pod("ns/other", qos=Qos.LS)  # something happens
+    bench.say(Delete(PODS, "ns/batch"))
     for job in bench.take():
         bench.answer(job)
     assert number(bench)[1] is False
