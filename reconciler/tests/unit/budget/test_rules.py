@@ -45,7 +45,7 @@ def pod(made: Made, uid: str, resource: Resource) -> PodFacts:
     return PodFacts(
         uid=uid, cgroup_uid=uid, name=f"d/{uid}", node="n", qos=made.qos, running=True,
         cpu=made.request if cpu else 7, memory=7 if cpu else made.request,
-        be_cpu=made.be if cpu else 0, be_memory=0 if cpu else made.be, booked=made.be > 0,
+        be_cpu=made.be if cpu else 0, be_memory=0 if cpu else made.be,
     )  # fmt: skip
 
 
@@ -281,7 +281,7 @@ def test_published_is_what_runs_was_promised_at_least_is_never_raised_by_a_promi
     room_cpu: int, room_memory: int, asked: list[tuple[int, int, bool]], before_cpu: int, before_memory: int
 ) -> None:
     pods = [
-        PodFacts(str(i), str(i), f"d/{i}", "n", Qos.BE, runs, 0, 0, be_cpu=cpu, be_memory=memory, booked=True)
+        PodFacts(str(i), str(i), f"d/{i}", "n", Qos.BE, runs, 0, 0, be_cpu=cpu, be_memory=memory)
         for i, (cpu, memory, runs) in enumerate(asked)
     ]
     owed = promised(pods)
