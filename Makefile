@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-offline unit lint fmt generate checks chart-test component survive sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock lab-up lab-down clean setup binaries need-root
+.PHONY: help demo test test-upgrade test-offline unit lint fmt generate checks chart-test component survive sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock lab-up lab-down clean setup binaries need-root test-old
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -73,6 +73,12 @@ test-upgrade: need-root setup image-oci build  ## upgrade in waves, rollback, ki
 test-offline: need-root setup image-oci build  ## an air-gapped site installs from a bundle, upgrades from another, goes back (root; not in make test)
 	$(call step,bundles, with the network cut)
 	@$(PYTEST) -q -x tests/ops/test_offline.py
+
+test-old: need-root setup build  ## admission by the webhook, and the lab, on Kubernetes 1.32 (root; 10 min more the first time)
+	$(call step,the webhook against a real API server 1.32)
+	@KUBE=1.32 $(PYTEST) -q tests/chart/test_admission.py tests/chart/test_webhook.py
+	$(call step,the lab with Kubernetes 1.32)
+	@KUBE=1.32 $(PYTEST) -q -x tests/e2e/test_1_rollout.py tests/e2e/test_2_data.py tests/e2e/test_4_uninstall.py
 
 bench: setup binaries  ## figures beside their floors, into docs/benchmarks/ (6 min; SCALE=full: 10,000 nodes on the server, 10 min)
 	@$(BIN)/python -m tests.bench

@@ -27,8 +27,11 @@ The collection itself bundles nothing. On the machine that runs Ansible it uses 
 kubernetes.core (GPL-3.0-or-later), the Kubernetes client for Python (Apache-2.0), Helm (Apache-2.0).
 """
 USE = {
+    "cffi": "what cryptography stands on",
+    "cryptography": "the webhook's own certificates: Python's `ssl` signs nothing",
     "msgspec": "JSON of the API server, straight into the few fields that are read",
     "prometheus_client": "metrics",
+    "pycparser": "what cffi stands on",
     "pyyaml": "`-o yaml`, policy files",
     "urllib3": "HTTP",
 }

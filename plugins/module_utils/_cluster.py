@@ -27,19 +27,13 @@ def parse_version(version: JSON) -> tuple[int, int]:
     return (int(major.group()), int(minor.group())) if major and minor else (0, 0)
 
 
-def version_problems(version: JSON, admission_served: bool) -> list[str]:
+def version_problems(version: JSON) -> list[str]:
     """Why this cluster cannot be rolled out to; empty when it can."""
     found, said = parse_version(version), version.get("gitVersion") or "unknown"
     if found < MINIMUM:
         return [
             f"The cluster is Kubernetes {said}; colocation needs {MINIMUM[0]}.{MINIMUM[1]} or newer. "
             "Upgrade the cluster first."
-        ]
-    if not admission_served:
-        return [
-            f"The cluster (Kubernetes {said}) does not serve admissionregistration.k8s.io/v1 MutatingAdmissionPolicy, "
-            "by which best-effort pods get be-cpu and be-memory. It is on from Kubernetes 1.36; older clusters are not "
-            "supported yet."
         ]
     return []
 

@@ -75,10 +75,13 @@ host_problems:
   returned: always
   type: list
   elements: str
-mutating_admission_policy:
-  description: Whether MutatingAdmissionPolicy is served as v1.
+admission:
+  description:
+    - By what the chart makes best-effort pods out of ordinary ones here. V(cel), where the API server serves
+      MutatingAdmissionPolicy as v1 (Kubernetes 1.36 or newer); else V(webhook), which the manager serves.
   returned: always
-  type: bool
+  type: str
+  sample: cel
 hosts:
   description: Inventory name to Node name, for the hosts that were found.
   returned: always
@@ -155,9 +158,9 @@ def gather(api: Api, hosts: dict[str, dict[str, t.Any]], node_names: dict[str, s
     known = json.loads((kept.get("data") or {}).get("before") or "{}") if kept else None
     return {
         "version": version.get("gitVersion", ""),
-        "mutating_admission_policy": served,
+        "admission": "cel" if served else "webhook",
         "problems": unreached
-        + _cluster.version_problems(version, served)
+        + _cluster.version_problems(version)
         + unmatched
         + _cluster.node_problems(reached),
         "host_problems": unreached + unmatched,

@@ -8,11 +8,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import calm, manager, policies
+from tests.bench import admission, calm, manager, policies
 from tests.bench.figures import Report, write
 from tests.lab.progress import say, step
 
-BENCHES: dict[str, Callable[..., Report]] = {"manager": manager.run, "calm": calm.run, "policies": policies.run}
+BENCHES: dict[str, Callable[..., Report]] = {
+    "manager": manager.run,
+    "calm": calm.run,
+    "policies": policies.run,
+    "admission": admission.run,
+}
 OUT = Path(__file__).parents[2] / "docs/benchmarks"
 
 

@@ -95,7 +95,7 @@ def pod(*containers: dict[str, Any], qos: str | None = "BE", metadata: Any = Non
 
 
 @functools.cache
-def _client(config: Path) -> Rest:
+def client(config: Path) -> Rest:
     """Not kubectl: its own check of the schema would speak first, and a process for each pod takes long."""
     return Rest(kubeconfig(str(config)))
 
@@ -110,7 +110,7 @@ class Pods:
         """The pod as it would be stored; LabError with the API server's sentence if it is refused."""
         path, text = PODS.path(namespace=self.namespace), json.dumps(body).encode()
         try:
-            answer = _client(self.api.kubeconfig).send("POST", path, query={"dryRun": "All"}, body=text)
+            answer = client(self.api.kubeconfig).send("POST", path, query={"dryRun": "All"}, body=text)
         except ApiError as error:
             raise LabError(str(error)) from error
         made: dict[str, Any] = json.loads(answer)

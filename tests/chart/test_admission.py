@@ -138,6 +138,7 @@ def test_the_rest_of_a_best_effort_pod(pods: Pods) -> None:
     assert spec["containers"][0]["resources"]["requests"]["ephemeral-storage"] == "1Gi"
 
 
+@pytest.mark.skipif(OLD, reason="this Kubernetes knows no claims yet, and drops them")
 def test_claims_of_devices_are_kept(pods: Pods) -> None:
     body = pod(container(requests={"cpu": "1"}), resourceClaims=[{"name": "gpu", "resourceClaimName": "gpu"}])
     body["spec"]["containers"][0]["resources"]["claims"] = [{"name": "gpu"}]
@@ -294,6 +295,7 @@ def test_an_unknown_class_is_refused_in_a_sentence(pods: Pods, qos: str) -> None
     assert "x" * 41 not in said.replace("\\n", "\n")
 
 
+@pytest.mark.skipif(OLD, reason="this Kubernetes knows no pod-level resources yet, and drops them")
 def test_pod_level_resources_are_refused_with_the_remedy(pods: Pods) -> None:
     said = pods.refusal(pod(container(requests={"cpu": "1"}), resources={"requests": {"cpu": "2"}}))
     assert "spec.resources" in said

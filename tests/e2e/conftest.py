@@ -70,10 +70,10 @@ def work(rolled_out: Cluster) -> Iterator[Cluster]:
 
 def snapshot(cluster: Cluster) -> dict[str, object]:
     """All that uninstall has to leave as it was: API objects, Nodes, and the machines' files and cgroup values."""
-    kinds = (
-        "crd,clusterrole,clusterrolebinding,priorityclass,namespace,mutatingadmissionpolicy,validatingadmissionpolicy"
-    )
-    kinds += ",mutatingadmissionpolicybinding,validatingadmissionpolicybinding"
+    kinds = "crd,clusterrole,clusterrolebinding,priorityclass,namespace,mutatingwebhookconfiguration"
+    kinds += ",validatingadmissionpolicy,validatingadmissionpolicybinding"
+    if not os.environ.get("KUBE"):  # an older Kubernetes has only webhooks for that
+        kinds += ",mutatingadmissionpolicy,mutatingadmissionpolicybinding"
     seen: dict[str, object] = {"objects": sorted(cluster.kubectl("get", kinds, "-o", "name").split())}
     for node in cluster.get("nodes")["items"]:
         name = node["metadata"]["name"]

@@ -73,6 +73,8 @@ class Keeper:
         self._configuration = WEBHOOKS.path(configuration)
         self._names = (f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.cluster.local")
         self._shown: tuple[bytes, bytes] = (b"", b"")
+        self.settled = False
+        """The webhook shows a certificate that API servers have been told to trust."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="certificates", daemon=True)
 
@@ -94,6 +96,7 @@ class Keeper:
                 self._shown = (kept.certificate, kept.key)
                 log.info("certificate in use", extra={"renew_at": kept.due.decode(errors="replace")})
             self._trust(kept.authorities)
+            self.settled = self._webhook.ready
         except ApiError as error:
             if error.code != 409:  # another replica was first: look again
                 log.warning("the webhook's certificate is not settled", extra={"error": str(error)})

@@ -122,9 +122,9 @@ def run(login: Login, options: Options) -> int:
         # Undone from the bottom up: no new write begins and those sent are answered; then another may lead.
         running.callback(log.info, "stopped")
         running.callback(rest.close)
-        webhook = _webhook(options, rest, metrics, running)
+        keeper = _serve_webhook(options, rest, metrics, running)
         if options.port:
-            ready = None if webhook is None else lambda: webhook.ready
+            ready = None if keeper is None else lambda: keeper.settled
             server = Server(options.host, options.port, loop, metrics, boottime, lambda: elector.holder, ready)
             server.start()
             running.callback(server.stop)
@@ -156,7 +156,7 @@ def _run(loop: Loop, options: Options, stopped: threading.Event) -> int:
     return 1
 
 
-def _webhook(options: Options, rest: Rest, metrics: Metrics, running: contextlib.ExitStack) -> Webhook | None:
+def _serve_webhook(options: Options, rest: Rest, metrics: Metrics, running: contextlib.ExitStack) -> Keeper | None:
     """Started, if it is wanted: it answers from here on until the very end, whoever leads."""
     wanted = options.webhook
     if wanted is None:
@@ -176,7 +176,7 @@ def _webhook(options: Options, rest: Rest, metrics: Metrics, running: contextlib
     for part in (webhook, keeper):
         part.start()
         running.callback(part.stop)
-    return webhook
+    return keeper
 
 
 def _always() -> bool:
