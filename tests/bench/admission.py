@@ -83,7 +83,8 @@ def _run() -> Report:
         figure("review-cpu", spent, "ms", note="CPU time of the server for one review, TLS and HTTP included."),
         figure("review-p99-busy", percentile(busy, 99), "ms", floor=percentile(took, 99),
                note="While a thread of the same process computes without a pause on the same core, as the manager's "
-                    "does for a moment when all nodes are decided anew. The floor: the figure without it."),
+                    "does for a moment when all nodes are decided anew. The floor: the figure without it. "
+                    "Not in real time, so whatever else the machine did counts too."),
         figure("connect", greeting, "ms", note="A new connection with its handshake; the API server keeps its own."),
         figure("resident", resident, "MiB", note="The webhook alone, without the manager around it."),
     ]  # fmt: skip
