@@ -129,7 +129,7 @@ def explain(
     """Tell an evaluation as a tree: its own sums, and of the ``pods`` behind them those that take most."""
     winner = selection.winner
     status = report.status
-    top = top_pods(pods, report, selection)
+    top = top_pods(node, pods, report, selection)
     engine = status.engine if status is not None else None
     return Explanation(
         schema=SCHEMA,
@@ -205,21 +205,7 @@ def _resource(
     rises = window.rises_at()
     owed = evaluation.owed
     room = evaluation.room_cpu if cpu else evaluation.room_memory
-    measured = (
-        "not measured" if budget.system_usage is None else f"measured {_say(budget.resource)(budget.system_usage)}"
-    )
-    annotated = f", annotation {_say(budget.resource)(budget.annotated)}" if budget.annotated else ""
-    terms = (
-        Term(name="capacity", value=budget.capacity, source="Node.status.capacity"),
-        Term(name="margin", value=-budget.margin, source="policy: what reclaimPercent keeps back"),
-        Term(
-            name="system",
-            value=-budget.system,
-            source=f"max({measured} outside pods, reserved {_say(budget.resource)(budget.reserved)}{annotated})",
-        ),
-        Term(name="online", value=-budget.online, source="sum over HLS and LS pods"),
-        Term(name="unbooked", value=-budget.unbooked, source="use of BE pods that asked for no be-*"),
-    )
+    terms = _terms(budget, evaluation, now)
     return ResourceExplanation(
         unit="millicores" if cpu else "bytes",
         terms=terms,
@@ -238,10 +224,32 @@ def _resource(
     )
 
 
+def _terms(budget: Budget, evaluation: Evaluation, now: float) -> tuple[Term, ...]:
+    """The sum, each term with the policy or the report that it comes from."""
+    say = _say(budget.resource)
+    winner, arrived = evaluation.selection.winner, evaluation.report.arrived
+    assert winner is not None  # noqa: S101 - without one there is no budget
+    oversell = winner.spec.oversell.cpu if budget.resource is Resource.CPU else winner.spec.oversell.memory
+    policy = f"policy {winner.name}"
+    report = "report" if arrived is None else f"report, {now - arrived:.0f} s old"
+    measured = "not measured" if budget.system_usage is None else f"measured {say(budget.system_usage)}"
+    annotated = f", annotation {say(budget.annotated)}" if budget.annotated else ""
+    system = f"{report}: max({measured} outside pods, reserved {say(budget.reserved)}{annotated})"
+    kept = f"{policy}: reclaimPercent {oversell.reclaim_percent} keeps back the rest"
+    online = f"{report}: HLS and LS pods, strategy {oversell.strategy} of {policy}"
+    return (
+        Term(name="capacity", value=budget.capacity, source="Node.status.capacity"),
+        Term(name="margin", value=-budget.margin, source=kept),
+        Term(name="system", value=-budget.system, source=system),
+        Term(name="online", value=-budget.online, source=online),
+        Term(name="unbooked", value=-budget.unbooked, source=f"{report}: use of BE pods that asked for no be-*"),
+    )
+
+
 def top_pods(
-    pods: Collection[PodFacts], report: ReportView, selection: Selection, most: int = TOP_PODS
+    node: NodeFacts, pods: Collection[PodFacts], report: ReportView, selection: Selection, most: int = TOP_PODS
 ) -> tuple[PodExplanation, ...]:
-    """The online pods that take most."""
+    """The online pods that take the largest part of the node, be it of its cpu or of its memory."""
     if selection.winner is None or report.status is None:
         return ()
     oversell = selection.winner.spec.oversell
@@ -263,7 +271,8 @@ def top_pods(
                 memory_rule=memory.rule,
             )
         )
-    told.sort(key=lambda p: (-p.cpu, -p.memory, p.name))
+    size = max(1, node.cpu_capacity), max(1, node.memory_capacity)
+    told.sort(key=lambda p: (-max(p.cpu / size[0], p.memory / size[1]), p.name))
     return tuple(told[:most])
 
 

@@ -313,7 +313,7 @@ class Loop:
         node = self.state.nodes.get(name)
         if made is not None and node is not None and moved(before, after.published):
             first = before.absent  # of thousands of nodes at once, and nothing has changed for anybody
-            top = () if first else top_pods(node.pods.values(), made.report, made.selection, _TOP)
+            top = () if first else top_pods(after, node.pods.values(), made.report, made.selection, _TOP)
             age = None if made.report.arrived is None else now - made.report.arrived
             extra |= {"before": {"be_cpu": before.cpu, "be_memory": before.memory}, **for_the_log(made, age, top)}
             if not first:
