@@ -91,9 +91,15 @@ def markdown(report: Report, picture: str = "") -> str:
     machine = (
         f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}, Python {platform.python_version()}"
     )
+    load = os.getloadavg()[1]
     missed = [f.name for f in report.figures if f.met is False]
     verdict = f"Missed: {', '.join(missed)}." if missed else "Every goal that this size can judge is met."
-    lines = [f"# {report.title}", "", f"Made by `make bench` on {machine}. {report.words}", ""]
+    lines = [
+        f"# {report.title}",
+        "",
+        f"Made by `make bench` on {machine}; load at its end {load:.1f}. {report.words}",
+        "",
+    ]
     if report.rows:
         head = ["| figure | value | floor | ratio | goal | met |", "|---|---|---|---|---|---|"]
         lines += [*head, *(_row(f) for f in report.figures), "", verdict, ""]
