@@ -403,7 +403,7 @@ def test_a_leader_that_was_stopped_past_its_lease_begins_no_write_and_one_in_fli
     written = metric(one, 'colocation_writes_total{kind="node",outcome="ok"}')
     proxy.passes_up.clear()  # watches go on, requests are held
     cluster.report(nodes[0], cpu=4000)
-    eventually(lambda: metric(one, "colocation_writes_pending") == 1, 5, "no patch on its way")
+    eventually(lambda: metric(one, "colocation_writes_pending") >= 1, 5, "no patch on its way")
     one.process.send_signal(signal.SIGSTOP)
     cluster.report(nodes[0], cpu=2000)
     eventually(lambda: two.json("/readyz")["leader"], 25)
@@ -468,5 +468,5 @@ def test_a_thousand_nodes_that_vanish_at_once_take_nobody_along(cluster: Cluster
     cluster.report("stays", cpu=2000)
     eventually(lambda: witness.now == {"stays": LESS}, 5)
     eventually(lambda: metric(manager, "colocation_node_open") == 1, 10, "nodes that are gone are still told of")
-    assert metric(manager, "colocation_writes_pending") == 0
+    eventually(lambda: metric(manager, "colocation_writes_pending") == 0, 10, "a write for a node that is gone")
     nothing_leaked(manager, before)
