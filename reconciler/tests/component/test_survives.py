@@ -124,6 +124,17 @@ def nothing_leaked(manager: Manager, before: tuple[int, float], mib: float = 8) 
     assert size(manager)[1] < before[1] + mib
 
 
+def publishing(
+    cluster: Cluster, witness: Witness, count: int, *options: str
+) -> tuple[Manager, list[str], tuple[int, float]]:
+    """A manager with its nodes, all published, and its size then."""
+    cluster.policy()
+    nodes = made(cluster, count)
+    manager = cluster.manager(*options)
+    eventually(lambda: witness.all_are(ROOM, nodes), 60)
+    return manager, nodes, size(manager)
+
+
 def metric(manager: Manager, start: str) -> float:
     return sum(float(line.split()[-1]) for line in manager.http("/metrics").splitlines() if line.startswith(start))
 
@@ -157,11 +168,7 @@ def test_killed_in_the_middle_of_the_initial_list(
 
 @pytest.mark.long
 def test_killed_again_and_again_in_the_middle_of_a_watch(cluster: Cluster, api: ApiServer, witness: Witness) -> None:
-    cluster.policy()
-    nodes = made(cluster, 20)
-    manager = cluster.manager()
-    eventually(lambda: witness.all_are(ROOM, nodes), 20)
-    before = size(manager)
+    manager, nodes, before = publishing(cluster, witness, 20)
     for wanted, cpu in ((LESS, 2000), (ROOM, 1000), (LESS, 2000)):
         api.kill()
         time.sleep(random.Random(cpu).uniform(0.2, 2))
@@ -174,11 +181,7 @@ def test_killed_again_and_again_in_the_middle_of_a_watch(cluster: Cluster, api: 
 
 @pytest.mark.long
 def test_killed_in_the_middle_of_a_burst_of_writes(cluster: Cluster, api: ApiServer, witness: Witness) -> None:
-    cluster.policy()
-    nodes = made(cluster, MANY)
-    manager = cluster.manager("--rate=0")
-    eventually(lambda: witness.all_are(ROOM, nodes), 60)
-    before = size(manager)
+    manager, nodes, before = publishing(cluster, witness, MANY, "--rate=0")
     cluster.rest.patch(POLICIES.path("p"), {"spec": {"oversell": {"cpu": {"reclaimPercent": 50}}}})
     eventually(lambda: sum(number == LESS for number in witness.now.values()) > 50, 20)
     api.kill()
@@ -196,11 +199,7 @@ def test_history_that_is_compacted_away_while_nobody_watches_costs_a_new_list(
     cluster: Cluster, api: ApiServer, witness: Witness
 ) -> None:
     """410 Gone: etcd forgets what the watches would go on from, and one node vanishes unseen."""
-    cluster.policy()
-    nodes = made(cluster, 20)
-    manager = cluster.manager()
-    eventually(lambda: witness.all_are(ROOM, nodes), 20)
-    before = size(manager)
+    manager, nodes, before = publishing(cluster, witness, 20)
     for _ in range(2):  # compaction alone is nothing
         compact(api)
         cluster.report(nodes[0], cpu=2000)
@@ -291,11 +290,7 @@ def starved(cluster: Cluster, api: ApiServer) -> Iterator[Starved]:
 @pytest.mark.long
 def test_a_storm_of_429_is_waited_out_and_not_fed(cluster: Cluster, witness: Witness, starved: Starved) -> None:
     """Writes alone have no seat left: what must go is kept, few are tried, and the end is right."""
-    cluster.policy()
-    nodes = made(cluster, 40)
-    manager = cluster.manager("--rate=0", starved.kubeconfig)
-    eventually(lambda: witness.all_are(ROOM, nodes), 20)
-    before = size(manager)
+    manager, nodes, before = publishing(cluster, witness, 40, "--rate=0", starved.kubeconfig)
     starved.begin("nodes/status")
     each(lambda name: cluster.report(name, cpu=2000), nodes)
     time.sleep(6)
@@ -313,11 +308,7 @@ def test_a_storm_of_429_is_waited_out_and_not_fed(cluster: Cluster, witness: Wit
 def test_a_manager_without_any_seat_stops_leading_and_comes_back(
     cluster: Cluster, witness: Witness, starved: Starved
 ) -> None:
-    cluster.policy()
-    nodes = made(cluster, 10)
-    manager = cluster.manager(starved.kubeconfig)
-    eventually(lambda: witness.all_are(ROOM, nodes), 20)
-    before = size(manager)
+    manager, nodes, before = publishing(cluster, witness, 10, starved.kubeconfig)
     starved.begin("*")
     eventually(lambda: not manager.json("/readyz")["leader"], 30, "it leads though it cannot renew its lease")
     each(lambda name: cluster.report(name, cpu=2000), nodes)
@@ -328,11 +319,7 @@ def test_a_manager_without_any_seat_stops_leading_and_comes_back(
 
 
 def test_slow_answers_delay_and_change_nothing(cluster: Cluster, proxy: Proxy, witness: Witness) -> None:
-    cluster.policy()
-    nodes = made(cluster, 10)
-    manager = cluster.manager(through(proxy))
-    eventually(lambda: witness.all_are(ROOM, nodes), 20)
-    before = size(manager)
+    manager, nodes, before = publishing(cluster, witness, 10, through(proxy))
     proxy.delay = 0.7
     each(lambda name: cluster.report(name, cpu=2000), nodes)
     eventually(lambda: witness.all_are(LESS, nodes), 30)
@@ -345,11 +332,7 @@ def test_slow_answers_delay_and_change_nothing(cluster: Cluster, proxy: Proxy, w
 @pytest.mark.long
 @pytest.mark.parametrize("fault", ["drop", "truncate", "all"])
 def test_a_wire_that_drops_delays_and_truncates(cluster: Cluster, proxy: Proxy, witness: Witness, fault: str) -> None:
-    cluster.policy()
-    nodes = made(cluster, 30)
-    manager = cluster.manager(through(proxy))
-    eventually(lambda: witness.all_are(ROOM, nodes), 20)
-    before = size(manager)
+    manager, nodes, before = publishing(cluster, witness, 30, through(proxy))
     proxy.drop = 0.05 if fault in ("drop", "all") else 0
     proxy.truncate = 0.05 if fault in ("truncate", "all") else 0
     proxy.delay = 0.05 if fault == "all" else 0
