@@ -95,7 +95,7 @@ image: setup  ## the image for amd64 and arm64, an OCI layout archive: build/out
 
 image-check: setup need-root  ## the image twice, elsewhere, to the byte; its locks; its bill of materials (40 s, part of `make test`)
 	$(call step,the image: reproducible and locked)
-	@$(PYTEST) -q tests/image/test_build.py tests/image/test_bill.py tests/image/test_lock.py tests/image/test_chart.py
+	@$(PYTEST) -q tests/image/test_build.py tests/image/test_bill.py tests/image/test_lock.py tests/image/test_chart.py tests/image/test_tools.py
 
 image-test: setup need-root  ## all of image-check, and: arm64 started, a real registry, signatures, helm from oci:// (root; 3 min, first time 8)
 	$(call step,the image: everything)

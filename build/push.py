@@ -24,7 +24,7 @@ CHARTS = "openfuyao/charts"
 
 def main(registry: str) -> None:
     """Push, sign if there is a key, and say how to install from there."""
-    if not re.fullmatch(r"[\w.:-]+(/[\w./-]*\w)?", registry):
+    if not re.fullmatch(r"[\w.-]+(:\d+)?(/[\w.-]+)*", registry):
         raise SystemExit(f"build: REGISTRY={registry!r}: a host is needed, or a host and a path, without https://")
     key = os.environ.get("COSIGN_KEY")
     # It may also be the address of a key service, which cosign understands.
