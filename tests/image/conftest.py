@@ -19,13 +19,13 @@ NEEDED = ("bin", "go", "inputs", "toolchain")
 class Workshop:
     """A clone of this repository in a folder of its own, with a cache of its own, under a host name of its own."""
 
-    def __init__(self, home: Path, name: str) -> None:
+    def __init__(self, home: Path, name: str, source: Path = CLONE) -> None:
         self.clone, self.name, self.cache = home / name / "colocation", name, home / f"cache-{name}"
         self.cache.mkdir()
         for shared in (*NEEDED, *(path.name for path in cache().glob("image-wheels-*"))):
             if (cache() / shared).exists():
                 (self.cache / shared).symlink_to(cache() / shared)
-        subprocess.run(["git", "clone", "-q", CLONE, self.clone], check=True)
+        subprocess.run(["git", "clone", "-q", source, self.clone], check=True)
 
     def make(self, *arguments: str, module: str = "build.image") -> str:
         """Run a step of the build there; what it said."""

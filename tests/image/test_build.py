@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from build import oci
-from build.paths import git, version
+from build.paths import version
 from tests.image.conftest import Workshop, rootfs
 
 
@@ -29,7 +29,7 @@ def test_built_in_two_folders_under_two_host_names_it_is_the_same_bytes_for_both
     workshop: Workshop, tmp_path: Path
 ) -> None:
     # Also another umask, time zone and cache: the base is made anew from the fetched packages.
-    other = Workshop(tmp_path, "two")
+    other = Workshop(tmp_path, "two", workshop.clone)
     other.make("oci", "rootfs")
     one, two = archives(workshop), archives(other)
     assert one == two
@@ -47,9 +47,12 @@ def image(workshop: Workshop) -> oci.Image:
 
 
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
-def test_it_says_where_it_comes_from_and_runs_as_nobody(image: oci.Image, architecture: str) -> None:
+def test_it_says_where_it_comes_from_and_runs_as_nobody(
+    workshop: Workshop, image: oci.Image, architecture: str
+) -> None:
     manifest = image.read(image.manifests[architecture]["digest"])
-    revision = git("log", "-1", "--format=%H", "--", "reconciler/src", "build")
+    command = ["git", "log", "-1", "--format=%H", "--", "reconciler/src", "build"]
+    revision = subprocess.run(command, cwd=workshop.clone, capture_output=True, text=True, check=True).stdout.strip()
     for notes in (image.read(image.digest)["annotations"], manifest["annotations"]):
         told = {key.removeprefix("org.opencontainers.image."): value for key, value in notes.items()}
         assert (told["revision"], told["version"]) == (revision, version())
