@@ -93,11 +93,11 @@ fuzz: setup  ## every parser under a coverage-guided fuzzer (SECONDS_EACH=30: 6 
 image: setup  ## the image for amd64 and arm64, an OCI layout archive: build/out/colocation-image.tar
 	@$(BIN)/python -m build.image
 
-image-check: setup need-root  ## the image twice, elsewhere, to the byte; its locks; its bill of materials (40 s, part of `make test`)
+image-check: setup need-root  ## the image twice, elsewhere, to the byte; its locks; its bill of materials (1 min, part of `make test`)
 	$(call step,the image: reproducible and locked)
 	@$(PYTEST) -q tests/image/test_build.py tests/image/test_bill.py tests/image/test_lock.py tests/image/test_chart.py tests/image/test_tools.py
 
-image-test: setup need-root  ## all of image-check, and: arm64 started, a real registry, signatures, helm from oci:// (root; 3 min, first time 8)
+image-test: setup need-root  ## all of image-check, and: arm64 started, a real registry, signatures, helm from oci:// (root; 3 min, first time 10)
 	$(call step,the image: everything)
 	@$(BIN)/python -m tests.lab build cosign
 	@$(PYTEST) -q tests/image
