@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-offline unit lint fmt generate checks chart-test component survive sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock lab-up lab-down clean setup binaries need-root test-old
+.PHONY: help demo test test-upgrade test-offline unit lint fmt generate checks chart-test chart-lab component survive sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock lab-up lab-down clean setup binaries need-root test-old
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -33,7 +33,7 @@ unit: setup  ## pure logic, in seconds
 lint: setup  ## ruff, mypy, import contracts, licences, generated files
 	$(call step,lint)
 	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
-	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/e2e tests/chart tests/osc tests/ops tests/image tests/bench tests/fuzz tests/supply tools build
+	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/image tests/bench tests/fuzz tests/supply tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
 	@$(BIN)/reuse lint --quiet || $(BIN)/reuse lint
@@ -49,6 +49,11 @@ chart-test: setup binaries  ## chart, CRDs and admission against a real API serv
 	@$(BIN)/python -m tests.lab build helm3 kubeconform promtool
 	$(call step,chart and admission against a real API server)
 	@$(PYTEST) -q tests/chart tests/osc
+
+chart-lab: need-root setup image  ## the chart, its scheduler profile, dashboards and alerts on a real cluster with a real Prometheus (root, 15 min)
+	@$(BIN)/python -m tests.lab build helm prometheus
+	$(call step,the chart on a real cluster)
+	@$(PYTEST) -q -x tests/chart_lab
 
 component: setup binaries  ## manager and client against a real API server
 	$(call step,manager against a real API server)

@@ -132,6 +132,12 @@ CLUSTER: Final = Dashboard(
             {"{{reason}}": "sum by (reason) (increase(colocation_withdrawals_total[$__rate_interval]))"},
         ),
         Panel(
+            "Evictions",
+            "Best-effort pods that the manager had evicted, by reason.",
+            "short",
+            {"{{reason}}": 'sum by (reason) (increase(colocation_evictions_total{outcome="ok"}[$__rate_interval]))'},
+        ),
+        Panel(
             "Suppression",
             "CPU that best-effort pods asked for, may use together now, and use.",
             "short",

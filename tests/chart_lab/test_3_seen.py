@@ -1,0 +1,107 @@
+"""A real Prometheus on the real manager and agents: every expression has series, every alert fires for real."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart_lab.conftest import CHART, NAMESPACE, POLICY, helm, policy
+from tests.chart_lab.prometheus import RULES, Prometheus
+from tests.e2e.pods import SPIN, pod
+from tests.lab.cluster import Cluster, eventually
+from tools.dashboards import CLUSTER, NODE
+
+pytestmark = pytest.mark.lab
+EXPRESSIONS = [
+    pytest.param(
+        expr.replace("$__rate_interval", "1m").replace("$node", "node1"), id=f"{board.uid}: {panel.title}: {legend}"
+    )
+    for board in (CLUSTER, NODE)
+    for panel in board.panels
+    for legend, expr in panel.queries.items()
+]
+
+
+@pytest.fixture(scope="module")
+def busy(installed: Cluster, prometheus: Prometheus) -> Cluster:
+    """Online and best-effort work on node1, seen by at least two scrapes."""
+    installed.apply(
+        pod("batch", "node1", command=SPIN, cpu="200m", limit="300m"),
+        pod("service", "node1", qos="LS", command=SPIN, cpu="50m", limit="100m"),
+    )
+    installed.kubectl("wait", "-n", "work", "pod/batch", "pod/service", "--for=condition=Ready", "--timeout=60s")
+    busy = 'min_over_time(colocation_agent_be_cpu_millicores{node="node1"}[30s]) > 0'
+    eventually(lambda: prometheus.query(busy), 120, "Prometheus has seen the batch work", every=2)
+    return installed
+
+
+def test_manager_and_agents_are_scraped_and_named(busy: Cluster, prometheus: Prometheus) -> None:
+    nodes = {"node1", "node2"}
+    named = lambda: {s["metric"]["node"] for s in prometheus.query("colocation_agent_be_pods")} == nodes  # noqa: E731
+    eventually(named, 60, "the agents of both nodes are scraped", every=2)
+    assert all(float(s["value"][1]) == 1 for s in prometheus.query('up{job="colocation"}'))
+    assert len(prometheus.query("colocation_leader == 1")) == 1
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_every_expression_of_the_dashboards_has_series(busy: Cluster, prometheus: Prometheus, expression: str) -> None:
+    series = eventually(lambda: prometheus.query(expression), 60, expression, every=2)  # a rate wants two scrapes
+    assert all(s["value"][1] != "NaN" for s in series), series
+
+
+def test_figures_agree_with_the_node_and_with_the_explanation(busy: Cluster, prometheus: Prometheus) -> None:
+    def agree() -> bool:
+        told = busy.explain("node1")["cpu"]
+        shown = {
+            name: float(prometheus.query(f'max(colocation_node_{name}{{node="node1",resource="cpu"}})')[0]["value"][1])
+            for name in ("capacity", "oversold", "promised")
+        }
+        return shown == {"capacity": told["capacity"], "oversold": told["published"], "promised": told["promised"]}
+
+    eventually(agree, 60, "Prometheus and the explanation agree", every=2)
+
+
+def test_every_series_of_the_rules_is_there_to_be_judged(busy: Cluster, prometheus: Prometheus) -> None:
+    names: set[str] = set()
+    for rule in _rules():
+        names |= {word for word in rule["expr"].replace("(", " ").replace("{", " ").split() if "colocation_" in word}
+    assert len(names) >= 6
+    for name in names:
+        assert prometheus.query(name), name
+
+
+def test_every_alert_fires_for_real(busy: Cluster, prometheus: Prometheus, capsys: pytest.CaptureFixture[str]) -> None:
+    assert prometheus.firing() == set()
+    # node2 keeps its label and loses its agent; on node1 nothing is left for batch work, and the service waits.
+    helm(
+        busy, "upgrade", "colocation", str(CHART), "--set-json", 'agent.nodeSelector={"kubernetes.io/hostname":"node1"}'
+    )
+    policy(busy, suppress={"cpu": {"targetPercent": 1}})
+    seen = prometheus.wait_firing(
+        ("ColocationReportStale", "node2"),
+        ("ColocationNodeWithdrawn", "node2"),
+        ("ColocationBestEffortStarved", "node1"),
+        ("ColocationOnlinePressure", "node1"),
+        seconds=900,
+    )
+    assert {node for _, node in seen} == {"node1", "node2"}
+    assert ("ColocationNodeWithdrawn", "node1") not in seen
+    busy.kubectl("scale", "deployment", "colocation-manager", "-n", NAMESPACE, "--replicas=0")
+    seen |= prometheus.wait_firing(("ColocationManagerWithoutLeader", ""), seconds=420)
+    assert {alert for alert, _ in seen} == {rule["alert"] for rule in _rules()}
+    with capsys.disabled():
+        print(f"\nfired, in seconds after their cause: {seen}")
+
+
+def test_alerts_end_with_their_causes(busy: Cluster, prometheus: Prometheus) -> None:
+    helm(busy, "upgrade", "colocation", str(CHART), "--reset-values", "--wait", "--timeout=3m")
+    policy(busy, **POLICY)
+    busy.kubectl("scale", "deployment", "colocation-manager", "-n", NAMESPACE, "--replicas=1")
+    busy.kubectl("delete", "pods", "-n", "work", "--all", "--grace-period=0", "--force")
+    eventually(lambda: prometheus.firing() == set(), 180, "no alert fires", every=2)
+
+
+def _rules() -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
