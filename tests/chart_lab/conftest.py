@@ -25,6 +25,7 @@ POLICY: dict[str, Any] = {
         "cpu": {"strategy": "usage", "reclaimPercent": 80, "quantum": "10m"},
         "memory": {"strategy": "usage"},
         "growAfterSeconds": 1,
+        "staleAfterSeconds": 30,
     },
     "report": {"intervalSeconds": 5, "minIntervalSeconds": 1},
 }
