@@ -6,6 +6,7 @@ Manager series are the same from leader and standbys, hence `max by (node)`. Not
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -98,14 +99,21 @@ _USE_TOLD: Final = (
 )
 _SOLD_TOLD: Final = "Room below promised: closed to new best-effort pods until it grows again."
 
+
+def _amounts(of: Callable[[str, str], str]) -> tuple[Panel, ...]:
+    return (
+        Panel("CPU: has, requested, used, sold again", _USE_TOLD, "short", {s: of(s, "cpu") for s in _USE}),
+        Panel("Memory: has, requested, used, sold again", _USE_TOLD, "bytes", {s: of(s, "memory") for s in _USE}),
+        Panel("CPU sold and promised", _SOLD_TOLD, "short", {s: of(s, "cpu") for s in _SOLD}),
+        Panel("Memory sold and promised", _SOLD_TOLD, "bytes", {s: of(s, "memory") for s in _SOLD}),
+    )
+
+
 CLUSTER: Final = Dashboard(
     "colocation-cluster",
     "Colocation / Cluster",
     (
-        Panel("CPU: has, requested, used, sold again", _USE_TOLD, "short", {s: _all(s, "cpu") for s in _USE}),
-        Panel("Memory: has, requested, used, sold again", _USE_TOLD, "bytes", {s: _all(s, "memory") for s in _USE}),
-        Panel("CPU sold and promised", _SOLD_TOLD, "short", {s: _all(s, "cpu") for s in _SOLD}),
-        Panel("Memory sold and promised", _SOLD_TOLD, "bytes", {s: _all(s, "memory") for s in _SOLD}),
+        *_amounts(_all),
         Panel(
             "Gain",
             "Share of the cluster that best-effort pods use: what would lie idle without them.",
@@ -184,10 +192,7 @@ NODE: Final = Dashboard(
     "colocation-node",
     "Colocation / Node",
     (
-        Panel("CPU: has, requested, used, sold again", _USE_TOLD, "short", {s: _one(s, "cpu") for s in _USE}),
-        Panel("Memory: has, requested, used, sold again", _USE_TOLD, "bytes", {s: _one(s, "memory") for s in _USE}),
-        Panel("CPU sold and promised", _SOLD_TOLD, "short", {s: _one(s, "cpu") for s in _SOLD}),
-        Panel("Memory sold and promised", _SOLD_TOLD, "bytes", {s: _one(s, "memory") for s in _SOLD}),
+        *_amounts(_one),
         Panel(
             "Suppression",
             "CPU that best-effort pods asked for, may use together now, and use; and what the whole node uses.",
