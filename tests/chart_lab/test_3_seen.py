@@ -38,11 +38,12 @@ def busy(installed: Cluster, prometheus: Prometheus) -> Cluster:
 
 
 def test_manager_and_agents_are_scraped_and_named(busy: Cluster, prometheus: Prometheus) -> None:
-    nodes = {"node1", "node2"}
-    named = lambda: {s["metric"]["node"] for s in prometheus.query("colocation_agent_be_pods")} == nodes  # noqa: E731
-    eventually(named, 60, "the agents of both nodes are scraped", every=2)
-    assert all(float(s["value"][1]) == 1 for s in prometheus.query('up{job="colocation"}'))
-    assert len(prometheus.query("colocation_leader == 1")) == 1
+    def all_of_them() -> bool:
+        nodes = {series["metric"]["node"] for series in prometheus.query("colocation_agent_be_pods")}
+        return nodes == {"node1", "node2"} and len(prometheus.query("colocation_leader == 1")) == 1
+
+    eventually(all_of_them, 60, "the agents of both nodes and one leader are scraped", every=2)
+    assert all(float(series["value"][1]) == 1 for series in prometheus.query('up{job="colocation"}'))
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
