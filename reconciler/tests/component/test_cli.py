@@ -58,7 +58,7 @@ def test_a_policy_is_simulated_and_then_does_what_was_said(cluster: Cluster, tmp
     spec: dict[str, Any] = {
         "priority": 9,
         "nodeSelector": {"matchLabels": {"pool": "x"}},
-        "oversell": {**FAST, "maxPods": 7},
+        "oversell": {**FAST, "maxPods": 7, "cpu": {"strategy": "usage", "reclaimPercent": 40}},
     }
     file = tmp_path / "policy.json"
     file.write_text(json.dumps({"kind": "ColocationPolicy", "metadata": {"name": "x"}, "spec": spec}))
