@@ -12,9 +12,29 @@ import re
 import typing as t
 
 from ansible_collections.openfuyao.colocation.plugins.module_utils import _state
-from ansible_collections.openfuyao.colocation.plugins.module_utils._names import MADE_ANNOTATION, NODE_LABEL
+from ansible_collections.openfuyao.colocation.plugins.module_utils._names import (
+    BE_CPU,
+    BE_MEMORY,
+    MADE_ANNOTATION,
+    NODE_LABEL,
+)
 
 MINIMUM = (1, 30)
+COUNTED = frozenset({"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"})
+FOREIGN = {"kubernetes.io/batch-cpu": "Koordinator or Volcano's agent"}
+"""Keys that others oversell by."""
+GAINS = {
+    "cpu.quota": "best-effort pods are capped, which nothing else does",
+    "cpu.idle": "best-effort work yields the processor at once, at no cost",
+    "cpu.burst": "online pods may use what they saved before they are throttled",
+    "memory.limit": "a best-effort pod cannot take more memory than it was sold",
+    "memory.low": "the memory of online pods is reclaimed last",
+    "io.throttle": "the disk use of best-effort pods can be capped",
+    "io.weight": "online pods go first at the disk",
+    "psi.cgroup": "evictions go by the pressure that online pods really feel",
+    "psi.proc": "pressure of the node is seen, also by the gate of an upgrade",
+    "resctrl": "cache and memory bandwidth can be kept for online pods",
+}
 JSON = t.Dict[str, t.Any]
 
 
@@ -142,3 +162,60 @@ def rollout_record(known: JSON | None, namespace_made: bool, labels: dict[str, s
     record.setdefault("namespaceMade", namespace_made)
     record["labelsBefore"] = {**labels, **(record.get("labelsBefore") or {})}
     return record
+
+
+def quota_warnings(quotas: t.Iterable[JSON]) -> list[str]:
+    """Namespaces that refuse best-effort pods: these ask for be-cpu and be-memory, and a quota wants what it counts."""
+    told = []
+    for quota in quotas:
+        spec, metadata = quota.get("spec") or {}, quota["metadata"]
+        counted = sorted(set(spec.get("hard") or {}) & COUNTED)
+        if counted and "NotBestEffort" not in (spec.get("scopes") or []):
+            told.append(
+                f"Namespace {metadata['namespace']}: ResourceQuota {metadata['name']} counts {', '.join(counted)}, so every "
+                "best-effort pod is refused there. Give the quota the scope NotBestEffort, or limit "
+                f"requests.{BE_CPU} and requests.{BE_MEMORY} instead."
+            )
+    return told
+
+
+def limit_warnings(ranges: t.Iterable[JSON]) -> list[str]:
+    """Namespaces whose LimitRange asks for cpu or memory that a best-effort pod does not have any more."""
+    told = []
+    for found in ranges:
+        metadata = found["metadata"]
+        for limit in (found.get("spec") or {}).get("limits") or []:
+            needs = sorted({"cpu", "memory"} & set(limit.get("min") or {}))
+            if limit.get("type") in ("Container", "Pod") and needs:
+                told.append(
+                    f"Namespace {metadata['namespace']}: LimitRange {metadata['name']} wants at least so much {' and '.join(needs)} "
+                    f"of each {limit['type'].lower()}, which best-effort pods do not ask for. Run them in another namespace."
+                )
+    return told
+
+
+def other_managers(nodes: t.Iterable[JSON], ours: bool) -> list[str]:
+    """Who else writes oversold resources; ``ours``: a rollout of this collection is noted in the cluster."""
+    found: dict[str, list[str]] = {}
+    for node in nodes:
+        status = node.get("status") or {}
+        keys = {*(status.get("capacity") or {}), *(status.get("allocatable") or {})}
+        for key, who in FOREIGN.items():
+            if key in keys:
+                found.setdefault(who, []).append(node["metadata"]["name"])
+        if not ours and keys & {BE_CPU, BE_MEMORY}:
+            found.setdefault("another colocation manager, openFuyao's most likely,", []).append(node["metadata"]["name"])
+    return [
+        f"Nodes {', '.join(sorted(names)[:5])}{' and more' if len(names) > 5 else ''}: {who} writes oversold resources "
+        "there too; what both sell is sold twice. Switch it off first."
+        for who, names in sorted(found.items())
+    ]
+
+
+def gains(features: t.Mapping[str, JSON]) -> list[str]:
+    """What each feature that does not work would bring, and why it does not."""
+    return [
+        f"{name} is missing ({row.get('reason') or 'not tried'}): with it {GAINS[name]}."
+        for name, row in sorted(features.items())
+        if name in GAINS and not row.get("available")
+    ]

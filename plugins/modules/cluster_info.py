@@ -75,6 +75,17 @@ host_problems:
   returned: always
   type: list
   elements: str
+warnings_found:
+  description:
+    - What does not speak against a rollout, and is better known before. Namespaces that would refuse best-effort pods, and
+      other managers that write oversold resources.
+  returned: always
+  type: list
+  elements: str
+gains:
+  description: Inventory name to what is missing on that host, and what it would bring, a sentence each.
+  returned: always
+  type: dict
 admission:
   description:
     - By what the chart makes best-effort pods out of ordinary ones here. V(cel), where the API server serves
@@ -164,6 +175,10 @@ def gather(api: Api, hosts: dict[str, dict[str, t.Any]], node_names: dict[str, s
         + unmatched
         + _cluster.node_problems(reached),
         "host_problems": unreached + unmatched,
+        "warnings_found": _cluster.quota_warnings(api.list("/api/v1/resourcequotas"))
+        + _cluster.limit_warnings(api.list("/api/v1/limitranges"))
+        + _cluster.other_managers(nodes, kept is not None),
+        "gains": {host: _cluster.gains(said.get("features") or {}) for host, said in reached.items()},
         "hosts": matched,
         "nodes": rows,
         "taking_part": sorted(n["metadata"]["name"] for n in nodes if _cluster.takes_part(n)),

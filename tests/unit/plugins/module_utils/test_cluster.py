@@ -95,3 +95,38 @@ def test_what_was_recorded_once_stays():
 )
 def test_a_namespace_is_ours_only_if_we_made_it(namespace, wanted):
     assert _cluster.namespace_is_ours(namespace) is wanted
+
+
+def quota(hard, **spec):
+    return {"metadata": {"name": "q", "namespace": "team"}, "spec": {"hard": hard, **spec}}
+
+
+def test_a_quota_that_counts_cpu_or_memory_refuses_best_effort_pods():
+    (said,) = _cluster.quota_warnings([quota({"requests.cpu": "4", "pods": "9"})])
+    assert "Namespace team: ResourceQuota q counts requests.cpu" in said
+    assert _cluster.quota_warnings([quota({"pods": "9"}), quota({"cpu": "1"}, scopes=["NotBestEffort"])]) == []
+
+
+def test_a_limit_range_with_a_minimum_refuses_them_too():
+    def limits(*rows):
+        return {"metadata": {"name": "r", "namespace": "team"}, "spec": {"limits": list(rows)}}
+
+    (said,) = _cluster.limit_warnings([limits({"type": "Container", "min": {"cpu": "10m"}})])
+    assert "LimitRange r wants at least so much cpu of each container" in said
+    harmless = [limits({"type": "Container", "default": {"cpu": "1"}}), limits({"type": "PersistentVolumeClaim"})]
+    assert _cluster.limit_warnings(harmless) == []
+
+
+def test_another_manager_is_told_by_the_keys_it_writes():
+    theirs = {"metadata": {"name": "a"}, "status": {"capacity": {"kubernetes.io/batch-cpu": "1"}}}
+    ours = {"metadata": {"name": "b"}, "status": {"allocatable": {"kubernetes.io/be-cpu": "1"}}}
+    assert "Koordinator" in _cluster.other_managers([theirs], ours=True)[0]
+    assert _cluster.other_managers([ours], ours=True) == []
+    assert "openFuyao" in _cluster.other_managers([ours], ours=False)[0]
+
+
+def test_what_is_missing_is_told_with_what_it_would_bring():
+    features = {"cpu.idle": {"available": False, "reason": "no such file"}, "cpu.quota": {"available": True}, "odd": {}}
+    assert _cluster.gains(features) == [
+        "cpu.idle is missing (no such file): with it best-effort work yields the processor at once, at no cost."
+    ]
