@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -65,9 +66,7 @@ def test_figures_agree_with_the_node_and_with_the_explanation(busy: Cluster, pro
 
 
 def test_every_series_of_the_rules_is_there_to_be_judged(busy: Cluster, prometheus: Prometheus) -> None:
-    names: set[str] = set()
-    for rule in _rules():
-        names |= {word for word in rule["expr"].replace("(", " ").replace("{", " ").split() if "colocation_" in word}
+    names = {name for rule in _rules() for name in re.findall(r"\bcolocation_\w+", rule["expr"])}
     assert len(names) >= 6
     for name in names:
         assert prometheus.query(name), name
