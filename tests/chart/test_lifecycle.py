@@ -58,6 +58,13 @@ def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield Release(api, request.param)
 
 
+def keeps(now: Any, before: Any) -> bool:
+    """Everything that was there is there, at every depth."""
+    if isinstance(before, dict):
+        return isinstance(now, dict) and all(key in now and keeps(now[key], value) for key, value in before.items())
+    return bool(now == before)
+
+
 def test_install_upgrade_rollback_uninstall_with_stored_objects(release: Release) -> None:
     api = release.api
     release.helm("install", "colocation", PREVIOUS, "--create-namespace")
@@ -69,7 +76,9 @@ def test_install_upgrade_rollback_uninstall_with_stored_objects(release: Release
     before = release.policy()
 
     release.helm("upgrade", "colocation", CHART, *(f"--set={one}" for one in EVERYTHING))
-    assert release.policy() == before, "a stored policy survives an upgrade of its CRD"
+    assert keeps(release.policy(), before), (
+        "a stored policy survives an upgrade of its CRD; what is new gets its default"
+    )
     assert release.report()["pods"] == told["pods"]
     newer = {"status": {"pods": [{"uid": "u", "cpu": 5, "predicted": [9, 9, 60]}]}}
 
@@ -86,11 +95,10 @@ def test_install_upgrade_rollback_uninstall_with_stored_objects(release: Release
     assert "networkpolicy.networking.k8s.io/colocation-agent" not in release.left()
 
     release.helm("upgrade", "colocation", CHART)
-    assert release.policy() == before
     release.helm("uninstall", "colocation")
     assert release.left() == set()
     assert release.crds() == CRDS
-    assert release.policy() == before, "uninstall keeps the policies"
+    assert keeps(release.policy(), before), "uninstall keeps the policies"
 
 
 def test_a_later_install_takes_the_kept_crds_over_and_they_go_when_asked(release: Release) -> None:
