@@ -6,6 +6,8 @@ from typing import Any
 
 SPIN = ["sh", "-c", "while true; do :; done"]
 SLEEP = ["sleep", "100000"]
+HOLD = ["sh", "-c", "(head -c 300000000 /dev/zero; sleep 100000) | tail"]
+"""tail keeps a line until it ends: 300 MB that are in use, and no page cache."""
 
 
 def pod(
@@ -16,6 +18,7 @@ def pod(
     command: list[str] = SLEEP,
     cpu: str = "200m",
     limit: str = "300m",
+    memory: str = "64Mi",
 ) -> dict[str, Any]:
     """A pod that asks for plain cpu and memory, as users do. ``node``: by selector, so that the scheduler binds."""
     spec: dict[str, Any] = {
@@ -27,7 +30,7 @@ def pod(
                 "name": "c",
                 "image": "localhost/busybox:1",
                 "command": command,
-                "resources": {"requests": {"cpu": cpu, "memory": "32Mi"}, "limits": {"cpu": limit, "memory": "64Mi"}},
+                "resources": {"requests": {"cpu": cpu, "memory": "32Mi"}, "limits": {"cpu": limit, "memory": memory}},
             }
         ],
     }

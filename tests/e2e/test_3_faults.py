@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.e2e.pods import SPIN, pod
+from tests.e2e.pods import HOLD, SPIN, pod
 from tests.e2e.test_2_data import BE_CPU, GATE, cgroup, published, read, running
 from tests.lab import control_plane
 from tests.lab.cluster import Cluster, eventually
@@ -81,8 +81,8 @@ def test_api_server_away_for_a_minute_limits_stay_and_all_come_back(work: Cluste
 
 
 def test_a_node_above_its_memory_mark_asks_a_pod_to_leave(work: Cluster) -> None:
-    """With a mark that any node is above: what is left to the kernel otherwise, too slow to wait for."""
-    work.apply(pod("one", "node1", command=SPIN), pod("online", "node1", qos=None))
+    """With a mark of 2 %: a node that is really full would take the machine with it."""
+    work.apply(pod("one", "node1", command=HOLD, limit="1", memory="400Mi"), pod("online", "node1", qos=None))
     running(work, "one", "online")
     try:
         policy(work, '{"spec":{"evict":{"memory":{"highPercent":2,"lowPercent":1}}}}')
