@@ -125,6 +125,18 @@ def carriers(notes: JSON, sha256: str, nodes: t.Sequence[str], known: t.Collecti
     return [n for n in dict.fromkeys([*(before.get("nodes") or []), *nodes]) if n in known][:CARRIERS]
 
 
+def without(notes: JSON, leaving: t.Collection[str]) -> JSON:
+    """Notes without the nodes that leave. Raises ValueError if no other node has the manager's image."""
+    image = notes.get("image") or {}
+    nodes = [n for n in image.get("nodes") or [] if n not in leaving]
+    if image.get("nodes") and not nodes:
+        raise ValueError(
+            f"Only the nodes that leave ({', '.join(sorted(leaving))}) have the manager's image. Bring it to another one first "
+            "(site or add_nodes with colocation_image_archive), or take everything away (uninstall). Nothing was changed."
+        )
+    return {**notes, "image": {**image, "nodes": nodes}} if image else notes
+
+
 def affinity(nodes: t.Iterable[str]) -> JSON:
     """Node affinity for these Nodes by name; none for none. One name a term: a field takes one value only."""
     terms = [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [n]}]} for n in nodes]

@@ -70,6 +70,12 @@ options:
     type: list
     elements: str
     default: []
+  leaving:
+    description:
+      - With O(state=begun), Nodes that lose their images after this, so that the manager must not run on them.
+    type: list
+    elements: str
+    default: []
   holder:
     description:
       - Set by the action plugin.
@@ -227,6 +233,7 @@ class Rollout:
                 known = {n["metadata"]["name"] for n in self.api.nodes()} if self.params["image"] else set()
                 nodes = _rollout.carriers(notes, self.params["image"], self.params["nodes"], known)
                 notes = {**notes, "image": {"sha256": self.params["image"], "nodes": nodes}}
+            notes = _rollout.without(notes, self.params["leaving"])
         elif state == "ended":
             notes = _rollout.ended(notes, there, self.params["settings"])
         elif state == "undone":
@@ -263,6 +270,7 @@ def main() -> None:
             "settings": {"type": "dict", "default": {}},
             "image": {"type": "str"},
             "nodes": {"type": "list", "elements": "str", "default": []},
+            "leaving": {"type": "list", "elements": "str", "default": []},
             "holder": {"type": "str"},
             "gone": {"type": "list", "elements": "str", "default": []},
         },

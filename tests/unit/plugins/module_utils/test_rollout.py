@@ -108,3 +108,11 @@ def test_the_manager_stays_where_its_image_was_brought_first():
     many = [f"m{i}" for i in range(50)]
     assert len(_rollout.carriers({}, "aa", many, set(many))) == _rollout.CARRIERS
     assert _rollout.affinity([]) == {}
+
+
+def test_nodes_that_leave_lose_the_manager_but_not_the_last_ones_that_have_its_image():
+    notes = {"image": {"sha256": "aa", "nodes": ["n1", "n2"]}, "settings": {}}
+    assert _rollout.without(notes, ["n1"])["image"]["nodes"] == ["n2"]
+    with pytest.raises(ValueError, match="Only the nodes that leave"):
+        _rollout.without(notes, ["n1", "n2"])
+    assert _rollout.without({}, ["n1"]) == {}, "with a registry it may run anywhere"
