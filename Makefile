@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-offline unit lint fmt generate checks chart-test chart-lab component survive sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock lab-up lab-down clean setup binaries need-root test-old
+.PHONY: help demo test test-upgrade test-nodes test-offline unit lint fmt generate checks chart-test chart-lab component survive sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock lab-up lab-down clean setup binaries need-root test-old
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -74,6 +74,10 @@ e2e: need-root setup build  ## the lab end to end: roll out, use, break, uninsta
 test-upgrade: need-root setup image-oci build  ## upgrade in waves, rollback, killed rollouts, between versions built here (root; not in make test)
 	$(call step,upgrade and rollback on real machines)
 	@$(PYTEST) -q -x tests/ops/test_upgrade.py
+
+test-nodes: need-root setup build  ## preflight's report, nodes that join and leave (root; not in make test)
+	$(call step,nodes that join and leave)
+	@$(PYTEST) -q -x tests/ops/test_nodes.py
 
 test-offline: need-root setup image-oci build  ## an air-gapped site installs from a bundle, upgrades from another, goes back (root; not in make test)
 	$(call step,bundles, with the network cut)
