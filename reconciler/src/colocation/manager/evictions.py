@@ -170,11 +170,9 @@ class Evictor:
     def _ask(self, eviction: Eviction) -> Outcome:
         if not self._may_write():
             return Outcome(eviction, skipped=True)
-        namespace, _, name = eviction.pod.name.partition("/")
+        wanted = body(eviction.pod)
         try:
-            self._rest.create(
-                PODS.path(name, namespace=namespace, sub="eviction"), body(eviction.pod), label="pods/eviction"
-            )
+            self._rest.create(PODS.path(**wanted["metadata"], sub="eviction"), wanted, label="pods/eviction")
         except ApiError as error:
             return Outcome(eviction, error)
         except Exception as error:  # the thread must live: the next pod has to leave too
