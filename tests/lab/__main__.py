@@ -22,7 +22,7 @@ after `up`:
   python3 -m tests.lab ssh node1 journalctl -u kubelet
 
 environment:
-  LAB_ID            0 to 9 (0): labs with different numbers run side by side; number N is in .lab-N
+  LAB_ID            0 to 99 (0): labs with different numbers run side by side; number N is in .lab-N
   LAB_NODES         how many nodes (2)
   MEM_KB            memory a node shows, and may use, in kB (8388608)
   COLOCATION_CACHE  built programs and the base system (~/.cache/openfuyao-colocation)

@@ -153,7 +153,7 @@ class Lab:
         """Read ``LAB_ID``, ``LAB_NODES`` and ``MEM_KB``; refuse what cannot work."""
         env = os.environ if env is None else env
         return cls(
-            ident=_number(env, "LAB_ID", 0, 0, 9),
+            ident=_number(env, "LAB_ID", 0, 0, 99),
             node_count=_number(env, "LAB_NODES", 2, 1, MAX_NODES),
             mem_kb=_number(env, "MEM_KB", DEFAULT_MEM_KB, 512 * 1024, 1 << 40),
             clone=CLONE,

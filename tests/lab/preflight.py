@@ -77,7 +77,7 @@ def _resources(lab: Lab) -> Iterator[str]:
 
 
 def _names(lab: Lab) -> Iterator[str]:
-    advice = "set LAB_ID to another number (0 to 9)"
+    advice = "set LAB_ID to another number (0 to 99)"
     if taken := network.namespaces(lab):
         yield (
             f"network namespace {', '.join(taken)} exists and this clone did not make it: a lab of another clone? "

@@ -32,7 +32,7 @@ def test_the_defaults_are_two_nodes_of_8_gib() -> None:
     assert lab.state.name == ".lab"
 
 
-@pytest.mark.parametrize("env", [{"LAB_ID": "10"}, {"LAB_ID": "-1"}, {"LAB_NODES": "0"}, {"LAB_NODES": "x"}])
+@pytest.mark.parametrize("env", [{"LAB_ID": "100"}, {"LAB_ID": "-1"}, {"LAB_NODES": "0"}, {"LAB_NODES": "x"}])
 def test_nonsense_in_the_environment_is_named(env: dict[str, str]) -> None:
     with pytest.raises(LabError, match=next(iter(env))):
         Lab.from_env(env)
@@ -44,7 +44,7 @@ def test_an_unknown_node_gets_the_list_of_known_ones() -> None:
 
 
 def test_interface_names_fit_the_kernel() -> None:
-    assert len(Lab.from_env({"LAB_ID": "9"}).veth) <= 15
+    assert len(Lab.from_env({"LAB_ID": "99"}).veth) <= 15
 
 
 def test_the_cache_can_be_elsewhere() -> None:
