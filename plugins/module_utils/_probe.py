@@ -70,14 +70,14 @@ def hierarchies(cgroup_root: str) -> Tuple[int, Dict[str, str]]:
 
 def find_pods_root(base: str) -> str:
     """Kubelet's tree below ``base``, relative ("kubepods", "kubelet.slice/kubelet-kubepods.slice"); "" if none."""
-    top = _directories(base)
-    for entry in top:
-        if _KUBEPODS.fullmatch(entry):
-            return entry
-    for parent in top:  # kubelet --cgroup-root puts one more group above
-        for entry in _directories(os.path.join(base, parent)):
-            if _KUBEPODS.fullmatch(entry):
-                return parent + "/" + entry
+    level = [""]
+    for _ in range(3):  # kubelet --cgroup-root puts groups above: one in kind, two by hand
+        below = [os.path.join(parent, entry) for parent in level for entry in _directories(os.path.join(base, parent))]
+        for path in below:
+            if _KUBEPODS.fullmatch(os.path.basename(path)):
+                return path
+        # Not into containers and services: a nested node's tree is not this node's.
+        level = [path for path in below if not path.endswith((".scope", ".service"))]
     return ""
 
 

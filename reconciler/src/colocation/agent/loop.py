@@ -44,6 +44,7 @@ class Loop:
         self._interval = interval
         self._schedule = schedule or Schedule()
         self._own_capacity = sampler.capacity() or Capacity(cpu=0, memory=0)
+        self._cpus = sampler.cpus()
         self._conditions = Conditions()
         self._reclaimer = Reclaimer(self._features)
         self.window = Window()
@@ -89,6 +90,8 @@ class Loop:
             return  # the first reading of counters says nothing yet
         self.window.add(sample)
         self._learn(sample.at)
+        if sample.memory_read:  # every few rounds are often enough
+            self._cpus = self._sampler.cpus()
         capacity = self._capacity(spec)
         if spec is not None:
             self.spec = spec
@@ -113,7 +116,7 @@ class Loop:
             found=self._found,
             pressure=self._sampler.pressure(),
             conditions=self._conditions.update(self._applier.refused, self._specs.error, now),
-            memory_used=self._be_memory(),
+            memory_used=self.be_memory(),
             eviction=self.watch.request,
             now=now,
             histories=self.histories,
@@ -148,10 +151,15 @@ class Loop:
             self._keeper.save_if_due(self.histories, now)
 
     def _capacity(self, spec: NodeColocationSpec | None) -> Capacity:
-        """The Node's as the manager told it, so that both take percentages of the same number."""
-        return spec.capacity if spec is not None and spec.capacity is not None else self._own_capacity
+        """The Node's as the manager told it, so that both take percentages of the same number.
 
-    def _be_memory(self) -> int | None:
-        meters = [self.window.pods[pod.uid] for pod in self.spec.pods if pod.uid in self.window.pods]
+        Less, while fewer CPUs are there: kubelet tells the number that it started with.
+        """
+        told = spec.capacity if spec is not None and spec.capacity is not None else self._own_capacity
+        return told if self._cpus is None else Capacity(cpu=min(told.cpu, 1000 * self._cpus), memory=told.memory)
+
+    def be_memory(self) -> int | None:
+        """Memory of the best-effort pods, as far as it was measured; any thread may ask."""
+        meters = [meter for pod in self.spec.pods if (meter := self.window.pods.get(pod.uid)) is not None]
         known = [mean for meter in meters if (mean := meter.memory.mean) is not None]
         return sum(known) if known or not meters else None

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from colocation.agent.loop import Loop
 from colocation.agent.reporter import Sender
 from colocation.node.apply import Applier
-from colocation.node.pressure import worst_online
+from colocation.node.pressure import worst, worst_online
 from colocation.node.sampler import Sampler
 from colocation.web import BoundedServer
 
@@ -40,6 +40,7 @@ class Metrics(Collector):
             "node_cpu_millicores": (row.cpu, "CPU used by the whole node in the last round."),
             "pods_cpu_millicores": (row.pods_cpu, "CPU used by all pods in the last round."),
             "be_cpu_millicores": (loop.decision.cpu_used, "CPU used by best-effort pods in the last round."),
+            "be_memory_bytes": (loop.be_memory(), "Memory of best-effort pods, mean of the last minute."),
             "be_cpu_allowed_millicores": (loop.decision.cpu_total, "CPU that best-effort pods may use together now."),
             "be_cpu_requested_millicores": (
                 sum(pod.cpu_request for pod in loop.spec.pods),
@@ -58,6 +59,11 @@ class Metrics(Collector):
                 "online_pressure",
                 "Largest PSI some avg10 among pods with requests.",
                 worst_online(self._sampler.layout, loop.groups.values()),
+            ),
+            (
+                "be_pressure",
+                "Largest PSI some avg10 among best-effort pods: the load that waits.",
+                worst(self._sampler.layout, [loop.groups[uid] for uid in loop.decision.pods if uid in loop.groups]),
             ),
         ):
             pressure = GaugeMetricFamily(f"colocation_agent_{name}_percent", text, labels=["resource"])

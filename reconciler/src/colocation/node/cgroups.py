@@ -120,9 +120,9 @@ class File:
 
 
 class Meters:
-    """The counters of one group: CPU use, memory working set, throttling."""
+    """The counters of one group: CPU use, memory working set, what of it is swapped out, throttling."""
 
-    __slots__ = ("_cpu", "_current", "_memory_stat", "_stat", "_v2")
+    __slots__ = ("_cpu", "_current", "_memory_stat", "_stat", "_swap", "_v2")
 
     def __init__(self, layout: Layout, group: str) -> None:
         self._v2 = layout.version == 2
@@ -131,6 +131,7 @@ class Meters:
         self._cpu = self._stat if self._v2 else File(f"{cpuacct}/cpuacct.usage")
         self._current = File(f"{memory}/memory.current" if self._v2 else f"{memory}/memory.usage_in_bytes")
         self._memory_stat = File(f"{memory}/memory.stat")
+        self._swap = File(f"{memory}/memory.swap.current")
 
     def cpu(self) -> int | None:
         """CPU used so far in ns."""
@@ -155,9 +156,13 @@ class Meters:
         inactive = self._memory_stat.field(b"inactive_file " if self._v2 else b"total_inactive_file ")
         return None if inactive is None else max(0, used - inactive)
 
+    def swap(self) -> int | None:
+        """Bytes swapped out; None where the kernel does not count that by group (swapaccount=0)."""
+        return self._swap.number() if self._v2 else self._memory_stat.field(b"total_swap ")
+
     def close(self) -> None:
         """Give all descriptors back."""
-        for file in (self._cpu, self._stat, self._current, self._memory_stat):
+        for file in (self._cpu, self._stat, self._current, self._memory_stat, self._swap):
             file.close()
 
 

@@ -17,15 +17,20 @@ def of_node(layout: Layout, proc: str) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def worst(layout: Layout, groups: Iterable[str]) -> dict[str, float]:
+    """The largest pressure among ``groups``, by resource; absent: none has any."""
+    directories = [layout.pressure(group) for group in groups]
+    found = {name: _largest(f"{directory}/{name}.pressure" for directory in directories) for name in RESOURCES}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def worst_online(layout: Layout, groups: Iterable[str]) -> dict[str, float]:
-    """The largest pressure among pods that asked for something, by resource; absent: none has any.
+    """The same among pods that asked for something.
 
     What is below besteffort is left out: without a request, waiting is what a pod was promised.
     """
     spared = layout.qos_groups()[2] + "/"
-    directories = [layout.pressure(group) for group in groups if not group.startswith(spared)]
-    found = {name: _largest(f"{directory}/{name}.pressure" for directory in directories) for name in RESOURCES}
-    return {name: value for name, value in found.items() if value is not None}
+    return worst(layout, (group for group in groups if not group.startswith(spared)))
 
 
 def some_avg10(text: bytes | None) -> float | None:

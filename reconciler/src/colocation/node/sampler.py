@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
@@ -56,6 +57,8 @@ class Sampler:
         self._proc, self._clock = proc, clock
         self.layout = detect(root)
         self._node = Meters(self.layout, "")
+        # The real root of v2 has no memory.current. (A nested machine's has; there /proc/meminfo is the host's.)
+        self._whole_machine = self.layout.version == 2 and not Path(root, "memory.current").exists()
         self._node_counter = _Counter()
         self._tree = Meters(self.layout, self.layout.pods_root)
         self._tree_counter = _Counter()
@@ -79,9 +82,12 @@ class Sampler:
         self._last = now
         self._round += 1
         with_memory = self._round % MEMORY_EVERY == 2  # the first round only sets the counters
-        if not self.layout.pods_root and self._round % 10 == 0:
+        if not self._list() and self._round % 10 == 0:
             self._look_again()
-        self._list()
+        meminfo = _read(f"{self._proc}/meminfo") if with_memory else None
+        swap = with_memory and _swap_total(meminfo) != 0
+        # Where swap is not counted by group, what pods have of it is in the node's sum all the same: as system use.
+        swap_of_pods = swap and self._tree.swap() is not None
         rows = []
         for uid, pod in list(self._pods.items()):
             value = pod.meters.cpu()
@@ -92,7 +98,7 @@ class Sampler:
                 PodSample(
                     uid=uid,
                     cpu=pod.counter.rate(value, self._clock()),
-                    memory=pod.meters.memory() if with_memory else None,
+                    memory=_memory(pod.meters, swap=swap_of_pods) if with_memory else None,
                     throttled=uid in watched and self._held_back(pod),
                 )
             )
@@ -101,9 +107,9 @@ class Sampler:
             at=now / 1e9,
             seconds=seconds,
             cpu=self._node_counter.rate(self._node.cpu(), self._clock()),
-            memory=self._node_memory() if with_memory else None,
+            memory=self._node_memory(meminfo, swap=swap) if with_memory else None,
             pods_cpu=self._tree_counter.rate(self._tree.cpu(), self._clock()) if has_tree else None,
-            pods_memory=self._tree.memory() if with_memory and has_tree else None,
+            pods_memory=_memory(self._tree, swap=swap_of_pods) if with_memory and has_tree else None,
             pods=tuple(rows),
             memory_read=with_memory,
         )
@@ -114,7 +120,7 @@ class Sampler:
 
     def capacity(self) -> Capacity | None:
         """CPUs of the root's cpuset (millicores) and its memory (bytes), for as long as nobody told us better."""
-        memory = self._mem_total()
+        memory = _meminfo(_read(f"{self._proc}/meminfo"), b"MemTotal:")
         if memory is None:
             return None
         limit_dir = self.layout.directory("memory")
@@ -123,22 +129,33 @@ class Sampler:
             limit = number(_read(f"{limit_dir}/{name}"))
             if limit is not None and limit < UNLIMITED_V1:
                 memory = min(memory, limit)
-        return Capacity(cpu=1000 * self._cpus(), memory=memory)
+        return Capacity(cpu=1000 * (self.cpus() or os.cpu_count() or 1), memory=memory)
+
+    def cpus(self) -> int | None:
+        """CPUs that are there now: they may be unplugged while kubelet still tells the number it started with."""
+        directory = self.layout.directory("cpuset")
+        for name in ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"):
+            count = count_cpus(_read(f"{directory}/{name}")) if directory else 0
+            if count:
+                return count
+        return None
 
     def close(self) -> None:
         """Give all descriptors back."""
         for meters in (self._node, self._tree, *(pod.meters for pod in self._pods.values())):
             meters.close()
 
-    def _list(self) -> None:
+    def _list(self) -> bool:
+        """Take up the pods there are. False: nothing can be said of that; those that are gone show when read."""
         listed = self.layout.list_pods()
         if listed is None:
-            return  # nothing to be said about which pods there are; those that are gone show when they are read
+            return False
         for uid in [uid for uid, pod in self._pods.items() if listed.get(uid) != pod.group]:
             self._forget(uid)
         for uid, group in listed.items():
             if uid not in self._pods:
                 self._pods[uid] = _Pod(self.layout, group)
+        return True
 
     def _forget(self, uid: str) -> None:
         self._pods.pop(uid).meters.close()
@@ -148,31 +165,38 @@ class Sampler:
         return before is not None and pod.throttled is not None and pod.throttled > before
 
     def _look_again(self) -> None:
-        """Kubelet may make its tree after us."""
+        """Kubelet may make its tree after us, or another one (a changed cgroup driver)."""
         self._tree.close()
         self.layout = detect(self.layout.root)
         self._tree = Meters(self.layout, self.layout.pods_root)
         self._tree_counter = _Counter()
 
-    def _node_memory(self) -> int | None:
+    def _node_memory(self, meminfo: bytes | None, *, swap: bool) -> int | None:
         used = self._node.memory()
-        if used is not None or self.layout.version != 2:
+        if used is None and self._whole_machine:
+            used = _less(_meminfo(meminfo, b"MemTotal:"), _meminfo(meminfo, b"MemAvailable:"))
+        if not swap:
             return used
-        # The real root of v2 has no memory.current. (A nested machine's has, and there /proc would be the host's.)
-        text = _read(f"{self._proc}/meminfo")
-        total, available = _meminfo(text, b"MemTotal:"), _meminfo(text, b"MemAvailable:")
-        return None if total is None or available is None else max(0, total - available)
+        swapped = self._node.swap()
+        if swapped is None:
+            swapped = _less(_meminfo(meminfo, b"SwapTotal:"), _meminfo(meminfo, b"SwapFree:"))
+        return None if used is None or swapped is None else used + swapped
 
-    def _mem_total(self) -> int | None:
-        return _meminfo(_read(f"{self._proc}/meminfo"), b"MemTotal:")
 
-    def _cpus(self) -> int:
-        directory = self.layout.directory("cpuset")
-        for name in ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"):
-            count = count_cpus(_read(f"{directory}/{name}")) if directory else 0
-            if count:
-                return count
-        return os.cpu_count() or 1
+def _memory(meters: Meters, *, swap: bool) -> int | None:
+    """Working set and, with ``swap``, what is swapped out: it is in use as much, and will want to come back."""
+    used = meters.memory()
+    swapped = meters.swap() if swap else 0
+    return None if used is None or swapped is None else used + swapped
+
+
+def _swap_total(meminfo: bytes | None) -> int | None:
+    """Bytes of swap the machine has; None if that cannot be read, so that it is not taken for 0."""
+    return None if meminfo is None else _meminfo(meminfo, b"SwapTotal:") or 0
+
+
+def _less(whole: int | None, part: int | None) -> int | None:
+    return None if whole is None or part is None else max(0, whole - part)
 
 
 def count_cpus(text: bytes | None) -> int:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import threading
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from colocation.agent import main
 from colocation.agent.loop import Loop
+from colocation.agent.reporter import Sender
 from colocation.agent.server import serve
 from colocation.agent.specs import Specs
 from colocation.kube.cache import Bad, Delete, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS
+from colocation.kube.rest import ApiError
 from colocation.model.report import BePod, Capabilities, Capacity, NodeColocationSpec, PolicyRef
 from colocation.node import state
 from colocation.node.apply import Applier
@@ -53,13 +57,14 @@ class Node:
         self.specs = Specs(self.state / "state")
         self.loop = self.make()
 
-    def make(self):
+    def make(self, sender=None):
         self.sampler = Sampler(str(self.root), "/proc", lambda: self.now)
         journal = Journal(str(self.state / "journal"), str(self.root))
         self.applier = Applier(self.sampler.layout, journal, FEATURES)
         found = Capabilities(kernel="k", cgroup_version=2, features=FEATURES)
         keeper = Keeper(self.state / "state" / "histories.json")
-        return Loop(sampler=self.sampler, applier=self.applier, specs=self.specs, found=found, keeper=keeper)
+        parts = {"sampler": self.sampler, "applier": self.applier, "specs": self.specs}
+        return Loop(**parts, found=found, keeper=keeper, sender=sender)
 
     def rounds(self, count=2):
         for _ in range(count):
@@ -85,6 +90,50 @@ def test_it_enforces_and_touches_no_online_pod(node):
     assert node.values() == HELD
     assert node.values("podonline1") == FREE
     assert node.loop.status().engine.reason.startswith("65 % of 4,000m is 2,600m")
+
+
+def test_cpus_that_are_unplugged_lower_the_ceiling_though_the_node_still_tells_the_old_number(node):
+    (node.root / "cgroup.controllers").write_text("cpu cpuset memory\n")
+    (node.root / "cpuset.cpus.effective").write_text("0-3\n")
+    node.loop = node.make()
+    node.specs.emit(upsert())
+    node.rounds(2)
+    assert node.loop.decision.cpu_total == 2600
+    (node.root / "cpuset.cpus.effective").write_text("0,3\n")
+    node.rounds(5)
+    assert node.loop.decision.cpu_total == 1300
+    (node.root / "cpuset.cpus.effective").write_text("0-15\n")
+    node.rounds(10)
+    assert node.loop.decision.cpu_total == 2600, "kubelet knows of no more than it started with"
+
+
+def test_an_hour_without_an_api_server_changes_nothing_on_the_node_and_costs_nothing(node):
+    """An hour of rounds on a made clock; the API is a fake that refuses every report."""
+    tries = []
+
+    class Away:
+        def watch(self, emit):
+            """Never says anything."""
+
+        def patch_status(self, _body):
+            tries.append(node.now)
+            raise ApiError(0, "Unreachable", "connection refused")
+
+    sender = Sender(Away())
+    sender.submit = sender.send  # on this thread, so that a round's report is tried in that round
+    node.specs.emit(upsert())
+    node.rounds(2)
+    node.loop = node.make(sender)
+    node.rounds(3)
+    (node.root / "kubepods/besteffort/podbe1/cpu.max").write_text("max 100000\n")
+    node.rounds(1)
+    assert node.values() == HELD, "put back by the last known spec"
+    node.rounds(3600)
+    assert node.values() == HELD
+    assert node.values("podonline1") == FREE
+    assert len(tries) < 3600 / 15, "tried again ever later, at least every 30 s or so"
+    assert sender.failures == len(tries)
+    assert len(node.loop.window.node.cpu._rows) <= 61, "the window does not grow"
 
 
 @pytest.mark.parametrize(
@@ -218,10 +267,32 @@ def test_health_and_metrics(node):
         assert code == 200
         assert "colocation_agent_writes_total 3.0" in text
         assert "colocation_agent_be_pods 1.0" in text
+        assert "colocation_agent_be_cpu_millicores 0.0" in text
+        assert "colocation_agent_be_memory_bytes 4096.0" in text
+        assert 'colocation_agent_be_pressure_percent{resource="cpu"} 99.0' in text, (
+            "the load of offline work that waits"
+        )
         assert "colocation_agent_be_cpu_requested_millicores 500.0" in text
         assert 'colocation_agent_online_pressure_percent{resource="cpu"} 40.5' in text, "the BE pod's 99 is not online"
         assert 'online_pressure_percent{resource="io"}' not in text, "unknown is absent, not 0"
         assert get("/secret")[0] == 404
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_its_own_cost_is_in_the_metrics(node):
+    """CPU and memory of this very process, as /proc has them."""
+    server = serve("127.0.0.1:0", node.loop, node.sampler, node.applier, None)
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=5)
+        before = sum(os.times()[:2])
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        rows = dict(line.split(" ") for line in text.splitlines() if line.startswith("process_"))
+        assert before - 0.1 <= float(rows["process_cpu_seconds_total"]) <= sum(os.times()[:2]) + 0.1
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        assert float(rows["process_resident_memory_bytes"]) == pytest.approx(resident, rel=0.2)
     finally:
         server.shutdown()
         server.server_close()

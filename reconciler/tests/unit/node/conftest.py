@@ -1,4 +1,4 @@
-"""Made cgroup trees (v1, v2, both drivers) and, as root on a v1 host, real ones."""
+"""Made cgroup trees (v1, v2, both drivers: fakes, plain files) and, as root, the kernel's own."""
 
 from __future__ import annotations
 
@@ -92,28 +92,79 @@ def v1(tmp_path: Path) -> Tree:
     return Tree(tmp_path / "cgroup", 1, "cgroupfs")
 
 
-@pytest.fixture
-def real_root(tmp_path: Path) -> Iterator[Path]:
-    """A cgroup root of our own: links to one group in each real v1 hierarchy, removed afterwards."""
-    if os.geteuid() != 0:
-        pytest.skip("making cgroups needs root")
-    if not Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").exists() and not Path("/sys/fs/cgroup/cpu").is_dir():
-        pytest.skip("no cgroup v1 cpu controller on this machine")
-    view = tmp_path / "sys-fs-cgroup"
-    view.mkdir()
-    name = f"colocation-test-{os.getpid()}"
-    made = []
-    try:
+class Real:
+    """A cgroup root of our own in the kernel's hierarchies: v1 by links to one group in each, v2 by one group."""
+
+    def __init__(self, view: Path) -> None:
+        self._tops: list[Path] = []
+        name = f"colocation-test-{os.getpid()}"
+        if Path("/sys/fs/cgroup/cgroup.controllers").exists():
+            self.version, self.root = 2, Path("/sys/fs/cgroup", name)
+            self._enable(self.root.parent)
+            self._made(self.root)
+            self._enable(self.root)
+            return
+        if not Path("/sys/fs/cgroup/cpu").is_dir():
+            pytest.skip("no cgroup v1 cpu controller on this machine")
+        self.version, self.root = 1, view
+        view.mkdir()
         for controller in CONTROLLERS:
             group = Path("/sys/fs/cgroup", controller, name)
-            try:
-                group.mkdir()
-            except OSError as error:
-                pytest.skip(f"{group} cannot be made: {error.strerror}")
-            made.append(group)
+            self._made(group)
             (view / controller).symlink_to(group)
-        yield view
+
+    def dir(self, controller: str, group: str) -> Path:
+        return self.root / group if self.version == 2 else self.root / controller / group
+
+    def make(self, group: str) -> None:
+        """As kubelet and the runtime make it: on v2 with the controllers handed down to it."""
+        if self.version == 1:
+            for controller in ("cpu", "cpuacct", "memory"):
+                self.dir(controller, group).mkdir(parents=True)
+            return
+        path = self.root
+        for part in group.split("/"):
+            self._enable(path)
+            path /= part
+            path.mkdir(exist_ok=True)
+
+    def unmake(self, group: str) -> None:
+        """Remove a group and those below it."""
+        for controller in ("cpu", "cpuacct", "memory") if self.version == 1 else ("cpu",):
+            _remove(self.dir(controller, group))
+
+    def enter(self, group: str, pid: int) -> None:
+        for controller in ("cpu", "cpuacct", "memory") if self.version == 1 else ("cpu",):
+            (self.dir(controller, group) / "cgroup.procs").write_text(str(pid))
+
+    def close(self) -> None:
+        for top in self._tops:
+            _remove(top)
+
+    def _made(self, group: Path) -> None:
+        try:
+            group.mkdir()
+        except OSError as error:
+            self.close()
+            pytest.skip(f"{group} cannot be made: {error.strerror}")
+        self._tops.append(group)
+
+    def _enable(self, group: Path) -> None:
+        (group / "cgroup.subtree_control").write_text("+cpu +memory +io")
+
+
+def _remove(top: Path) -> None:
+    for directory, _, _ in os.walk(top, topdown=False):
+        Path(directory).rmdir()
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Iterator[Real]:
+    """The kernel's own cgroups, of whichever version this machine has; gone afterwards."""
+    if os.geteuid() != 0:
+        pytest.skip("making cgroups needs root")
+    made = Real(tmp_path / "sys-fs-cgroup")
+    try:
+        yield made
     finally:
-        for group in made:
-            for directory, _, _ in os.walk(group, topdown=False):
-                Path(directory).rmdir()
+        made.close()
