@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import msgspec
 import yaml
@@ -71,9 +72,20 @@ class Cluster:
         self.api.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
         self.api.kubectl("create", "namespace", names.NAMESPACE)
         self.rest.create(POLICIES.path(), made.POLICY)
+        self._account()
         self.api.kill()
         self.api.put(self._objects())
-        self.api.start()
+        self.api.start(ready_seconds=300)
+
+    def _account(self) -> None:
+        """What kubelet mounts into a pod: the manager is to have all rights here, its own are tested elsewhere."""
+        account = f"{names.NAMESPACE}:bench"
+        self.api.kubectl("create", "serviceaccount", "bench", "-n", names.NAMESPACE)
+        binding = ["clusterrolebinding", "bench", "--clusterrole=cluster-admin", f"--serviceaccount={account}"]
+        self.api.kubectl("create", *binding)
+        token = self.api.kubectl("create", "token", "bench", "-n", names.NAMESPACE, "--duration=24h")
+        (self.folder / "token").write_text(token)
+        (self.folder / "ca.crt").write_bytes(self.api.ca_cert.read_bytes())
 
     def _objects(self) -> Iterator[tuple[str, bytes]]:
         """Nodes and pods as they stand in etcd."""
@@ -128,7 +140,7 @@ class Cluster:
 
     def reset(self) -> None:
         """Nothing of ours is on the nodes any more, and no lease is held."""
-        self.rest.delete(NODE_COLOCATIONS.path())
+        self.rest.send("DELETE", NODE_COLOCATIONS.path(), read_seconds=600)  # all of them in one request
         gone = dict.fromkeys(KEYS)
         body = {
             "metadata": {"annotations": {names.WITHDRAWN_ANNOTATION: None}},
@@ -141,13 +153,9 @@ class Cluster:
         """Start a manager with this many writes a second (0: no limit)."""
         (port,) = free_ports(1)
         with (self.folder / f"manager-{rate:g}.log").open("wb") as log:
-            return subprocess.Popen(
-                [
-                    sys.executable, "-m", "colocation", "manager", f"--kubeconfig={self.api.kubeconfig}",
-                    f"--listen=127.0.0.1:{port}", f"--rate={rate:g}", "--log-level=warning",
-                ],
-                stderr=log,
-            )  # fmt: skip
+            at = urlsplit(self.api.url)
+            argv = [str(at.hostname), str(at.port), str(self.folder), str(port), f"{rate:g}"]
+            return subprocess.Popen([sys.executable, "-m", "tests.bench.pod", *argv], stderr=log)
 
 
 class Watcher:

@@ -86,14 +86,15 @@ def pod(number: int, on: int) -> dict[str, Any]:
 
 
 def report(stamp: str, uids: list[str], system: int = 2000, shift: int = 0) -> dict[str, Any]:
-    """A report as the agent writes it: all pods at about half their request."""
+    """A report as the agent writes it: all use about half their request; with ``shift`` each off by itself."""
+    off = [(i * 7919 + shift * 104_729) % 15 - 7 if shift else 0 for i in range(len(uids))]
     rows = [
         {
             "uid": uid,
-            "cpu": 200 + i + shift,
-            "cpuPeak": 350 + shift,
-            "memory": GI // 2 + shift,
-            "memoryPeak": GI // 2 + shift,
+            "cpu": 200 + i + off[i],
+            "cpuPeak": 350 + off[i],
+            "memory": GI // 2 + off[i] * 4096,
+            "memoryPeak": GI // 2 + off[i] * 4096,
         }
         for i, uid in enumerate(uids)
     ]

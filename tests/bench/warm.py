@@ -124,11 +124,14 @@ def measure(nodes: int, pods_each: int, churn_minutes: int = 10) -> Warm:
 
     each = _cpu(reports) / len(bodies)
 
+    replaced = dict.fromkeys(range(nodes), 0)
+
     def churn(minute: int) -> None:
         """Every node reports once, and one pod in fifty is replaced by another."""
         for on in range(nodes):
-            of_ncols._hand_on(_ncol(on, pods_each, minute), listed=False)
+            of_ncols._hand_on(_ncol(on, pods_each, minute, replaced[on]), listed=False)
             if on % 5 == minute % 5:
+                replaced[on] = minute
                 for number in range(pods_each // 10):
                     of_pods._hand_on(_pod(number, on, minute), listed=False)
             if on % 50 == 0:
@@ -165,8 +168,9 @@ def _pod(number: int, on: int, minute: int = 0) -> Raw:
     return _raw(body)
 
 
-def _ncol(on: int, pods_each: int, shift: int = 0) -> Raw:
-    uids = [made.uid(on, number) for number in range(pods_each)]
+def _ncol(on: int, pods_each: int, shift: int = 0, replaced: int = 0) -> Raw:
+    """``replaced``: the minute in which a tenth of the node's pods became others."""
+    uids = [made.uid(on, n + 1000 * replaced * (n < pods_each // 10)) for n in range(pods_each)]
     return _raw(
         {
             "metadata": {

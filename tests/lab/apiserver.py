@@ -93,13 +93,13 @@ class ApiServer:
         """Whether the API server's process runs."""
         return self._server is not None and self._server.poll() is None
 
-    def start(self) -> None:
-        """Start what does not run and wait until it is ready (3 to 5 s)."""
+    def start(self, ready_seconds: float = READY_SECONDS) -> None:
+        """Start what does not run and wait until it is ready (3 to 5 s; a minute with 300,000 pods in etcd)."""
         if self._etcd is None or self._etcd.poll() is not None:
             self._etcd = self._spawn("etcd", self._etcd_command())
         if not self.alive:
             self._server = self._spawn("kube-apiserver", self._server_command())
-        self._wait_ready()
+        self._wait_ready(ready_seconds)
 
     def stop(self) -> None:
         """Stop both: asked first, killed a second later. Data stays for a `start`."""
@@ -183,7 +183,7 @@ class ApiServer:
             *self.extra_args,
         ]
 
-    def _wait_ready(self) -> None:
+    def _wait_ready(self, seconds: float) -> None:
         context = ssl.create_default_context(cafile=str(self.ca_cert))
         context.load_cert_chain(self.client_cert, self.client_key)
 
@@ -196,9 +196,9 @@ class ApiServer:
             except (urllib.error.URLError, OSError):
                 return False
 
-        if not wait_until(ready, READY_SECONDS):
+        if not wait_until(ready, seconds):
             log = self.directory / "kube-apiserver.log"
-            raise LabError(f"kube-apiserver not ready after {READY_SECONDS:.0f} s:\n{_tail(log)}")
+            raise LabError(f"kube-apiserver not ready after {seconds:.0f} s:\n{_tail(log)}")
 
 
 def etcd_command(data: Path, client_url: str, peer_url: str) -> list[str]:

@@ -56,9 +56,8 @@ def doubts(
 
 def strangers(status: NodeColocationStatus, before: NodeColocationStatus | None, known: Collection[str]) -> set[str]:
     """Uids in two reports one after the other that nobody knows: in one alone a pod may just have come or gone."""
-    if before is None:
-        return set()
-    return ({row.uid for row in status.pods} & {row.uid for row in before.pods}) - set(known)
+    unknown = {row.uid for row in status.pods if row.uid not in known}
+    return unknown & {row.uid for row in before.pods} if unknown and before is not None else set()
 
 
 def _too_much(node: NodeFacts, status: NodeColocationStatus) -> str:

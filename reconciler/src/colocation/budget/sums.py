@@ -111,19 +111,22 @@ def add_up_one(
     """
     cpu = resource is Resource.CPU
     problem = None
-    online = requested = unbooked = 0
+    online = requested = unbooked = matched = 0
     for pod in pods:
         row = rows.get(pod.cgroup_uid)
-        if row is not None and (row.cpu if cpu else row.memory) is None:
-            problem = problem or f"the report has no {resource} use of pod {pod.name}"
+        if row is not None:
+            matched += 1
+            if (row.cpu if cpu else row.memory) is None:
+                problem = problem or f"the report has no {resource} use of pod {pod.name}"
         if pod.qos is not Qos.BE:
             online += estimate(pod, row, resource, strategy).amount
             requested += pod.cpu if cpu else pod.memory
         elif not pod.booked and row is not None:
             unbooked += (row.cpu if cpu else row.memory) or 0
-    for uid in rows.keys() - {pod.cgroup_uid for pod in pods}:
-        if uid not in gone_be:  # still on the node, gone from the API: online unless we know better
-            online += (rows[uid].cpu if cpu else rows[uid].memory) or 0
+    if matched < len(rows):
+        for uid in rows.keys() - {pod.cgroup_uid for pod in pods}:
+            if uid not in gone_be:  # still on the node, gone from the API: online unless we know better
+                online += (rows[uid].cpu if cpu else rows[uid].memory) or 0
     return PodSum(online, requested, unbooked, problem)
 
 

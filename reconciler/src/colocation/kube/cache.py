@@ -92,8 +92,7 @@ class Reflector(Generic[W, F]):
 
     ``project`` turns the decoded wire object into what is kept; None: not of interest; ValueError: bad.
     ``emit`` is called on the reflector's thread and must not block. ``sight`` is told, on the same thread, when the
-    watch breaks off or cannot be opened, and when it is open again.
-    ``emit`` is called on the reflector's thread and must not block. ``watch_query``: a wider selection for the watch
+    watch breaks off or cannot be opened, and when it is open again. ``watch_query``: a wider selection for the watch
     alone, to see how an object ended that the list would no longer show.
     """
 

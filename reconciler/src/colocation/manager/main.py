@@ -190,6 +190,7 @@ def _reflectors(rest: Rest, inbox: queue.SimpleQueue[Any]) -> list[Reflector[Any
         project: Callable[[Any], Any],
         query: dict[str, str] | None = None,
         watch_query: dict[str, str] | None = None,
+        linger: float = LINGER_SECONDS,
     ) -> Reflector[Any, Any]:
         # There are few managers, and all wait for them: they come back sooner than agents do.
         backoff = Backoff(most=RETRY_SECONDS)
@@ -203,7 +204,7 @@ def _reflectors(rest: Rest, inbox: queue.SimpleQueue[Any]) -> list[Reflector[Any
             watch_query=watch_query,
             backoff=backoff,
             sight=told,
-            linger=LINGER_SECONDS,
+            linger=linger,
         )
 
     def told(resource: Resource, seeing: Seeing) -> None:
@@ -212,6 +213,6 @@ def _reflectors(rest: Rest, inbox: queue.SimpleQueue[Any]) -> list[Reflector[Any
     return [
         made(NODES, Node, node_facts),
         made(PODS, Pod, pod_facts, query={"fieldSelector": BOUND_UNFINISHED}, watch_query={"fieldSelector": BOUND}),
-        made(POLICIES, ColocationPolicy, policy_facts),
+        made(POLICIES, ColocationPolicy, policy_facts, linger=0.0),  # seldom, and somebody waits for it
         made(NODE_COLOCATIONS, NodeColocation, colocation_facts),
     ]

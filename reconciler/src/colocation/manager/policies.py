@@ -236,7 +236,7 @@ class Policies:
             urgency=Urgency.WORDS,
             method="PATCH",
             path=POLICIES.path(name, sub="status"),
-            body={"metadata": {"resourceVersion": facts.resource_version}, "status": msgspec.to_builtins(wanted)},
+            body=msgspec.json.encode({"metadata": {"resourceVersion": facts.resource_version}, "status": wanted}),
             label="colocationpolicies/status",
         )
 

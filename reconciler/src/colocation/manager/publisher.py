@@ -8,7 +8,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -176,8 +176,7 @@ class Writers:
             return Done(job, skipped=True)
         kind = MERGE_PATCH if job.method == "PATCH" else "application/json"
         try:
-            body = msgspec.json.encode(job.body)
-            return Done(job, self._rest.send(job.method, job.path, body=body, kind=kind, label=job.label))
+            return Done(job, self._rest.send(job.method, job.path, body=job.body, kind=kind, label=job.label))
         except ApiError as error:
             return Done(job, error=error)
         except Exception as error:  # a writer must not die, and its job must not stay out for ever
@@ -202,8 +201,7 @@ class DryWriter:
         self._tell(Done(job, skipped=True))
 
 
-def _without_version(body: dict[str, object]) -> dict[str, object]:
-    metadata = body.get("metadata")
-    if not isinstance(metadata, dict):
-        return body
-    return {**body, "metadata": {k: v for k, v in metadata.items() if k != "resourceVersion"}}
+def _without_version(text: bytes) -> dict[str, Any]:
+    body: dict[str, Any] = msgspec.json.decode(text)
+    body.get("metadata", {}).pop("resourceVersion", None)
+    return body

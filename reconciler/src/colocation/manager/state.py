@@ -24,11 +24,13 @@ from colocation.kube.cache import Bad, Delete, Event, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.manager.node import ColocationFacts, NodeState, PolicyFacts
 from colocation.model.facts import Evicted, NodeFacts, PodFacts, Qos
+from colocation.model.report import PodUsage
 
 log = logging.getLogger(__name__)
 WATCHED = (NODES, PODS, POLICIES, NODE_COLOCATIONS)
 DOUBT_SECONDS: Final = 600.0
 """A doubtful node is logged once in so long: an agent that lies must not fill the log either."""
+_MILLICORES: Final = tuple(range(16_384))
 
 
 class State:
@@ -220,10 +222,10 @@ class State:
             case Bad():
                 node.colocation = ColocationFacts("", "", "", None)
                 node.report = ReportView(problem=event.reason, arrived=now, since_start=True)
-                self._pods_changed(node)
+                self._report_changed(node)
             case Delete():
                 node.colocation, node.report = None, ReportView()
-                self._pods_changed(node)
+                self._report_changed(node)
 
     def _reported(self, node: NodeState, facts: ColocationFacts, now: float, *, first: bool) -> None:
         """Take the status, if it is another one: a change of the spec is no report."""
@@ -235,19 +237,19 @@ class State:
         if facts.status == before.status and facts.problem == before.problem:
             return
         node.report = ReportView(facts.status, facts.problem, now, since_start=not first)
-        if facts.status is not None and node.facts is not None and not first:
-            known = {pod.cgroup_uid for pod in node.pods.values()} | node.gone_be
-            found = doubts(node.facts, facts.status, strangers(facts.status, before.status, known), self._wall())
-            if found:
-                self._doubted(node, found, now)
-        if facts.status is not None and not first:
-            # Only a pod that this report still shows can turn into somebody's use.
-            node.gone_be.intersection_update([row.uid for row in facts.status.pods])
         if facts.status is not None:
             uids = {pod.cgroup_uid: pod.cgroup_uid for pod in node.pods.values()}
-            for row in facts.status.pods:  # the same words as the pod's: one copy is enough
-                msgspec.structs.force_setattr(row, "uid", uids.get(row.uid, row.uid))
-        self._pods_changed(node)
+            if node.facts is not None and not first:
+                known = uids.keys() | node.gone_be if node.gone_be else uids
+                found = doubts(node.facts, facts.status, strangers(facts.status, before.status, known), self._wall())
+                if found:
+                    self._doubted(node, found, now)
+            if node.gone_be and not first:
+                # Only a pod that this report still shows can turn into somebody's use.
+                node.gone_be.intersection_update([row.uid for row in facts.status.pods])
+            for row in facts.status.pods:
+                _share(row, uids)
+        self._report_changed(node)
 
     def _doubted(self, node: NodeState, found: Mapping[Doubt, str], now: float) -> None:
         node.report = msgspec.structs.replace(node.report, doubts=found)
@@ -256,8 +258,11 @@ class State:
             log.warning("report is doubtful", extra={"node": node.name, "doubts": list(found.values())})
 
     def _pods_changed(self, node: NodeState) -> None:
-        """Pods, or what is known of their use."""
-        node.sums = node.be_rows = None
+        node.be_rows = None
+        self._report_changed(node)
+
+    def _report_changed(self, node: NodeState) -> None:
+        node.sums = None
         self._changed(node)
 
     def _changed(self, node: NodeState) -> None:
@@ -271,6 +276,16 @@ def _disown(node: NodeState) -> None:
         return
     if known.owner_uid not in ("", facts.uid):
         node.report = msgspec.structs.replace(node.report, arrived=None)
+
+
+def _share(row: PodUsage, uids: Mapping[str, str]) -> None:
+    """The words of the pod's uid, and one object for equal millicores: 120 bytes less, for each of 300,000 pods."""
+    put = msgspec.structs.force_setattr
+    put(row, "uid", uids.get(row.uid, row.uid))
+    if row.cpu is not None and row.cpu < len(_MILLICORES):
+        put(row, "cpu", _MILLICORES[row.cpu])
+    if row.cpu_peak is not None and row.cpu_peak < len(_MILLICORES):
+        put(row, "cpu_peak", _MILLICORES[row.cpu_peak])
 
 
 def _older(version: str, than: str) -> bool:

@@ -13,7 +13,7 @@ from colocation.model.facts import Evicted, Published, Qos
 from colocation.model.policy import LabelSelector
 from colocation.model.report import PodUsage
 
-from .test_loop import FULL, GI, Bench, amounts
+from .test_loop import FULL, GI, Bench, amounts, body_of
 
 CARRIES = Published(5000, 60 * GI, 250)
 
@@ -49,7 +49,7 @@ def test_a_node_that_is_not_ready_keeps_its_number_until_its_agent_is_silent(ben
 def test_a_node_that_has_become_smaller_sells_less_at_once_and_its_agent_is_told(bench: Bench) -> None:
     bench.node(cpu=8000, published=CARRIES)
     [spec] = bench.take("spec")
-    assert spec.body["spec"]["capacity"] == {"cpu": 8000, "memory": 100 * GI}
+    assert body_of(spec)["spec"]["capacity"] == {"cpu": 8000, "memory": 100 * GI}
     bench.node(cpu=6000, published=CARRIES)
     [job] = bench.take()
     assert (amounts(job)[0], job.urgency) == ("2600", Urgency.SHRINK)
@@ -76,7 +76,7 @@ def test_a_node_of_the_same_name_does_not_inherit_the_report_of_the_one_before(b
     bench.step()
     bench.node(uid="another machine")
     [owner] = bench.take("spec")
-    assert owner.body["metadata"]["ownerReferences"][0]["uid"] == "another machine"
+    assert body_of(owner)["metadata"]["ownerReferences"][0]["uid"] == "another machine"
     assert "no report has arrived yet" in explained(bench)
     bench.report(at="its own", owner="another machine")
     [job] = bench.take()
@@ -198,7 +198,7 @@ def test_an_edit_or_a_deletion_of_a_policy_touches_exactly_its_nodes(bench: Benc
 def test_the_spec_names_the_policy_that_won(bench: Bench) -> None:
     bench.policy("a")
     [job] = bench.take("spec")
-    assert job.body["spec"]["policy"] == {"name": "a"}
+    assert body_of(job)["spec"]["policy"] == {"name": "a"}
     told = views.explain(bench.loop, "n", bench.now)
     assert told is not None
     assert told["policy"]["reason"] == "same priority 0 as p; a sorts first"

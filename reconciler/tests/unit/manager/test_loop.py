@@ -32,6 +32,11 @@ from colocation.model.wire import ColocationPolicy, Metadata, NodeColocation
 GI = 2**30
 
 
+def body_of(job: Job) -> Any:
+    """What it sends."""
+    return msgspec.json.decode(job.body)
+
+
 class FakeWriter:
     """NOT a writer: keeps the jobs, so that a test can look at them and answer as it likes."""
 
@@ -151,9 +156,9 @@ class Bench:
             assert node.facts is not None
             meta = {"name": name, "uid": node.facts.uid, "resourceVersion": str(self.version)}
             meta["labels"] = node.facts.labels  # type: ignore[assignment]
-            said = job.body["metadata"].get("annotations", {names.WITHDRAWN_ANNOTATION: node.facts.withdrawn})
+            said = body_of(job)["metadata"].get("annotations", {names.WITHDRAWN_ANNOTATION: node.facts.withdrawn})
             meta["annotations"] = {k: v for k, v in said.items() if v}  # type: ignore[assignment]
-            amounts = {k: v for k, v in job.body["status"]["capacity"].items() if v is not None}
+            amounts = {k: v for k, v in body_of(job)["status"]["capacity"].items() if v is not None}
             amounts |= {"cpu": "10", "memory": "100Gi"}
             body = {"metadata": meta, "status": {"capacity": amounts, "allocatable": amounts}}
         else:
@@ -164,7 +169,7 @@ class Bench:
                     "resourceVersion": str(self.version),
                     "ownerReferences": [{"kind": "Node", "uid": f"uid-{name}"}],
                 },
-                "spec": job.body.get("spec", {}),
+                "spec": body_of(job).get("spec", {}),
             }
         self.say(Done(job, msgspec.json.encode(body)))
 
@@ -172,8 +177,8 @@ class Bench:
         """The watch brings the policy with its new status."""
         self.say(Done(job, b"{}"))
         known = self.loop.state.policies[job.key[1]]
-        assert job.body["metadata"] == {"resourceVersion": known.resource_version}
-        status = msgspec.convert(msgspec.json.decode(msgspec.json.encode(job.body["status"])), PolicyStatus)
+        assert body_of(job)["metadata"] == {"resourceVersion": known.resource_version}
+        status = msgspec.convert(body_of(job)["status"], PolicyStatus)
         facts = msgspec.structs.replace(known, resource_version=str(self.version), status=status)
         self.say(Upsert(POLICIES, job.key[1], facts, False))
 
@@ -213,8 +218,8 @@ class Bench:
 
 
 def amounts(job: Job) -> tuple[str | None, ...]:
-    assert job.body["status"]["capacity"] == job.body["status"]["allocatable"]
-    return tuple(job.body["status"]["capacity"].values())
+    assert body_of(job)["status"]["capacity"] == body_of(job)["status"]["allocatable"]
+    return tuple(body_of(job)["status"]["capacity"].values())
 
 
 FULL = ("5000", str(60 * GI), "250")
@@ -244,7 +249,7 @@ def test_a_patch_carries_the_version_it_was_decided_on(bench: Bench) -> None:
     version = str(bench.version)
     bench.report()
     [job] = bench.take()
-    assert job.body["metadata"] == {"resourceVersion": version}
+    assert body_of(job)["metadata"] == {"resourceVersion": version}
     assert (job.path, job.urgency) == ("/api/v1/nodes/n/status", Urgency.GROW)
 
 
@@ -267,7 +272,7 @@ def test_a_conflict_is_decided_again_on_the_new_version(bench: Bench) -> None:
     assert bench.take() == []  # not at once: the watch may be behind
     bench.now += 0.2
     [job] = bench.take()
-    assert job.body["metadata"]["resourceVersion"] == version
+    assert body_of(job)["metadata"]["resourceVersion"] == version
     assert amounts(job)[0] == "4000"
 
 
@@ -467,7 +472,7 @@ def test_silence_withdraws_by_timer(bench: Bench) -> None:
     assert bench.now == pytest.approx(began + 180)
     [job] = jobs
     assert amounts(job) == (None, None, None)
-    assert "silent" in job.body["metadata"]["annotations"]["colocation.openfuyao.com/withdrawn"]
+    assert "silent" in body_of(job)["metadata"]["annotations"]["colocation.openfuyao.com/withdrawn"]
     assert job.urgency is Urgency.SHRINK
 
 
@@ -543,11 +548,11 @@ def test_be_pods_reach_the_spec_and_leave_it(bench: Bench) -> None:
     bench.pod("b", be=1000)
     bench.pod("web", qos=Qos.LS)
     [job] = bench.take("spec")
-    assert [p["uid"] for p in job.body["spec"]["pods"]] == ["uid-b"]
+    assert [p["uid"] for p in body_of(job)["spec"]["pods"]] == ["uid-b"]
     bench.answer(job)
     bench.say(Delete(PODS, "b"))
     [job] = bench.take("spec")
-    assert job.body["spec"]["pods"] == ()
+    assert body_of(job)["spec"]["pods"] == []
 
 
 def test_a_be_pod_that_ended_does_not_turn_into_online_use(bench: Bench) -> None:
@@ -609,7 +614,7 @@ def test_a_colocation_that_cannot_be_read_is_withdrawn_and_its_spec_written_anew
     bench.step()
     by_kind = {job.key[0]: job for job in bench.writer.jobs}
     assert amounts(by_kind["node"]) == (None, None, None)
-    assert by_kind["spec"].body["spec"]["enabled"]
+    assert body_of(by_kind["spec"])["spec"]["enabled"]
 
 
 def test_an_older_watch_event_does_not_undo_what_a_patch_told(bench: Bench) -> None:
@@ -628,7 +633,7 @@ def test_a_fault_of_ours_withdraws_the_node(bench: Bench) -> None:
     bench.policy(cpu=OversellCpu(strategy="usage", quantum="nonsense"))
     [job] = bench.take()
     assert amounts(job) == (None, None, None)
-    assert "nonsense" in job.body["metadata"]["annotations"]["colocation.openfuyao.com/withdrawn"]
+    assert "nonsense" in body_of(job)["metadata"]["annotations"]["colocation.openfuyao.com/withdrawn"]
 
 
 def test_order_of_events_changes_nothing() -> None:

@@ -12,7 +12,7 @@ from colocation.kube.rest import ApiError
 from colocation.manager.patches import Job, Urgency
 from colocation.manager.publisher import Done, Writers
 
-JOB = Job(("node", "n"), Urgency.GROW, "PATCH", "/api/v1/nodes/n/status", {}, "nodes/status")
+JOB = Job(("node", "n"), Urgency.GROW, "PATCH", "/api/v1/nodes/n/status", b"{}", "nodes/status")
 
 
 class FakeRest:
