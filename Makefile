@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-nodes test-offline unit lint fmt generate checks chart-test chart-lab component survive sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock lab-up lab-down clean setup binaries need-root test-old
+.PHONY: help demo test test-upgrade test-nodes test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock lab-up lab-down clean setup binaries need-root test-old
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -33,7 +33,7 @@ unit: setup  ## pure logic, in seconds
 lint: setup  ## ruff, mypy, import contracts, licences, generated files
 	$(call step,lint)
 	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
-	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/image tests/bench tests/fuzz tests/supply tools build
+	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/survive tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/image tests/bench tests/fuzz tests/supply tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
 	@$(BIN)/reuse lint --quiet || $(BIN)/reuse lint
@@ -62,6 +62,14 @@ component: setup binaries  ## manager and client against a real API server
 survive: setup binaries  ## all that a manager must survive, against a real API server: kills, 410, 429, wire, clocks (8 min)
 	$(call step,what a manager survives)
 	@$(PYTEST) -v reconciler/tests/component/test_survives.py
+
+survive-agent: need-root setup binaries  ## what an agent survives, on a real node (v1): kills, full disk, API away, restarts, reboot (root; 6 min)
+	$(call step,what an agent survives)
+	@MACHINE=v1 $(PYTEST) -v -x tests/survive
+
+test-v2: need-root setup binaries  ## the same, and more, on an emulated machine with cgroup v2 and a real kubelet (root; 25 min)
+	$(call step,an emulated machine with cgroup v2)
+	@MACHINE=v2 $(PYTEST) -v -x tests/survive
 
 sanity: setup  ## the collection: ansible-test sanity, ansible-lint production, built and installed elsewhere
 	$(call step,collection sanity)

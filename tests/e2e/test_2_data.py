@@ -78,6 +78,32 @@ def test_a_be_pod_runs_on_oversold_resources_within_its_limits(work: Cluster) ->
     assert rate <= 0.33, f"a pod limited to 0.3 cores used {rate:.2f}"
 
 
+def test_kube_proxy_like_and_plain_best_effort_pods_are_never_touched(work: Cluster) -> None:
+    """By the kernel's own count of how often a group was held back. (More of it: make survive-agent.)"""
+    bystanders = {"plain": pod("plain", "node1", qos=None, command=SPIN), "proxy": pod("proxy", "node1", qos=None)}
+    for made in bystanders.values():
+        made["spec"]["containers"][0] |= {"resources": {}, "command": SPIN}
+    bystanders["proxy"]["spec"]["priorityClassName"] = "system-node-critical"
+    work.apply(pod("one", "node1", command=SPIN))
+    running(work, "one")
+    node, uid = cgroup(work, "one")
+    work.apply(*bystanders.values())
+    running(work, *bystanders)
+    stat = "cat /sys/fs/cgroup/cpu/kubepods/besteffort/pod{}/cpu.stat"
+
+    def held_back(uid: str) -> int:
+        return int(dict(line.split() for line in work.ssh(node, stat.format(uid)).splitlines())["nr_throttled"])
+
+    eventually(lambda: held_back(uid) > 20, 20, "the best-effort pod is held back")
+    for name in bystanders:
+        _, other = cgroup(work, name)
+        assert work.get("pod", "-n", "work", name)["status"]["qosClass"] == "BestEffort"
+        assert held_back(other) == 0, f"{name} was throttled"
+        assert read(work, node, other, "cpu", "cpu.cfs_quota_us") == -1
+        assert read(work, node, other, "cpu", "cpu.idle") == 0
+        assert read(work, node, other, "memory", "memory.limit_in_bytes") > 2**60
+
+
 def test_the_explanation_adds_up_to_the_published_number(work: Cluster) -> None:
     work.apply(pod("one", "node1", command=SPIN))
     running(work, "one")

@@ -57,16 +57,20 @@ STOP_SECONDS = 1.0
 class ApiServer:
     """etcd and kube-apiserver in a folder, on free ports of 127.0.0.1."""
 
-    def __init__(self, directory: Path, extra_args: Sequence[str] = ()) -> None:
-        """Prepare; `extra_args` are added to kube-apiserver's (the last one of a flag wins)."""
+    def __init__(self, directory: Path, extra_args: Sequence[str] = (), hosts: Sequence[str] = ()) -> None:
+        """Prepare; `extra_args` are added to kube-apiserver's (the last one of a flag wins).
+
+        `hosts`: more names that its certificate is good for ("IP:..", "DNS:..").
+        """
         self.directory = Path(directory).absolute()
+        self._hosts = tuple(hosts)
         self.extra_args = tuple(extra_args)
         self.kubeconfig = self.directory / "kubeconfig"
         self._etcd: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._names = itertools.count(1)
-        self._etcd_port, self._peer_port, self._port = free_ports(3)
-        self.url = f"https://127.0.0.1:{self._port}"
+        self._etcd_port, self._peer_port, self.port = free_ports(3)
+        self.url = f"https://127.0.0.1:{self.port}"
         binaries.ensure("etcd", "kube")
         self.pki = Pki(self.directory / "pki")
         admin = self.pki.issue("admin", "admin", ["system:masters"])
@@ -170,10 +174,10 @@ class ApiServer:
         return etcd_command(self.directory / "etcd", client, peer)
 
     def _server_command(self) -> list[str]:
-        hosts = ["IP:127.0.0.1", f"IP:{SERVICE_ADDRESS}", "DNS:localhost"]
+        hosts = ["IP:127.0.0.1", f"IP:{SERVICE_ADDRESS}", "DNS:localhost", *self._hosts]
         server = self.pki.issue("apiserver", "kube-apiserver", hosts=hosts)
         return [
-            *apiserver_command(self.pki, f"http://127.0.0.1:{self._etcd_port}", "127.0.0.1", self._port),
+            *apiserver_command(self.pki, f"http://127.0.0.1:{self._etcd_port}", "127.0.0.1", self.port),
             f"--tls-cert-file={server.cert}",
             f"--tls-private-key-file={server.key}",
             # Nobody else is there to make the `default` ServiceAccount that plugin insists on.

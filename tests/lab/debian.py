@@ -27,16 +27,17 @@ PACKAGES = (
 )
 
 
-def missing_packages() -> list[str]:
-    """Those not installed."""
-    answer = run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *PACKAGES], check=False)
+def missing_packages(*more: str) -> list[str]:
+    """Those not installed, of the lab's and ``more``."""
+    packages = (*PACKAGES, *more)
+    answer = run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *packages], check=False)
     present = {line.split()[1] for line in answer.stdout.splitlines() if line.startswith("installed ")}
-    return [package for package in PACKAGES if package not in present]
+    return [package for package in packages if package not in present]
 
 
-def ensure_packages() -> None:
+def ensure_packages(*more: str) -> None:
     """Install what is missing, by apt."""
-    wanted = missing_packages()
+    wanted = missing_packages(*more)
     if not wanted:
         return
     if not shutil.which("apt-get"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,31 @@ def test_an_append_that_failed_half_way_is_written_anew(root, tmp_path, monkeypa
     monkeypatch.undo()
     journal.note([entry(root, "b/limit")])
     assert {e.path for e in Journal(journal.path, str(root)).entries} == {"a/quota", "b/limit"}
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+def test_a_disk_that_is_full_half_way_leaves_the_journal_as_it_was(root, tmp_path, monkeypatch, call):
+    """The fault is injected: the kernel takes 20 bytes, and then no more. (On a real full disk: tests/survive.)"""
+    journal = Journal(str(tmp_path / "journal"), str(root))
+    journal.note([entry(root, "a/quota")])
+    before = Path(journal.path).read_bytes()
+    real, calls = getattr(os, call), []
+
+    def full(file, *data):
+        calls.append(file)
+        if len(calls) == 1 and call == "write":
+            return real(file, data[0][:20])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(journal_module.os, call, full)
+    for _ in range(2 if call == "fsync" else 1):  # an append, then an attempt to write it all anew
+        with pytest.raises(OSError):
+            journal.note([entry(root, "b/quota")])
+    monkeypatch.undo()
+    assert Path(journal.path).read_bytes() == before
+    assert [path.name for path in tmp_path.glob("journal*")] == ["journal"]
+    journal.note([entry(root, "b/quota")])
+    assert {e.path for e in Journal(journal.path, str(root)).entries} == {"a/quota", "b/quota"}
 
 
 def test_groups_of_another_boot_or_made_anew_are_left_alone(root, tmp_path):

@@ -1,0 +1,116 @@
+"""kill -9, again and again, at any moment; and what --restore makes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from typing import Self
+
+import pytest
+
+from .agent import HOME, JOURNAL, PYTHON, STATE, Agent
+from .cluster import SPIN, clear, free, limited, pod, policy, running, values
+from .machine import Machine
+
+pytestmark = pytest.mark.lab
+
+
+class Churn:
+    """Best-effort pods come and go, and the policy is switched off and on, all the while."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.rounds = 0
+        self.trouble: list[str] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._once()
+            except Exception as error:
+                self.trouble.append(str(error))
+            self._stop.wait(1.0)
+
+    def _once(self) -> None:
+        self.rounds += 1
+        number = self.rounds
+        self.machine.apply(pod(self.machine, f"churn{number}"))
+        if number > 3:
+            self.machine.kubectl(
+                "delete", "pod", f"churn{number - 3}", "--grace-period=0", "--force", "--ignore-not-found"
+            )
+        policy(self.machine, enabled=number % 4 != 3)
+
+
+def test_killed_in_a_loop_while_pods_churn(machine: Machine, agent: Agent) -> None:
+    kills = int(os.environ.get("KILLS", "60" if machine.version == 1 else "15"))
+    machine.apply(*(pod(machine, f"be{n}") for n in range(3)), pod(machine, "online", kind="LS"))
+    fixed = running(machine, "be0", "be1", "be2")
+    online = running(machine, "online")["online"]
+    untouched = values(machine)[online]
+    agent.stop()
+    # A fresh process needs about half a second before its first round (here; ten times that when emulated).
+    longest = 2.5 * machine.slow
+    with Churn(machine) as churn:
+        run = f"{PYTHON} {HOME}/files/killer.py {kills} {longest} {STATE} {agent.command}"
+        seen = json.loads(
+            machine.ssh(
+                f"mkdir -p /run/secrets/kubernetes.io/serviceaccount && "
+                f"cp {HOME}/login/* /run/secrets/kubernetes.io/serviceaccount/ && "
+                f"KUBERNETES_SERVICE_HOST={machine.api[0]} KUBERNETES_SERVICE_PORT={machine.api[1]} {run}"
+            )
+        )
+    print(f"{seen}; pods came and went {churn.rounds} times")
+    assert (seen["kills"], seen["wrong"]) == (kills, []), seen
+    assert churn.trouble == []
+    assert seen["most_changed"] >= 3, "nothing was ever held: the kills came too early to say anything"
+    policy(machine)
+    agent.start()
+    machine.eventually(lambda: all(limited(values(machine)[uid]) for uid in fixed.values()), 15, "held again")
+    agent.rounds(2)
+    now = values(machine)
+    assert now[online] == untouched
+    wrong = {uid: knobs for uid, knobs in now.items() if uid != online and not limited(knobs)}
+    assert wrong == {}, "a pod keeps a wrong limit"
+    lines = machine.ssh(f"cat {JOURNAL}").splitlines()
+    assert all(json.loads(line)["path"] for line in lines)
+
+
+def test_restore_after_kill_9_puts_everything_back_exactly(machine: Machine, agent: Agent) -> None:
+    agent.stop()
+    machine.apply(*(pod(machine, f"be{n}", SPIN) for n in range(2)), pod(machine, "online", kind="LS"))
+    uids = running(machine, "be0", "be1", "online")
+    before = values(machine)
+    assert all(free(before[uids[name]]) for name in ("be0", "be1")), before
+    agent.start()
+    machine.eventually(lambda: all(limited(values(machine)[uids[n]]) for n in ("be0", "be1")), 15, "held")
+    agent.kill_for_good()
+    said = json.loads(agent.restore())
+    assert said["failed"] == []
+    assert len(said["restored"]) >= 8, said  # of each: quota, memory, idle, and the weight beside it
+    assert values(machine) == before
+    assert machine.ssh(f"test -e {JOURNAL} || echo gone") == "gone\n"
+    assert json.loads(agent.restore()) == {"restored": [], "unchanged": [], "gone": [], "failed": []}
+
+
+def test_disabling_puts_everything_back_exactly(machine: Machine, agent: Agent) -> None:
+    agent.stop()
+    machine.apply(*(pod(machine, f"be{n}", SPIN) for n in range(2)))
+    uids = running(machine, "be0", "be1")
+    before = values(machine)
+    agent.start()
+    machine.eventually(lambda: all(limited(values(machine)[uid]) for uid in uids.values()), 15, "held")
+    policy(machine, enabled=False)
+    machine.eventually(lambda: values(machine) == before, 20, "put back")
+    clear(machine)
