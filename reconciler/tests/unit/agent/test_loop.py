@@ -18,6 +18,7 @@ from colocation.agent.loop import Loop
 from colocation.agent.reporter import Sender
 from colocation.agent.server import serve
 from colocation.agent.specs import Specs
+from colocation.agent.window import Window
 from colocation.kube.cache import Bad, Delete, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS
 from colocation.kube.rest import ApiError
@@ -105,6 +106,23 @@ def test_cpus_that_are_unplugged_lower_the_ceiling_though_the_node_still_tells_t
     (node.root / "cpuset.cpus.effective").write_text("0-15\n")
     node.rounds(10)
     assert node.loop.decision.cpu_total == 2600, "kubelet knows of no more than it started with"
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\xff\x00\xfe", b"max\n" * 3000, b"-1 -1 -1\n", b"9" * 40, b"some avg10=x"])
+def test_garbage_in_every_cgroup_file_ends_no_round_makes_no_number_and_touches_no_online_pod(node, garbage):
+    """A fake: no kernel writes such files."""
+    node.specs.emit(upsert())
+    node.rounds(2)
+    assert node.values() == HELD
+    node.loop.window = Window()
+    for path in node.root.rglob("*"):
+        if path.is_file() and path.name != "cgroup.controllers":
+            path.write_bytes(garbage)
+    node.rounds(10)
+    status = node.loop.status()
+    assert [(row.cpu, row.memory) for row in status.pods if row.uid == "online1"] in ([], [(None, None)])
+    assert (status.node.cpu, status.system.cpu, status.engine.cpu_used) == (None, None, None)
+    assert {path.read_bytes() for path in (node.root / "kubepods/podonline1").iterdir()} == {garbage}
 
 
 def test_an_hour_without_an_api_server_changes_nothing_on_the_node_and_costs_nothing(node):
