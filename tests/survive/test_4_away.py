@@ -26,7 +26,6 @@ def held(machine: Machine, agent: Agent) -> str:
 
 def test_api_server_away_an_hour_made_short(machine: Machine, agent: Agent, held: str) -> None:
     """Half a minute, with an agent killed in between. (An hour of rounds: tests/unit/agent/test_loop.py.)"""
-    sent = agent.metric("reports_total")
     machine.api_away()
     try:
         agent.kill()
@@ -39,7 +38,6 @@ def test_api_server_away_an_hour_made_short(machine: Machine, agent: Agent, held
     finally:
         machine.api_back()
     machine.eventually(lambda: agent.metric("reports_total") >= 1, 60, "reports arrive again")
-    assert sent >= 1
 
 
 def test_kubelet_and_containerd_restart(machine: Machine, agent: Agent, held: str) -> None:
