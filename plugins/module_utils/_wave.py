@@ -99,9 +99,9 @@ def _time(stamp: str) -> datetime.datetime | None:
 
 
 def refused(ncol: JSON | None) -> str | None:
-    """What the agent says it cannot do; None if it can all."""
+    """What the agent says it cannot do; None if it can all. What its kernel never had (Supported) is no failure."""
     for condition in ((ncol or {}).get("status") or {}).get("conditions") or []:
-        if condition.get("status") == "False":
+        if condition.get("status") == "False" and condition.get("type") != "Supported":
             return f"{condition.get('type')} is False: {condition.get('message') or condition.get('reason')}"
     return None
 

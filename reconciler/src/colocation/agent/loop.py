@@ -96,7 +96,7 @@ class Loop:
         if spec is not None:
             self.spec = spec
             self.decision = decide(spec, sample, capacity.cpu, self._features, self.decision)
-            self._applier.apply(self.decision.pods, self.groups)
+            self._applier.apply(self.decision.pods | self.decision.online, self.groups)
             self._watch(spec, sample)
         if self._sender is not None:
             self._report(self._sender, capacity)
@@ -115,7 +115,7 @@ class Loop:
             decision=self.decision,
             found=self._found,
             pressure=self._sampler.pressure(),
-            conditions=self._conditions.update(self._applier.refused, self._specs.error, now),
+            conditions=self._conditions.update(self._applier.refused, self._specs.error, now, self.decision.lacks),
             memory_used=self.be_memory(),
             eviction=self.watch.request,
             now=now,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -39,8 +39,13 @@ class Conditions:
     def __init__(self) -> None:
         self._rows: dict[str, Condition] = {}
 
-    def update(self, refused: Mapping[str, Refusal], spec_error: str, now: str) -> tuple[Condition, ...]:
-        """Enforced: every wanted value is there. SpecReadable: the manager's spec was understood."""
+    def update(
+        self, refused: Mapping[str, Refusal], spec_error: str, now: str, lacks: Sequence[str] = ()
+    ) -> tuple[Condition, ...]:
+        """Enforced: every wanted value is there. SpecReadable: the manager's spec was understood.
+
+        Supported: this node has what the policy asks for; not said before it was once missing.
+        """
         if refused:
             path, first = min(refused.items(), key=lambda row: row[0])
             more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
@@ -51,6 +56,10 @@ class Conditions:
             self._set("SpecReadable", "False", "CannotBeRead", f"the last good spec holds: {spec_error}"[:110], now)
         else:
             self._set("SpecReadable", "True", "Read", "", now)
+        if lacks:
+            self._set("Supported", "False", "NodeLacks", "; ".join(lacks)[:220], now)
+        elif "Supported" in self._rows:
+            self._set("Supported", "True", "AsWanted", "", now)
         return tuple(self._rows.values())
 
     def _set(self, kind: str, status: Literal["True", "False"], reason: str, message: str, now: str) -> None:

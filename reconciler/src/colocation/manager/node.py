@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 from colocation.budget import Candidate, Evaluation, PodSums, ReportView, Selection, Windows, add_up, strategies
 from colocation.model.facts import NodeFacts, PodFacts, Qos
-from colocation.model.report import MAX_PODS, BePod, NodeColocationSpec, NodeColocationStatus
+from colocation.model.report import MAX_PODS, BePod, NodeColocationSpec, NodeColocationStatus, OnlinePod
 from colocation.model.status import PolicyStatus
 from colocation.model.wire import ColocationPolicy, NodeColocation
 
@@ -85,6 +85,7 @@ class NodeState(Struct):
     sums: PodSums | None = None
     """Kept until a pod or the report changes; so are the rows."""
     be_rows: tuple[BePod, ...] | None = None
+    online_rows: tuple[OnlinePod, ...] | None = None
     evaluation: Evaluation | None = None
     due: float | None = None
     evictions: int = 0
@@ -103,6 +104,13 @@ class NodeState(Struct):
             rows = sorted((p.as_be_pod() for p in self.pods.values() if p.qos is Qos.BE), key=lambda p: p.uid)
             self.be_rows = tuple(rows[:MAX_PODS])
         return self.be_rows
+
+    def told_online(self) -> tuple[OnlinePod, ...]:
+        """The same of all other pods: only for an agent that is to do something for them."""
+        if self.online_rows is None:
+            rows = sorted((p.as_online_pod() for p in self.pods.values() if p.qos is not Qos.BE), key=lambda p: p.uid)
+            self.online_rows = tuple(rows[:MAX_PODS])
+        return self.online_rows
 
     @property
     def empty(self) -> bool:

@@ -94,6 +94,7 @@ def wanted_spec(node: NodeState, facts: NodeFacts) -> NodeColocationSpec | None:
     winner = node.selection.winner if node.selection else None
     if winner is None:
         return NodeColocationSpec(capacity=capacity, pods=node.told())
+    protect = winner.spec.protect
     return NodeColocationSpec(
         enabled=facts.takes_part and winner.spec.enabled,
         engine=winner.spec.engine,
@@ -102,7 +103,9 @@ def wanted_spec(node: NodeState, facts: NodeFacts) -> NodeColocationSpec | None:
         report=winner.spec.report,
         suppress=winner.spec.suppress,
         evict=winner.spec.evict,
+        protect=protect,
         pods=node.told(),
+        online=node.told_online() if protect.memory_low_percent or protect.burst_percent else (),
     )
 
 

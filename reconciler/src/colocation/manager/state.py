@@ -258,7 +258,7 @@ class State:
             log.warning("report is doubtful", extra={"node": node.name, "doubts": list(found.values())})
 
     def _pods_changed(self, node: NodeState) -> None:
-        node.be_rows = None
+        node.be_rows = node.online_rows = None
         self._report_changed(node)
 
     def _report_changed(self, node: NodeState) -> None:

@@ -13,7 +13,7 @@ from msgspec import Raw, Struct
 from colocation.model import names
 from colocation.model.demand import all_say, combine
 from colocation.model.quantity import millicores, parse
-from colocation.model.report import BePod
+from colocation.model.report import BePod, OnlinePod
 from colocation.model.wire import Container, Node, Pod, PodCondition, Quantities
 
 _CONDITIONS: Final = msgspec.json.Decoder(tuple[PodCondition, ...])
@@ -56,6 +56,10 @@ class PodFacts(Struct, frozen=True, gc=False):
     def booked(self) -> bool:
         """Asked for be-cpu or be-memory at all."""
         return self.be_cpu > 0 or self.be_memory > 0
+
+    def as_online_pod(self) -> OnlinePod:
+        """The row that this pod's node agent is told, where it is to do something for online pods."""
+        return OnlinePod(uid=self.cgroup_uid, memory_request=self.memory)
 
     def as_be_pod(self) -> BePod:
         """The row that this pod's node agent is told."""

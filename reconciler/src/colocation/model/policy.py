@@ -154,6 +154,43 @@ class Evict(Struct, frozen=True, kw_only=True, rename="camel"):
     cpu: EvictCpu = EvictCpu()
 
 
+class Disk(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What best-effort pods may do to the disks; 0: as it is. Bounds are per pod and per disk of the node."""
+
+    weight: Annotated[
+        int,
+        Meta(ge=0, le=1000, description="Share of a pod beside others (their default is 100); needs BFQ or iocost."),
+    ] = 0
+    read_bytes: Annotated[int, Meta(ge=0, le=2**40, description="Bytes a second read.")] = 0
+    write_bytes: Annotated[int, Meta(ge=0, le=2**40, description="Bytes a second written.")] = 0
+    read_ops: Annotated[int, Meta(ge=0, le=10**7, description="Reads a second.")] = 0
+    write_ops: Annotated[int, Meta(ge=0, le=10**7, description="Writes a second.")] = 0
+
+
+class Resctrl(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One resctrl group for all best-effort tasks, on bare metal that has it; 0: as it is."""
+
+    l3_percent: Annotated[int, Meta(ge=0, le=100, description="Percent of the last-level cache's ways.")] = 0
+    memory_bandwidth_percent: Annotated[int, Meta(ge=0, le=100, description="Percent of memory bandwidth.")] = 0
+
+
+class Protect(Struct, frozen=True, kw_only=True, rename="camel"):
+    """More that can be done for online work; each is off unless it is given. docs/agent.md says when to."""
+
+    memory_high_percent: Annotated[
+        int,
+        Meta(ge=0, le=100, description="Percent of its be-memory limit from which a pod is made to give memory back."),
+    ] = 0
+    memory_low_percent: Annotated[
+        int, Meta(ge=0, le=100, description="Percent of its memory request that is kept for an online pod.")
+    ] = 0
+    burst_percent: Annotated[
+        int, Meta(ge=0, le=100, description="Percent of its CPU quota that an online pod may save up for a burst.")
+    ] = 0
+    disk: Disk = Disk()
+    resctrl: Resctrl = Resctrl()
+
+
 class PolicySpec(Struct, frozen=True, kw_only=True, rename="camel"):
     """ColocationPolicy.spec."""
 
@@ -166,6 +203,7 @@ class PolicySpec(Struct, frozen=True, kw_only=True, rename="camel"):
     report: Report = Report()
     suppress: Suppress = Suppress()
     evict: Evict = Evict()
+    protect: Protect = Protect()
     engine: Annotated[
         Literal["native", "none"], Meta(description="native: this agent enforces; none: it only measures.")
     ] = "native"
@@ -197,6 +235,22 @@ CEL_RULES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         (
             "self.lowPercent < self.highPercent",
             "evict.memory.lowPercent must be smaller than evict.memory.highPercent, or every reading evicts",
+        ),
+    ),
+    "Protect": (
+        (
+            "self.memoryHighPercent == 0 || self.memoryHighPercent >= 50",
+            "protect.memoryHighPercent must be 0 (off) or at least 50: lower, a pod does nothing but reclaim",
+        ),
+    ),
+    "Disk": (
+        (
+            "[self.readBytes, self.writeBytes].all(n, n == 0 || n >= 1048576)",
+            "protect.disk.readBytes and writeBytes must be 0 (off) or at least 1048576 (1 MiB a second)",
+        ),
+        (
+            "[self.readOps, self.writeOps].all(n, n == 0 || n >= 10)",
+            "protect.disk.readOps and writeOps must be 0 (off) or at least 10",
         ),
     ),
     "OversellCpu": (("quantity(self.quantum).isGreaterThan(quantity('0'))", "oversell.cpu.quantum must be above 0"),),

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from colocation.model.policy import Evict, Report, Suppress
+from colocation.model.policy import Evict, Protect, Report, Suppress
 
 Amount = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 MAX_PODS: int = 500
@@ -37,6 +37,13 @@ class BePod(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_de
     priority: int = 0
 
 
+class OnlinePod(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
+    """One pod that is not best-effort: told only where the policy asks for something to be done for such pods."""
+
+    uid: str
+    memory_request: Amount = 0
+
+
 class Capacity(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     """The Node's size as Kubernetes sees it, so that manager and agent take percentages of the same number."""
 
@@ -54,7 +61,10 @@ class NodeColocationSpec(Struct, frozen=True, gc=False, kw_only=True, rename="ca
     report: Report = Report()
     suppress: Suppress = Suppress()
     evict: Evict = Evict()
+    protect: Protect = Protect()
     pods: tuple[BePod, ...] = ()
+    online: tuple[OnlinePod, ...] = ()
+    """Empty unless `protect` asks for burst or memory that is kept."""
 
 
 class Usage(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):

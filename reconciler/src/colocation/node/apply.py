@@ -16,9 +16,12 @@ from typing import Final
 from msgspec import Struct
 
 from colocation.node.cgroups import Layout
-from colocation.node.journal import FILE, TASKS, Entry, Journal, boot_id, group_id, put_back
-from colocation.node.knobs import PodFiles, Setting
+from colocation.node.extra import kept_above, whole_disks
+from colocation.node.journal import FILE, LINES, TASKS, Entry, Journal, boot_id, group_id, put_back, write_value
+from colocation.node.knobs import PodFiles
+from colocation.node.setting import Setting
 from colocation.node.tasks import make_idle
+from colocation.protect.optin import Extra
 from colocation.protect.wanted import Knobs
 
 log = logging.getLogger(__name__)
@@ -26,6 +29,8 @@ RETRY_FIRST: Final = 1.0
 RETRY_MOST: Final = 60.0
 TASKS_EVERY: Final = 5
 """Rounds between two looks at a pod's tasks where the kernel has no cpu.idle: new threads inherit SCHED_IDLE."""
+DISKS_EVERY: Final = 60
+"""Rounds between two looks at which disks there are."""
 _GONE: Final = (errno.ENOENT, errno.ENODEV)
 
 
@@ -54,6 +59,7 @@ class Applier:
         self.layout, self._journal, self._clock, self._dry_run = layout, journal, clock, dry_run
         self._idle_file = "cpu.idle" in features
         self._files: dict[str, PodFiles] = {}
+        self._disks: tuple[str, ...] = ()
         self._boot = boot_id()
         self._round = 0
         self.refused: dict[str, Refusal] = {}
@@ -62,8 +68,11 @@ class Applier:
 
     def apply(self, wanted: Mapping[str, Knobs], groups: Mapping[str, str]) -> None:
         """One round: ``wanted`` by pod uid; ``groups``: where each pod is. Never raises."""
+        if self._round % DISKS_EVERY == 0:
+            self._disks = whole_disks()
         self._round += 1
         now = self._clock()
+        wanted, groups = self._with_parents(wanted, groups)
         for uid in [uid for uid, files in self._files.items() if groups.get(uid) != files.group or uid not in wanted]:
             self._files.pop(uid).close()
         held: set[str] = set()
@@ -75,7 +84,7 @@ class Applier:
             files = self._files.get(uid)
             if files is None:
                 files = self._files[uid] = PodFiles(self.layout, group)
-            for setting in files.settings(knobs, idle_file=self._idle_file):
+            for setting in files.settings(knobs, idle_file=self._idle_file, disks=self._disks):
                 held.add(setting.path)
                 held.add(setting.beside or setting.path)
                 if setting.holds:
@@ -87,6 +96,17 @@ class Applier:
         self._write(missing, now)
         self._put_back(held, now)
 
+    def _with_parents(
+        self, wanted: Mapping[str, Knobs], groups: Mapping[str, str]
+    ) -> tuple[Mapping[str, Knobs], Mapping[str, str]]:
+        """Also the groups above pods for which memory is kept; they stand under their own names."""
+        lows = {groups[uid]: k.extra.memory_low for uid, k in wanted.items() if k.extra.memory_low and uid in groups}
+        if not lows:
+            return wanted, groups
+        above = kept_above(self.layout, lows)
+        more = {group: Knobs(extra=Extra(memory_low=low)) for group, low in above.items()}
+        return {**wanted, **more}, {**groups, **dict(zip(above, above, strict=True))}
+
     def _due(self, path: str, now: float, *, back: bool = False) -> bool:
         refusal = self.refused.get(path)
         return refusal is None or refusal.back != back or now >= refusal.retry_at
@@ -95,14 +115,14 @@ class Applier:
         if not missing or self._dry_run:
             return
         # Beside values first: put back last, when what changes them is out of the way.
-        values = [(uid, s.beside, s.beside_there or "") for uid, s in missing if s.beside_there is not None]
-        values += [(uid, s.path, s.there or "") for uid, s in missing]
-        if not self._note([self._entry(path, there, uid) for uid, path, there in values], now):
+        entries = [self._entry(s.beside, s.beside_there, uid) for uid, s in missing if s.beside_there is not None]
+        entries += [self._entry(s.path, s.there or "", uid, LINES if s.lines else FILE) for uid, s in missing]
+        if not self._note(entries, now):
             # What was noted in an earlier round may still be moved.
             missing = [(uid, s) for uid, s in missing if self._noted(s.path)]
         for _, setting in missing:
             try:
-                _write_value(self._absolute(setting.path), setting.want)
+                write_value(self._absolute(setting.path), setting.want, LINES if setting.lines else FILE)
             except OSError as error:
                 if error.errno not in _GONE:
                     self._refuse(setting.path, f"{setting.want}: {error.strerror}", now)
@@ -178,8 +198,3 @@ class Applier:
 
     def _absolute(self, path: str) -> str:
         return f"{self.layout.root.rstrip('/')}/{path}"
-
-
-def _write_value(path: str, value: str) -> None:
-    with Path(path).open("w", encoding="ascii") as file:
-        file.write(value)

@@ -19,6 +19,8 @@ from typing import Dict, Iterable, List, Optional, Tuple
 FILE = "file"
 TASKS = "tasks"
 """Kind of an entry whose path is a group: its tasks were made SCHED_IDLE, their old value is SCHED_OTHER."""
+LINES = "lines"
+"""Kind of an entry whose file takes one line at a time, each behind the word (a disk) that it is for."""
 
 
 class Entry:
@@ -130,15 +132,32 @@ def put_back(entry: Entry, cgroup_root: str) -> str:
             return _tasks_back(entry.directory(cgroup_root))
         path = os.path.join(cgroup_root, entry.path)
         with open(path, encoding="ascii") as file:
-            if file.read().strip() == entry.old:
-                return "unchanged"
-        with open(path, "w", encoding="ascii") as file:
-            file.write(entry.old)
+            there = file.read().strip()
+        if there == entry.old:
+            return "unchanged"
+        write_value(path, _lines_back(path, there, entry.old) if entry.kind == LINES else entry.old, entry.kind)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENODEV):
             return "gone"
         raise
     return "restored"
+
+
+def write_value(path: str, value: str, kind: str = FILE) -> None:
+    """Write a cgroup file; of LINES each by a write of its own, for the kernel takes no more. Raises OSError."""
+    for line in value.split("\n") if kind == LINES else [value]:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(line)
+
+
+def _lines_back(path: str, there: str, old: str) -> str:
+    """What is to be written so that a file of lines holds ``old`` again; other words lose their value."""
+    had = {line.partition(" ")[0] for line in old.split("\n")}
+    name = os.path.basename(path)
+    none = {"io.max": "rbps=max wbps=max riops=max wiops=max", "io.weight": "default"}.get(name, "0")
+    new = [line.partition(" ")[0] for line in there.split("\n") if line]
+    gone = ["{} {}".format(word, none) for word in new if word not in had]
+    return "\n".join(gone + (old.split("\n") if old else []))
 
 
 def group_id(directory: str) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Sequence
 from typing import Final
 
-from msgspec import Struct
-
 from colocation.node.cgroups import UNLIMITED_V1, File, Layout, number
+from colocation.node.extra import ExtraFiles
+from colocation.node.setting import Setting, text
 from colocation.protect.wanted import Knobs
 
 PERIOD_US: Final = 100_000
@@ -17,26 +18,10 @@ MIN_QUOTA_US: Final = 1_000
 """The kernel refuses less."""
 
 
-class Setting(Struct, frozen=True, gc=False):
-    """One value to hold. ``path`` is relative to the cgroup root; ``there``: what is read now, None: no such file."""
-
-    path: str
-    want: str
-    there: str | None
-    beside: str = ""
-    """Path of a value that the kernel changes when this one is written: it is noted, and put back, with it."""
-    beside_there: str | None = None
-
-    @property
-    def holds(self) -> bool:
-        """Nothing to do."""
-        return self.there == self.want
-
-
 class PodFiles:
     """The knob files of one pod's group, kept open for reading."""
 
-    __slots__ = ("_idle", "_memory", "_period", "_prefix", "_quota", "_v2", "_weight", "group")
+    __slots__ = ("_extra", "_idle", "_memory", "_period", "_prefix", "_quota", "_v2", "_weight", "group")
 
     def __init__(self, layout: Layout, group: str) -> None:
         self.group = group
@@ -48,10 +33,11 @@ class PodFiles:
         self._idle = File(f"{cpu}/cpu.idle")
         self._weight = File(f"{cpu}/cpu.weight" if self._v2 else f"{cpu}/cpu.shares")
         self._memory = File(f"{memory}/memory.max" if self._v2 else f"{memory}/memory.limit_in_bytes")
+        self._extra = ExtraFiles(layout, group)
 
-    def settings(self, knobs: Knobs, *, idle_file: bool) -> list[Setting]:
+    def settings(self, knobs: Knobs, *, idle_file: bool, disks: Sequence[str] = ()) -> list[Setting]:
         """What ``knobs`` asks for beside what is there. ``idle_file`` False: idle is done on the tasks instead."""
-        found = []
+        found = self._extra.settings(knobs.extra, disks)
         if knobs.memory is not None:
             found.append(self._memory_setting(knobs.memory))
         if knobs.cpu is not None:
@@ -64,6 +50,7 @@ class PodFiles:
         """Give all descriptors back."""
         for file in (self._quota, self._period, self._idle, self._weight, self._memory):
             file.close()
+        self._extra.close()
 
     def _setting(self, file: File, want: str, there: str | None) -> Setting:
         return Setting(self._name(file), want, there)
@@ -96,14 +83,3 @@ class PodFiles:
 def quota_us(millicores: int, period_us: int) -> int:
     """Microseconds of CPU a period; never below what the kernel takes."""
     return max(MIN_QUOTA_US, millicores * period_us // 1000)
-
-
-def text(file: File) -> str | None:
-    """A file's content without its end; None if it is not there or is not text."""
-    raw = file.read()
-    if raw is None:
-        return None
-    try:
-        return raw.decode("ascii").strip()
-    except UnicodeDecodeError:
-        return None

@@ -34,9 +34,9 @@ def probe(cgroup_root: str = "/sys/fs/cgroup", proc_root: str = "/proc", *, try_
     """
     version, roots = hierarchies(cgroup_root)
     pods = find_pods_root(roots.get("cpu", cgroup_root)) if version else ""
-    features = _try_cgroup(version, roots, cgroup_root, pods, try_writes=try_writes)
+    features = _try_cgroup(version, roots, cgroup_root, pods, _a_disk() if try_writes else "", try_writes=try_writes)
     features["psi.proc"] = _readable(os.path.join(proc_root, "pressure", "cpu"))
-    features["resctrl"] = _resctrl(proc_root)
+    features["resctrl"] = _resctrl(proc_root, try_writes=try_writes)
     features["sched.idle"] = _sched_idle(try_writes=try_writes)
     names = os.uname()
     return {
@@ -86,9 +86,12 @@ def driver_of(pods_root: str) -> str:
     return "systemd" if pods_root.endswith(".slice") else "cgroupfs"
 
 
-def _try_cgroup(version: int, roots: Dict[str, str], cgroup_root: str, pods: str, *, try_writes: bool) -> Features:
+def _try_cgroup(
+    version: int, roots: Dict[str, str], cgroup_root: str, pods: str, disk: str, *, try_writes: bool
+) -> Features:
     """Try each knob in a group of our own."""
     if version == 2:
+        throttle = disk and disk + " rbps=1048576 wbps=max riops=max wiops=max"
         plan = {
             "cpu.quota": ("cpu", "cpu.max", "50000 100000", ""),
             "cpu.burst": ("cpu", "cpu.max.burst", "10000", "cpu.max"),
@@ -97,9 +100,9 @@ def _try_cgroup(version: int, roots: Dict[str, str], cgroup_root: str, pods: str
             "memory.limit": ("memory", "memory.max", str(1 << 30), ""),
             "memory.high": ("memory", "memory.high", str(1 << 30), ""),
             "memory.low": ("memory", "memory.low", str(1 << 20), ""),
-            "memory.reclaim": ("memory", "memory.reclaim", "", ""),
+            "memory.reclaim": ("memory", "memory.reclaim", "0", ""),
             "io.weight": ("io", "io.weight", "default 50", ""),
-            "io.throttle": ("io", "io.max", "", ""),
+            "io.throttle": ("io", "io.max", throttle, ""),
             "psi.cgroup": ("cpu", "cpu.pressure", "", ""),
         }
     else:
@@ -111,9 +114,9 @@ def _try_cgroup(version: int, roots: Dict[str, str], cgroup_root: str, pods: str
             "memory.limit": ("memory", "memory.limit_in_bytes", str(1 << 30), ""),
             "memory.high": ("memory", "memory.high", str(1 << 30), ""),
             "memory.low": ("memory", "memory.low", str(1 << 20), ""),
-            "memory.reclaim": ("memory", "memory.force_empty", "", ""),
+            "memory.reclaim": ("memory", "memory.force_empty", "0", ""),
             "io.weight": ("blkio", "blkio.bfq.weight", "50", ""),
-            "io.throttle": ("blkio", "blkio.throttle.read_bps_device", "", ""),
+            "io.throttle": ("blkio", "blkio.throttle.read_bps_device", disk and disk + " 1048576", ""),
         }
     features = {}  # type: Features
     for controller in sorted({step[0] for step in plan.values()}):
@@ -134,7 +137,7 @@ def _try_cgroup(version: int, roots: Dict[str, str], cgroup_root: str, pods: str
 
 
 def _try(group: str, file: str, value: str, first: str) -> Dict[str, Any]:
-    """Write ``value`` and read it back; an empty value: reading is enough (writing would need a disk, or use)."""
+    """Write ``value`` and read it back, if it can be read; an empty value: reading is enough (no disk to write of)."""
     path = os.path.join(group, file)
     if not os.path.exists(path):
         return _no("{} is not there".format(file))
@@ -146,6 +149,8 @@ def _try(group: str, file: str, value: str, first: str) -> Dict[str, Any]:
         _write(path, value)
     except OSError as error:
         return _no("writing {} to {}: {}".format(value, file, error.strerror))
+    if not os.stat(path).st_mode & 0o444:
+        return {"available": True, "reason": "{} written".format(file)}
     seen = (_read(path) or "").strip()
     if seen.split("\n")[0] != value:
         return _no("{} took {} but reads {}".format(file, value, seen[:40]))
@@ -196,11 +201,35 @@ def _sched_idle(*, try_writes: bool) -> Dict[str, Any]:
     return {"available": True, "reason": "a task was made SCHED_IDLE and normal again"}
 
 
-def _resctrl(proc_root: str) -> Dict[str, Any]:
+def resctrl_root(proc_root: str = "/proc") -> str:
+    """Where resctrl is mounted; "" where it is not."""
     for line in (_read(os.path.join(proc_root, "mounts")) or "").splitlines():
         fields = line.split()
         if len(fields) > 2 and fields[2] == "resctrl":
-            return {"available": True, "reason": "mounted at {}".format(fields[1])}
+            return fields[1]
+    return ""
+
+
+def _a_disk() -> str:
+    """The major:minor of a disk to try a bound on; "" if there is none. Only our own, empty group is bound by it."""
+    for name in _directories("/sys/block"):
+        if os.path.exists("/sys/block/{}/device".format(name)):
+            return (_read("/sys/block/{}/dev".format(name)) or "").strip()
+    return ""
+
+
+def _resctrl(proc_root: str, *, try_writes: bool) -> Dict[str, Any]:
+    root = resctrl_root(proc_root)
+    if root and not try_writes:
+        return {"available": True, "reason": "mounted at {} (not tried)".format(root)}
+    if root:
+        group = os.path.join(root, "colocation-probe-{}".format(os.getpid()))
+        try:
+            os.mkdir(group)
+            os.rmdir(group)
+        except OSError as error:  # ENOSPC: all classes of service are taken
+            return _no("making a group below {}: {}".format(root, error.strerror))
+        return {"available": True, "reason": "a group was made below {} and removed".format(root)}
     if "resctrl" in (_read(os.path.join(proc_root, "filesystems")) or ""):
         return _no("the kernel has resctrl, but it is not mounted")
     return _no("the kernel has no resctrl, or the CPU has no cache allocation")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from colocation.model.quantity import human_millicores
 from colocation.model.report import BePod, NodeColocationSpec
+from colocation.protect.optin import Cache, Extra, opt_in
 from colocation.protect.sample import PodSample, Sample
 from colocation.protect.split import Claim, split
 from colocation.protect.suppress import total
@@ -29,6 +31,7 @@ class Knobs(Struct, frozen=True, gc=False):
     """Yields to everybody at once: cpu.idle, or SCHED_IDLE on its tasks."""
     memory: int | None = None
     """Limit in bytes."""
+    extra: Extra = Extra()
 
 
 class Decision(Struct, frozen=True):
@@ -39,6 +42,11 @@ class Decision(Struct, frozen=True):
     cpu_used: int | None = None
     pods: dict[str, Knobs] = field(default_factory=dict)
     reason: str = ""
+    online: dict[str, Knobs] = field(default_factory=dict)
+    """What pods that are not best-effort should have: nothing, unless the policy asks for it."""
+    cache: Cache | None = None
+    lacks: tuple[str, ...] = ()
+    """What the policy asks for and this node does not have, in words; the rest is done."""
 
 
 def decide(
@@ -55,6 +63,29 @@ def decide(
         return Decision(reason="engine none: only measuring")
     rows = {row.uid: row for row in sample.pods}
     pods = [pod for pod in spec.pods if pod.uid in rows]
+    online = [pod for pod in spec.online if pod.uid in rows]
+    held = _held(spec, sample, capacity_cpu, features, before, pods, rows)
+    more = opt_in(spec.protect, pods, online, features)
+    return replace(
+        held,
+        pods=held.pods
+        | {uid: replace(held.pods.get(uid, Knobs()), extra=extra) for uid, extra in more.offline.items()},
+        online={uid: Knobs(extra=extra) for uid, extra in more.online.items()},
+        cache=more.cache,
+        lacks=held.lacks + more.lacks,
+    )
+
+
+def _held(
+    spec: NodeColocationSpec,
+    sample: Sample,
+    capacity_cpu: int,
+    features: Collection[str],
+    before: Decision | None,
+    pods: list[BePod],
+    rows: dict[str, PodSample],
+) -> Decision:
+    """Quota, idle and memory limit of best-effort pods."""
     used = _sum([rows[pod.uid].cpu for pod in pods])
     mode = spec.suppress.cpu.mode
     if mode == "off":
@@ -63,15 +94,15 @@ def decide(
             pods={pod.uid: Knobs(memory=pod.memory_limit) for pod in pods if pod.memory_limit is not None},
             reason="CPU suppression is off; memory limits are kept",
         )
-    words = []
+    words, lacks = [], []
     idle = mode != "quota"
     if idle and not {"cpu.idle", "sched.idle"} & set(features):
         idle = False
-        words.append("the kernel has neither cpu.idle nor SCHED_IDLE")
+        lacks.append("the kernel has neither cpu.idle nor SCHED_IDLE")
     if "memory.limit" not in features:
-        words.append("the kernel has no memory limit")
+        lacks.append("the kernel has no memory limit")
     if "cpu.quota" not in features:
-        words.append("the kernel has no CPU quota")
+        lacks.append("the kernel has no CPU quota")
         quotas: Mapping[str, int | None] = {}
         ceiling = None
     elif mode == "idle":
@@ -87,7 +118,8 @@ def decide(
         cpu_total=ceiling,
         cpu_used=used,
         pods={pod.uid: _knobs(pod, quotas.get(pod.uid), idle=idle) for pod in pods},
-        reason="; ".join(words),
+        reason="; ".join(lacks + words),
+        lacks=tuple(lacks),
     )
 
 

@@ -22,6 +22,7 @@ from colocation.agent.window import Window
 from colocation.kube.cache import Bad, Delete, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS
 from colocation.kube.rest import ApiError
+from colocation.model.policy import Disk, Protect
 from colocation.model.report import BePod, Capabilities, Capacity, NodeColocationSpec, PolicyRef
 from colocation.node import state
 from colocation.node.apply import Applier
@@ -171,6 +172,28 @@ def test_everything_is_put_back(node, event):
     node.specs.emit(event)
     node.rounds(1)
     assert node.values() == FREE
+
+
+def test_what_the_kernel_lacks_is_a_condition_and_the_rest_works(node):
+    protect = Protect(memory_high_percent=80, disk=Disk(weight=10))
+    node.specs.emit(upsert(msgspec.structs.replace(SPEC, protect=protect)))
+    node.rounds()
+    assert node.values() == HELD
+    said = {row.type: row for row in node.loop.status().conditions}
+    assert said["Enforced"].status == "True"
+    assert (said["Supported"].status, said["Supported"].reason) == ("False", "NodeLacks")
+    assert said["Supported"].message == (
+        "protect.memoryHighPercent: no memory.high here; protect.disk.weight: no io.weight here"
+    )
+    node.specs.emit(upsert())
+    node.rounds(1)
+    assert {row.type: row.status for row in node.loop.status().conditions}["Supported"] == "True"
+
+
+def test_nothing_is_said_of_what_nobody_asks_for(node):
+    node.specs.emit(upsert())
+    node.rounds()
+    assert [row.type for row in node.loop.status().conditions] == ["Enforced", "SpecReadable"]
 
 
 def test_after_a_restart_the_kept_spec_holds_without_an_api_server(node):

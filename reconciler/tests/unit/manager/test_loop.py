@@ -20,12 +20,12 @@ from colocation.manager.evictions import Eviction, Evictions
 from colocation.manager.loop import AWAIT_SECONDS, Loop, Stop
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import ColocationFacts, colocation_facts, policy_facts
-from colocation.manager.patches import Job, Urgency
+from colocation.manager.patches import Job, Urgency, wanted_spec
 from colocation.manager.publisher import Done, Outbox
 from colocation.model import names
 from colocation.model.facts import NodeFacts, PodFacts, Published, Qos
-from colocation.model.policy import Oversell, OversellCpu, OversellMemory, PolicySpec
-from colocation.model.report import BePod, NodeColocationSpec, NodeColocationStatus, PodUsage, Usage
+from colocation.model.policy import Oversell, OversellCpu, OversellMemory, PolicySpec, Protect
+from colocation.model.report import BePod, NodeColocationSpec, NodeColocationStatus, OnlinePod, PodUsage, Usage
 from colocation.model.status import PolicyStatus
 from colocation.model.wire import ColocationPolicy, Metadata, NodeColocation
 
@@ -77,7 +77,9 @@ class Bench:
         self.say(*(Synced(r) for r in (NODES, PODS, POLICIES, NODE_COLOCATIONS)))
 
     def policy(self, name: str = "p", *, generation: int = 1, status: Any = None, **more: Any) -> None:
-        spec_fields = {f: more.pop(f) for f in ("priority", "node_selector", "rollout", "enabled") if f in more}
+        spec_fields = {
+            f: more.pop(f) for f in ("priority", "node_selector", "rollout", "enabled", "protect") if f in more
+        }
         oversell = more
         usage = {
             "cpu": OversellCpu(strategy="usage"),
@@ -699,10 +701,29 @@ def test_sums_that_are_kept_are_those_of_the_pods_reports_and_policies_as_they_a
         node = bench.loop.state.nodes["n"]
         selection = bench.loop.state.select(node)
         kept = node.summed(selection), node.told(), selection
-        node.sums = node.be_rows = None
+        node.sums = node.be_rows = node.online_rows = None
         node.selected = False
         selection = bench.loop.state.select(node)
         assert kept == (node.summed(selection), node.told(), selection), seed
+
+
+def test_online_pods_are_told_only_to_agents_that_do_something_for_them() -> None:
+    bench = Bench()
+    bench.sync()
+    bench.node()
+    bench.policy()
+    bench.pod("shop", qos=Qos.LS)
+    bench.pod("batch", be=500)
+    bench.step()
+    node = bench.loop.state.nodes["n"]
+    spec = wanted_spec(node, node.facts)
+    assert (spec.online, [pod.uid for pod in spec.pods]) == ((), ["uid-batch"])
+    for protect in (Protect(burst_percent=10), Protect(memory_low_percent=50)):
+        bench.policy(generation=2, protect=protect)
+        bench.step()
+        spec = wanted_spec(node, node.facts)
+        assert spec.protect == protect
+        assert spec.online == (OnlinePod(uid="uid-shop"),)
 
 
 def withdrawals(bench: Bench) -> dict[str, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-CONTROLLERS = ("cpu", "cpuacct", "memory", "cpuset")
+CONTROLLERS = ("cpu", "cpuacct", "memory", "cpuset", "blkio")
 
 
 class Tree:
@@ -49,11 +49,15 @@ class Tree:
             )
             if group:  # the real root has no memory.current
                 self.write("memory", group, {"memory.current": "0\n"})
-            self.write("cpu", group, {"cpu.idle": "0\n", "cpu.weight": "1\n"})
+            self.write("cpu", group, {"cpu.idle": "0\n", "cpu.weight": "1\n", "cpu.max.burst": "0\n"})
+            self.write("memory", group, {"memory.high": "max\n", "memory.low": "0\n"})
+            self.write("io", group, {"io.max": "", "io.weight": "default 100\n"})
             return
         stat = "nr_periods 0\nnr_throttled 0\nthrottled_time 0\n"
         quota = {"cpu.stat": stat, "cpu.cfs_quota_us": "-1\n", "cpu.cfs_period_us": "100000\n", "cpu.idle": "0\n"}
-        self.write("cpu", group, {**quota, "cpu.shares": "2\n"})
+        self.write("cpu", group, {**quota, "cpu.shares": "2\n", "cpu.cfs_burst_us": "0\n"})
+        throttles = [f"blkio.throttle.{way}_{what}_device" for way in ("read", "write") for what in ("bps", "iops")]
+        self.write("blkio", group, {**dict.fromkeys(throttles, ""), "blkio.bfq.weight": "100\n"})
         self.write("cpuacct", group, {"cpuacct.usage": "0\n"})
         unlimited = {"memory.limit_in_bytes": "9223372036854771712\n", "memory.usage_in_bytes": "0\n"}
         self.write("memory", group, {**unlimited, "memory.stat": "inactive_file 7\ntotal_inactive_file 0\n"})

@@ -131,11 +131,11 @@ def test_a_pod_that_vanished_is_forgotten(tree, node, tmp_path):
 def test_a_refusal_is_told_once_and_tried_again_ever_later(tree, node, clock, monkeypatch, caplog):
     tried = []
 
-    def refuse(path, value):
+    def refuse(path, value, kind):
         tried.append(path)
         raise OSError(errno.EBUSY, "Device or resource busy")
 
-    monkeypatch.setattr(apply_module, "_write_value", refuse)
+    monkeypatch.setattr(apply_module, "write_value", refuse)
     for _ in range(120):
         node.apply({UID: Knobs(memory=1 << 20)}, groups(tree))
         clock.now += 1

@@ -77,6 +77,8 @@ def test_what_a_node_misses_is_told(changes, told):
 
 
 def test_what_was_wrong_before_the_wave_is_not_its_fault():
+    lacks = {"observedAt": "2026-11-21T07:59:30Z", "conditions": [{"type": "Supported", "status": "False"}]}
+    assert _wave.why_not(row(ncol={"status": lacks}), NOW) is None, "what the kernel never had stops no update"
     refuses = {"observedAt": "2026-11-21T07:59:30Z", "conditions": [{"type": "Enforced", "status": "False"}]}
     assert _wave.why_not(row(refused_before="Enforced is False: x", ncol={"status": refuses}), NOW) is None
     unsold = {"metadata": {"name": "a"}, "status": {}}
