@@ -29,7 +29,7 @@ from colocation.model import facts, quantity
 from colocation.model.policy import QUANTITY_PATTERN
 from colocation.model.report import MAX_PODS, NodeColocationSpec
 from colocation.model.wire import ColocationPolicy, Node, NodeColocation, Pod
-from colocation.node import cgroups, histories, journal, knobs, pressure, sampler, state
+from colocation.node import cgroups, histories, journal, knobs, pressure, sampler, setting, state
 from colocation.predict.peak import Histories
 from colocation.protect.sample import PodSample, Sample
 from colocation.protect.wanted import Decision, decide
@@ -145,15 +145,15 @@ def cgroup_files(data: bytes) -> bool:
     made = cgroups.Layout(root=_SCRATCH.name, version=2, roots={"cpu": _SCRATCH.name}, pods_root="")
     file = cgroups.File(str(path))
     try:
-        knobs.text(file)
+        setting.text(file)
         file.number()
     finally:
         file.close()
     files = knobs.PodFiles(made, "")
     files._quota = cgroups.File(str(path))
     try:
-        setting = files._quota_setting(1500)
-        assert re.fullmatch(r"[0-9]{1,19} [0-9]{1,19}", setting.want)
+        wanted = files._quota_setting(1500)
+        assert re.fullmatch(r"[0-9]{1,19} [0-9]{1,19}", wanted.want)
     finally:
         files.close()
     return True
