@@ -49,14 +49,14 @@ class ExtraFiles:
     def _bursts(self, percent: int) -> Iterator[Setting]:
         """The pod's own quota and each container's, where there is one: the kernel allows no burst above it."""
         v2 = self._layout.version == 2
-        for group in ("", *self._containers()):
+        for group in ("", *self._containers("cpu")):
             words = (text(self._file("cpu", "cpu.max" if v2 else "cpu.cfs_quota_us", group)) or "").split()
             if words and words[0].isdigit():
                 name = "cpu.max.burst" if v2 else "cpu.cfs_burst_us"
                 yield self._number("cpu", name, int(words[0]) * percent // 100, group)
 
-    def _containers(self) -> list[str]:
-        base = self._layout.directory("cpu", self._group)
+    def _containers(self, controller: str) -> list[str]:
+        base = self._layout.directory(controller, self._group)
         try:
             with os.scandir(base or "") as entries:
                 names = sorted(entry.name for entry in entries if entry.is_dir())
@@ -85,16 +85,19 @@ class ExtraFiles:
             words = " ".join(f"{key}={bound or 'max'}" for key, _, bound in bounds)
             yield self._lines("io", "io.max", [f"{device} {words}" for device in disks])
             return
-        for _, name, bound in bounds:
-            if bound:
-                yield self._lines("blkio", f"blkio.throttle.{name}_device", [f"{device} {bound}" for device in disks])
+        # v1 bounds the tasks of a group and not those of the groups below it: so each container's.
+        for group in self._containers("blkio"):
+            for _, name, bound in bounds:
+                if bound:
+                    lines = [f"{device} {bound}" for device in disks]
+                    yield self._lines("blkio", f"blkio.throttle.{name}_device", lines, group)
 
     def _number(self, controller: str, name: str, value: int, group: str = "") -> Setting:
         file = self._file(controller, name, group)
         return Setting(file.path[self._prefix :], str(value), text(file))
 
-    def _lines(self, controller: str, name: str, lines: list[str]) -> Setting:
-        file = self._file(controller, name)
+    def _lines(self, controller: str, name: str, lines: list[str], group: str = "") -> Setting:
+        file = self._file(controller, name, group)
         return Setting(file.path[self._prefix :], "\n".join(lines), text(file), lines=True)
 
     def _file(self, controller: str, name: str, group: str = "") -> File:

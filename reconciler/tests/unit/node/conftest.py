@@ -123,7 +123,7 @@ class Real:
     def make(self, group: str) -> None:
         """As kubelet and the runtime make it: on v2 with the controllers handed down to it."""
         if self.version == 1:
-            for controller in ("cpu", "cpuacct", "memory"):
+            for controller in ("cpu", "cpuacct", "memory", "blkio"):
                 self.dir(controller, group).mkdir(parents=True)
             return
         path = self.root
@@ -134,7 +134,7 @@ class Real:
 
     def unmake(self, group: str) -> None:
         """Remove a group and those below it."""
-        for controller in ("cpu", "cpuacct", "memory") if self.version == 1 else ("cpu",):
+        for controller in ("cpu", "cpuacct", "memory", "blkio") if self.version == 1 else ("cpu",):
             _remove(self.dir(controller, group))
 
     def enter(self, group: str, pid: int) -> None:

@@ -1,4 +1,4 @@
-"""Opt-in knobs: written for v1 and v2, each restored exactly. The trees are fakes; real v1 cgroups at the end."""
+"""Opt-in knobs, written for v1 and v2 and restored exactly. The trees are fakes; test_real_extra.py is no fake."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from colocation.model.policy import Disk
 from colocation.node import apply as apply_module
 from colocation.node.apply import Applier
 from colocation.node.cgroups import detect
-from colocation.node.extra import kept_above, whole_disks
+from colocation.node.extra import kept_above
 from colocation.node.journal import Journal, restore
-from colocation.node.probe import probe
 from colocation.protect.optin import Extra
 from colocation.protect.wanted import Knobs
 
@@ -28,7 +27,7 @@ def one_disk(monkeypatch):
 
 @pytest.fixture
 def node(tree, tmp_path):
-    tree.pod(BE)
+    tree.make(f"{tree.pod(BE)}/c1")
     tree.make(f"{tree.pod(ONLINE, 'burstable')}/c1")
     for group in (tree.pod(ONLINE, "burstable"), f"{tree.pod(ONLINE, 'burstable')}/c1"):
         quota = {"cpu.max": "50000 100000\n"} if tree.version == 2 else {"cpu.cfs_quota_us": "50000\n"}
@@ -67,8 +66,8 @@ def test_offline_knobs_are_written_and_put_back_exactly(tree, node, tmp_path):
     else:
         wanted = {
             (pod, "blkio.bfq.weight"): "10",
-            (pod, "blkio.throttle.read_bps_device"): f"{DISK} {MIB}",
-            (pod, "blkio.throttle.write_iops_device"): f"{DISK} 50",
+            ("c1", "blkio.throttle.read_bps_device"): f"{DISK} {MIB}",
+            ("c1", "blkio.throttle.write_iops_device"): f"{DISK} 50",
         }
         assert changes(tree, before) == wanted, "v1 has no memory.high"
     assert node.refused == {}
@@ -77,7 +76,7 @@ def test_offline_knobs_are_written_and_put_back_exactly(tree, node, tmp_path):
     assert node.writes == writes, "what holds is not written again"
     node.apply({}, groups(tree))
     left = changes(tree, before)
-    # A fake keeps the line that takes a bound away; the kernel drops it (below, on real cgroups).
+    # A fake keeps the line that takes a bound away; the kernel drops it (test_real_extra.py).
     for key in list(left):
         if key[1] in ("io.max", "blkio.throttle.read_bps_device", "blkio.throttle.write_iops_device"):
             assert left.pop(key) in (f"{DISK} rbps=max wbps=max riops=max wiops=max", f"{DISK} 0")
@@ -87,7 +86,8 @@ def test_offline_knobs_are_written_and_put_back_exactly(tree, node, tmp_path):
 
 def test_bounds_that_others_set_are_put_back(tree, node):
     name = "io.max" if tree.version == 2 else "blkio.throttle.read_bps_device"
-    file = tree.dir("io" if tree.version == 2 else "blkio", groups(tree)[BE]) / name
+    group = groups(tree)[BE]
+    file = (tree.dir("io", group) if tree.version == 2 else tree.dir("blkio", f"{group}/c1")) / name
     old = f"{DISK} rbps=9999999 wbps=max riops=max wiops=max" if tree.version == 2 else f"{DISK} 9999999"
     file.write_text(old + "\n")
     node.apply({BE: Knobs(extra=Extra(disk=Disk(read_bytes=MIB)))}, groups(tree))
@@ -141,44 +141,3 @@ def test_restore_takes_bounds_away_too(tree, node, tmp_path):
     assert snapshot(tree) != before
     assert restore(str(tmp_path / "journal"), str(tree.root))["failed"] == []
     assert snapshot(tree) == before
-
-
-@pytest.mark.root
-def test_the_kernel_takes_a_burst_and_bounds_on_disks_and_lets_go(real_root, tmp_path, monkeypatch):
-    disks = whole_disks()
-    if not disks:
-        pytest.skip("this machine has no disk")
-    monkeypatch.setattr(apply_module, "whole_disks", lambda: disks)
-    there = {BE: f"kubepods/besteffort/pod{BE}", ONLINE: f"kubepods/burstable/pod{ONLINE}"}
-    for controller in ("cpu", "cpuacct", "memory", "blkio"):
-        for group in there.values():
-            (real_root / controller / group / "c").mkdir(parents=True)
-    for group in (there[ONLINE], there[ONLINE] + "/c"):
-        (real_root / "cpu" / group / "cpu.cfs_quota_us").write_text("50000")
-    found = probe(str(real_root))["features"]
-    wanted = {
-        BE: Knobs(extra=Extra(disk=Disk(weight=10, read_bytes=5 * MIB, write_ops=50))),
-        ONLINE: Knobs(extra=Extra(burst_percent=40)),
-    }
-    names = [
-        ("cpu", ONLINE, "cpu.cfs_burst_us", "cpu.burst", "20000"),
-        ("cpu", ONLINE, "c/cpu.cfs_burst_us", "cpu.burst", "20000"),
-        ("blkio", BE, "blkio.bfq.weight", "io.weight", "10"),
-        ("blkio", BE, "blkio.throttle.read_bps_device", "io.throttle", f"{disks[0]} {5 * MIB}"),
-        ("blkio", BE, "blkio.throttle.write_iops_device", "io.throttle", f"{disks[0]} 50"),
-    ]
-    files = {
-        real_root / c / there[uid] / name: want for c, uid, name, feature, want in names if found[feature]["available"]
-    }
-    assert files, found
-    before = {path: path.read_text() for path in files}
-    applier = Applier(detect(str(real_root)), Journal(str(tmp_path / "j"), str(real_root)), ())
-    applier.apply(wanted, there)
-    assert applier.refused == {}
-    for path, want in files.items():
-        assert want in path.read_text().splitlines(), path
-    writes = applier.writes
-    applier.apply(wanted, there)
-    assert applier.writes == writes, "what the kernel reads back is what was wanted"
-    assert restore(str(tmp_path / "j"), str(real_root))["failed"] == []
-    assert {path: path.read_text() for path in files} == before

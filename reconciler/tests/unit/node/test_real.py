@@ -178,8 +178,8 @@ def test_a_pods_group_that_vanishes_under_us_is_no_trouble_and_leaves_nothing(re
         real.unmake(groups[BE])
         holder.apply(wanted, groups)
     elif when == "between reading and writing":
-        write = apply._write_value
-        monkeypatch.setattr(apply, "_write_value", lambda *a: (vanish(), write(*a)))
+        write = apply.write_value
+        monkeypatch.setattr(apply, "write_value", lambda *a: (vanish(), write(*a)))
 
         def vanish():
             if real.dir("cpu", groups[BE]).exists():
