@@ -37,6 +37,8 @@ OPTIONS = (
     "admission.be.schedulerName=batch",
     "admission.hls.schedulerName=exclusive",
     "admission.hls.nodeAffinity=true",
+    "rubik.enabled=true",
+    "rubik.image=registry.example.org/rubik:2.0.1-r1",
 )
 MUTATION = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
 OPERATOR = "monitoring.coreos.com/v1"
@@ -48,6 +50,8 @@ EVERYTHING = (
     "monitoring.rules.enabled=true",
     "monitoring.dashboards.enabled=true",
     "admission.hls.nodeAffinity=true",
+    "rubik.enabled=true",
+    "rubik.image=registry.example.org/rubik:2.0.1-r1",
 )
 """Every switch that makes objects."""
 _numbers = itertools.count(1)

@@ -115,6 +115,32 @@ def test_what_is_opt_in_is_left_out() -> None:
         assert "--be" not in text
 
 
+def test_rubik_runs_only_where_it_is_asked_for_and_never_without_an_image() -> None:
+    assert "rubik" not in {d["metadata"]["name"].removeprefix("colocation-") for d in manifests()}
+    with pytest.raises(LabError, match=r"rubik\.enabled needs rubik\.image"):
+        render("--set", "rubik.enabled=true")
+    daemon = find(
+        manifests("--set", "rubik.enabled=true,rubik.image=example.org/rubik:2.0.1-r1,rubik.nodeSelector.os=openeuler"),
+        "DaemonSet",
+        "colocation-rubik",
+    )["spec"]["template"]["spec"]
+    assert daemon["nodeSelector"] == {"node.openfuyao.com/colocation": "true", "os": "openeuler"}
+    rubik, keeper = daemon["containers"]
+    (wait,) = daemon["initContainers"]
+    assert rubik["image"] == "example.org/rubik:2.0.1-r1"
+    assert "args" not in rubik, "it takes none but -v"
+    mounts = {c["name"]: {m["name"]: m["mountPath"] for m in c["volumeMounts"]} for c in (rubik, keeper, wait)}
+    assert mounts["rubik"] == {
+        "config": "/var/lib/rubik",
+        "log": "/var/log/rubik",
+        "run": "/run/rubik",
+        "sysfs": "/sys/fs",
+        "dev": "/dev",
+    }
+    assert mounts["keeper"] == mounts["wait"] == {"config": "/var/lib/openfuyao-colocation/rubik"}
+    assert daemon["hostPID"] is True
+
+
 def test_a_cluster_that_is_too_old_is_refused() -> None:
     with pytest.raises(LabError, match=r"requires kubeVersion: >=1\.30"):
         render(kube="1.29.9")

@@ -35,13 +35,15 @@ class Right(NamedTuple):
     name: str = ""
 
 
-def in_the_table(*, webhook: bool = False) -> set[Right]:
-    """``webhook``: also what is granted only where admission is by webhook."""
+def in_the_table(*, webhook: bool = False, rubik: bool = False) -> set[Right]:
+    """``webhook``, ``rubik``: also what is granted only where admission is by webhook, where rubik runs."""
     rows = [[c.strip() for c in line.strip("|").split("|")] for line in PAGE.read_text().splitlines() if "| `" in line]
     found = set()
     for role, where, resource, verbs, names, why in (row for row in rows if len(row) == 6):
         assert why, f"{role} {resource}: why?"
         if "with the webhook" in where and not webhook:
+            continue
+        if "with rubik" in where and not rubik:
             continue
         for verb in verbs.split(", "):
             for name in re.findall("`(.+?)`", names) or [""]:
@@ -77,6 +79,11 @@ def test_the_table_is_the_chart(webhook: bool) -> None:  # noqa: FBT001
     found, _ = in_the_chart("--set", f"admission.mode={'webhook' if webhook else 'cel'}")
     assert found == in_the_table(webhook=webhook)
     assert not {"*"} & {part for right in found for part in (right.resource, right.verb)}
+
+
+def test_the_table_is_the_chart_with_rubik_too() -> None:
+    found, _ = in_the_chart("--set", "admission.mode=cel,rubik.enabled=true,rubik.image=example.org/rubik:2")
+    assert found == in_the_table(rubik=True)
 
 
 def test_the_agent_mounts_the_host_paths_in_the_table_and_no_other() -> None:

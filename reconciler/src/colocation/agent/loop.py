@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 
+from colocation.agent.engine import Rubik, Told
 from colocation.agent.reporter import Schedule, Sender
 from colocation.agent.specs import Specs
 from colocation.agent.status import Conditions, build, rfc3339
@@ -37,8 +38,12 @@ class Loop:
         interval: float = 1.0,
         schedule: Schedule | None = None,
         keeper: Keeper | None = None,
+        rubik: Rubik | None = None,
     ) -> None:
-        """``sender`` None: nothing is reported. ``keeper`` None: what is learnt of the pods is lost at the end."""
+        """``sender`` None: nothing is reported. ``keeper`` None: what is learnt of the pods is lost at the end.
+
+        ``rubik`` None: it is told nothing, and so nothing is left to it.
+        """
         self._sampler, self._applier, self._specs, self._sender = sampler, applier, specs, sender
         self._found, self._features = found, frozenset(found.features)
         self._interval = interval
@@ -47,6 +52,7 @@ class Loop:
         self._cpus = sampler.cpus()
         self._conditions = Conditions()
         self._reclaimer = Reclaimer(self._features)
+        self._rubik, self.told = rubik, Told()
         self.window = Window()
         self._keeper = keeper
         self.histories = Histories() if keeper is None else keeper.load(sampler.now())
@@ -95,7 +101,9 @@ class Loop:
         capacity = self._capacity(spec)
         if spec is not None:
             self.spec = spec
-            self.decision = decide(spec, sample, capacity.cpu, self._features, self.decision)
+            if self._rubik is not None:
+                self.told = self._rubik.step(spec)
+            self.decision = decide(spec, sample, capacity.cpu, self._features, self.decision, self.told.owned)
             self._applier.apply(self.decision.pods | self.decision.online, self.groups)
             self._watch(spec, sample)
         if self._sender is not None:
@@ -115,7 +123,9 @@ class Loop:
             decision=self.decision,
             found=self._found,
             pressure=self._sampler.pressure(),
-            conditions=self._conditions.update(self._applier.refused, self._specs.error, now, self.decision.lacks),
+            conditions=self._conditions.update(
+                self._applier.refused, self._specs.error, now, self.decision.lacks + self.told.lacks, self.told
+            ),
             memory_used=self.be_memory(),
             eviction=self.watch.request,
             now=now,
@@ -137,7 +147,7 @@ class Loop:
     def _watch(self, spec: NodeColocationSpec, sample: Sample) -> None:
         before = self.watch.request
         pressure = self._sampler.pressure() if spec.evict.memory.pressure_percent else Pressure()
-        self.watch = watch(spec, sample, self.decision.pods, pressure, self.watch)
+        self.watch = watch(spec, sample, self.decision.pods, pressure, self.watch, self.told.owned)
         if self.watch.reclaim is not None:
             self._reclaimer.submit(self._sampler.layout, self.groups.get(self.watch.reclaim, ""))
         request = self.watch.request

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
+from colocation.agent.engine import Rubik
 from colocation.agent.loop import Loop
 from colocation.agent.reporter import Sender
 from colocation.agent.server import serve
@@ -95,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
             sender=sender,
             interval=args.interval,
             keeper=None if args.dry_run else Keeper(args.state_dir / "state" / "histories.json"),
+            rubik=None if args.dry_run else Rubik(args.state_dir / "rubik", capabilities(found)),
         )
         try:
             serve(args.listen, loop, sampler, applier, sender)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from colocation import __version__
+from colocation.agent.engine import Told
 from colocation.agent.window import Window
 from colocation.model.report import (
     MAX_PODS,
@@ -21,6 +22,8 @@ from colocation.node.apply import Refusal
 from colocation.predict.peak import Histories
 from colocation.protect.sample import Sample
 from colocation.protect.wanted import Decision
+
+NOT_ASKED = Told()
 
 
 def capabilities(found: Mapping[str, Any]) -> Capabilities:
@@ -40,11 +43,17 @@ class Conditions:
         self._rows: dict[str, Condition] = {}
 
     def update(
-        self, refused: Mapping[str, Refusal], spec_error: str, now: str, lacks: Sequence[str] = ()
+        self,
+        refused: Mapping[str, Refusal],
+        spec_error: str,
+        now: str,
+        lacks: Sequence[str] = (),
+        told: Told = NOT_ASKED,
     ) -> tuple[Condition, ...]:
         """Enforced: every wanted value is there. SpecReadable: the manager's spec was understood.
 
-        Supported: this node has what the policy asks for; not said before it was once missing.
+        Supported: this node has what the policy asks for; not said before it was once missing. RubikRunning: by the
+        config that the policy gives; said only where the policy says engine rubik.
         """
         if refused:
             path, first = min(refused.items(), key=lambda row: row[0])
@@ -60,6 +69,12 @@ class Conditions:
             self._set("Supported", "False", "NodeLacks", "; ".join(lacks)[:220], now)
         elif "Supported" in self._rows:
             self._set("Supported", "True", "AsWanted", "", now)
+        if told.running is None:
+            self._rows.pop("RubikRunning", None)
+        elif told.running:
+            self._set("RubikRunning", "True", "ByThePolicy", told.message[:110], now)
+        else:
+            self._set("RubikRunning", "False", "NotByThePolicy", told.message[:110], now)
         return tuple(self._rows.values())
 
     def _set(self, kind: str, status: Literal["True", "False"], reason: str, message: str, now: str) -> None:

@@ -13,6 +13,7 @@ from colocation import __version__
 COMMANDS: Final = {
     "manager": "recompute and publish what nodes oversell (one per cluster, leader-elected)",
     "agent": "measure a node and protect its online work (one per node)",
+    "rubik": "restart rubik when the policy gives it another config (beside rubik, in its pod)",
     "explain": "why a node has the number it has",
     "report": "the cluster in one table",
     "simulate": "what a policy would do, on the live cluster or on recorded usage; what a predictor gets wrong",

@@ -104,6 +104,7 @@ def wanted_spec(node: NodeState, facts: NodeFacts) -> NodeColocationSpec | None:
         suppress=winner.spec.suppress,
         evict=winner.spec.evict,
         protect=protect,
+        rubik=winner.spec.rubik if winner.spec.engine == "rubik" else None,
         pods=node.told(),
         online=node.told_online() if protect.memory_low_percent or protect.burst_percent else (),
     )

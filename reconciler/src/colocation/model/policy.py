@@ -10,6 +10,9 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
+from colocation.model import rubik
+from colocation.model.rubik import Rubik
+
 Percent = Annotated[int, Meta(ge=0, le=100)]
 QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i)?$"
 Quantity = Annotated[str, Meta(pattern=QUANTITY_PATTERN, max_length=32)]
@@ -205,13 +208,16 @@ class PolicySpec(Struct, frozen=True, kw_only=True, rename="camel"):
     evict: Evict = Evict()
     protect: Protect = Protect()
     engine: Annotated[
-        Literal["native", "none"], Meta(description="native: this agent enforces; none: it only measures.")
+        Literal["native", "rubik", "none"],
+        Meta(description="native: this agent enforces; rubik: openEuler's does its part; none: it only measures."),
     ] = "native"
+    rubik: Annotated[Rubik | None, Meta(description="With engine rubik: what it does beside preemption.")] = None
     rollout: Rollout = Rollout()
 
 
 CEL_RULES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     # Struct name -> (CEL expression over `self`, message): what one field's range cannot say.
+    **rubik.CEL_RULES,
     "PolicySpec": (
         (
             "self.oversell.staleAfterSeconds >= 2 * self.report.intervalSeconds",

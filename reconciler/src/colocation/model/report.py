@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from colocation.model.policy import Evict, Protect, Report, Suppress
+from colocation.model.rubik import Rubik
 
 Amount = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 MAX_PODS: int = 500
@@ -55,13 +56,14 @@ class NodeColocationSpec(Struct, frozen=True, gc=False, kw_only=True, rename="ca
     """The policy resolved for one node, and its BE pods."""
 
     enabled: bool = False
-    engine: Literal["native", "none"] = "native"
+    engine: Literal["native", "rubik", "none"] = "native"
     policy: PolicyRef | None = None
     capacity: Capacity | None = None
     report: Report = Report()
     suppress: Suppress = Suppress()
     evict: Evict = Evict()
     protect: Protect = Protect()
+    rubik: Rubik | None = None
     pods: tuple[BePod, ...] = ()
     online: tuple[OnlinePod, ...] = ()
     """Empty unless `protect` asks for burst or memory that is kept."""

@@ -30,7 +30,8 @@ def probe(cgroup_root: str = "/sys/fs/cgroup", proc_root: str = "/proc", *, try_
     "features": {name: {"available": bool, "reason": str}}}``
 
     Feature names: cpu.quota, cpu.burst, cpu.idle, cpu.qos_level, memory.limit, memory.high, memory.low, memory.reclaim,
-    io.weight, io.throttle, psi.cgroup, psi.proc, resctrl, sched.idle. ``reason`` says what was seen.
+    io.weight, io.throttle, psi.cgroup, psi.proc, resctrl, sched.idle; and for rubik: memory.qos_level,
+    memory.high_async_ratio, vm.memcg_qos_enable, net.qos, psi.v1, blkio.cost, perf. ``reason`` says what was seen.
     """
     version, roots = hierarchies(cgroup_root)
     pods = find_pods_root(roots.get("cpu", cgroup_root)) if version else ""
@@ -38,6 +39,7 @@ def probe(cgroup_root: str = "/sys/fs/cgroup", proc_root: str = "/proc", *, try_
     features["psi.proc"] = _readable(os.path.join(proc_root, "pressure", "cpu"))
     features["resctrl"] = _resctrl(proc_root, try_writes=try_writes)
     features["sched.idle"] = _sched_idle(try_writes=try_writes)
+    features.update(_for_rubik(roots, pods, proc_root))
     names = os.uname()
     return {
         "kernel": names.release,
@@ -97,6 +99,7 @@ def _try_cgroup(
             "cpu.burst": ("cpu", "cpu.max.burst", "10000", "cpu.max"),
             "cpu.idle": ("cpu", "cpu.idle", "1", ""),
             "cpu.qos_level": ("cpu", "cpu.qos_level", "-1", ""),
+            "memory.qos_level": ("memory", "memory.qos_level", "-1", ""),
             "memory.limit": ("memory", "memory.max", str(1 << 30), ""),
             "memory.high": ("memory", "memory.high", str(1 << 30), ""),
             "memory.low": ("memory", "memory.low", str(1 << 20), ""),
@@ -111,6 +114,7 @@ def _try_cgroup(
             "cpu.burst": ("cpu", "cpu.cfs_burst_us", "10000", "cpu.cfs_quota_us"),
             "cpu.idle": ("cpu", "cpu.idle", "1", ""),
             "cpu.qos_level": ("cpu", "cpu.qos_level", "-1", ""),
+            "memory.qos_level": ("memory", "memory.qos_level", "-1", ""),
             "memory.limit": ("memory", "memory.limit_in_bytes", str(1 << 30), ""),
             "memory.high": ("memory", "memory.high", str(1 << 30), ""),
             "memory.low": ("memory", "memory.low", str(1 << 20), ""),
@@ -199,6 +203,25 @@ def _sched_idle(*, try_writes: bool) -> Dict[str, Any]:
         os.close(write_end)
         os.waitpid(child, 0)
     return {"available": True, "reason": "a task was made SCHED_IDLE and normal again"}
+
+
+def _for_rubik(roots: Dict[str, str], pods: str, proc_root: str) -> Features:
+    """What openEuler's rubik needs beside the knobs above, found without a write."""
+    paths = {
+        "memory.high_async_ratio": os.path.join(roots.get("memory", "/nowhere"), pods, "memory.high_async_ratio"),
+        "net.qos": os.path.join(proc_root, "qos", "net_qos_enable"),
+        "perf": "/sys/bus/event_source/devices/cpu",
+    }
+    features = {name: _there(path) for name, path in paths.items()}
+    features["psi.v1"] = _readable(os.path.join(roots.get("cpuacct", "/nowhere"), pods, "cpu.pressure"))
+    switch = "vm/memcg_qos_enable"
+    on = (_read(os.path.join(proc_root, "sys", switch)) or "").strip() == "1"
+    features["vm.memcg_qos_enable"] = {"available": on, "reason": "{} is {}1".format(switch, "" if on else "not ")}
+    cost = _there(os.path.join(roots.get("blkio", "/nowhere"), "blkio.cost.model"))
+    if cost["available"] and "cgroup1_writeback" not in (_read(os.path.join(proc_root, "cmdline")) or ""):
+        cost = _no("the kernel was started without cgroup1_writeback")
+    features["blkio.cost"] = cost
+    return features
 
 
 def resctrl_root(proc_root: str = "/proc") -> str:

@@ -6,7 +6,7 @@ decided on what was not measured.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from msgspec import Struct, field
@@ -34,9 +34,17 @@ class Watch(Struct, frozen=True):
 
 
 def watch(
-    spec: NodeColocationSpec, sample: Sample, held: Mapping[str, Knobs], pressure: Pressure, before: Watch
+    spec: NodeColocationSpec,
+    sample: Sample,
+    held: Mapping[str, Knobs],
+    pressure: Pressure,
+    before: Watch,
+    owned: Collection[str] = (),
 ) -> Watch:
-    """Look once. ``held``: the values of this round's decision; memory is only judged in rounds that read it."""
+    """Look once. ``held``: the values of this round's decision; memory is only judged in rounds that read it.
+
+    ``owned``: "evict.memory", "evict.cpu": what another engine evicts for.
+    """
     if not spec.enabled or spec.engine == "none":
         return Watch()
     rows = {row.uid: row for row in sample.pods}
@@ -45,14 +53,18 @@ def watch(
     starved = {
         pod.uid: before.starved_since.get(pod.uid, sample.at)
         for pod in pods
-        if _starves(pod, rows[pod.uid], held.get(pod.uid), spec.evict.cpu.satisfaction_percent)
+        if "evict.cpu" not in owned
+        and _starves(pod, rows[pod.uid], held.get(pod.uid), spec.evict.cpu.satisfaction_percent)
     }
     asked = before.request if before.request and before.request.uid in rows else None
+    if asked and asked.reason != "CpuStarved" and "evict.memory" in owned:
+        asked = None
     if not sample.memory_read:
         # What memory asked for stands until memory is looked at again.
         over, request, reclaim = before.over_since, asked, None
     else:
-        why = _over(spec, sample, pressure, again=before.over_since is not None)
+        again = before.over_since is not None
+        why = None if "evict.memory" in owned else _over(spec, sample, pressure, again=again)
         over = before.over_since if sample.memory is None else None
         reclaim = request = None
         if why is not None:

@@ -55,8 +55,12 @@ def decide(
     capacity_cpu: int,
     features: Collection[str],
     before: Decision | None = None,
+    owned: Collection[str] = (),
 ) -> Decision:
-    """Decide one round. ``capacity_cpu`` in millicores; ``before``: the round before, for the speed of growth."""
+    """Decide one round. ``capacity_cpu`` in millicores; ``before``: the round before, for the speed of growth.
+
+    ``owned``: features that another engine has in hand; what this one held of them is put back.
+    """
     if not spec.enabled:
         return Decision(reason="switched off by the policy" if spec.policy else "no policy selects this node")
     if spec.engine == "none":
@@ -64,8 +68,8 @@ def decide(
     rows = {row.uid: row for row in sample.pods}
     pods = [pod for pod in spec.pods if pod.uid in rows]
     online = [pod for pod in spec.online if pod.uid in rows]
-    held = _held(spec, sample, capacity_cpu, features, before, pods, rows)
-    more = opt_in(spec.protect, pods, online, features)
+    held = _held(spec, sample, capacity_cpu, features, before, pods, rows, owned)
+    more = opt_in(spec.protect, pods, online, features, owned)
     return replace(
         held,
         pods=held.pods
@@ -84,6 +88,7 @@ def _held(
     before: Decision | None,
     pods: list[BePod],
     rows: dict[str, PodSample],
+    owned: Collection[str],
 ) -> Decision:
     """Quota, idle and memory limit of best-effort pods."""
     used = _sum([rows[pod.uid].cpu for pod in pods])
@@ -95,7 +100,8 @@ def _held(
             reason="CPU suppression is off; memory limits are kept",
         )
     words, lacks = [], []
-    idle = mode != "quota"
+    idle = mode != "quota" and "cpu.idle" not in owned
+    quota = "cpu.quota" in features and "cpu.quota" not in owned
     if idle and not {"cpu.idle", "sched.idle"} & set(features):
         idle = False
         lacks.append("the kernel has neither cpu.idle nor SCHED_IDLE")
@@ -103,6 +109,9 @@ def _held(
         lacks.append("the kernel has no memory limit")
     if "cpu.quota" not in features:
         lacks.append("the kernel has no CPU quota")
+    elif not quota:
+        words.append("rubik sets the quotas")
+    if not quota:
         quotas: Mapping[str, int | None] = {}
         ceiling = None
     elif mode == "idle":
@@ -114,7 +123,7 @@ def _held(
         quotas = _quotas(ceiling, pods, rows, capacity_cpu)
         words.append(_told(spec, sample, capacity_cpu, used, ceiling))
     return Decision(
-        mode=_mode(idle=idle, quota="cpu.quota" in features),
+        mode=_mode(idle=idle, quota=quota),
         cpu_total=ceiling,
         cpu_used=used,
         pods={pod.uid: _knobs(pod, quotas.get(pod.uid), idle=idle) for pod in pods},

@@ -1,0 +1,59 @@
+"""The other engine: rubik is told what the policy says, and given the knobs that are its own while it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from colocation.model.report import Capabilities, NodeColocationSpec
+from colocation.node.rubik import Folder, digest
+from colocation.protect.rubik import Plan, translate
+
+
+class Told(Struct, frozen=True):
+    """What came of it in this round."""
+
+    owned: frozenset[str] = frozenset()
+    """Features and evictions to keep our hands off."""
+    lacks: tuple[str, ...] = ()
+    running: bool | None = None
+    """None: nobody asked for rubik."""
+    message: str = ""
+
+
+class Rubik:
+    """Keeps rubik's config.json as the spec wants it. Belongs to the loop."""
+
+    def __init__(self, folder: Path, found: Capabilities) -> None:
+        self._folder, self._found = Folder(folder), found
+        self._spec: NodeColocationSpec | None = None
+        self._plan: Plan | None = None
+        self._owned_so_far: frozenset[str] = frozenset()
+        """What the rubik owns that runs by the config of before, until it runs by this one."""
+
+    def step(self, spec: NodeColocationSpec) -> Told:
+        """One round. Never raises."""
+        wanted = spec.enabled and spec.engine == "rubik"
+        if not wanted and self._folder.config() is None:
+            return Told()
+        if self._plan is None or spec is not self._spec:
+            self._spec, self._plan = spec, translate(spec, self._found)
+        plan, text = self._plan, self._plan.text
+        try:
+            self._folder.write(text)
+        except OSError as error:
+            return Told(self._owned_so_far, plan.lacks, False if wanted else None, f"config.json: {error.strerror}")
+        runs_by = self._folder.runs_by()
+        if runs_by is None:
+            self._owned_so_far = frozenset()
+            message = (
+                "no rubik runs here (rubik.enabled in the chart? this node in rubik.nodeSelector?): native meanwhile"
+            )
+            return Told(frozenset(), plan.lacks, False if wanted else None, message)
+        if runs_by != digest(text):
+            # It reads its config only when it starts; what it holds now stays its own until then.
+            self._owned_so_far |= plan.owned
+            return Told(self._owned_so_far, plan.lacks, False if wanted else None, "rubik is being restarted")
+        self._owned_so_far = plan.owned
+        return Told(plan.owned, plan.lacks, True if wanted else None, ", ".join(plan.features) or "no feature")
