@@ -10,6 +10,7 @@ import pytest
 
 from colocation.model.policy import PolicySpec
 from colocation.model.report import MAX_PODS, NodeColocationSpec
+from colocation.model.rubik import Psi, Rubik
 from tests.lab.apiserver import ApiServer
 from tests.lab.errors import LabError
 
@@ -36,7 +37,10 @@ def test_short_names_and_columns(api: ApiServer) -> None:
 
 @pytest.mark.parametrize("fields", [{"spec": {}}, {}])
 def test_an_empty_policy_is_filled_with_the_defaults_of_the_structs(api: ApiServer, fields: dict[str, Any]) -> None:
-    assert create(api, "ColocationPolicy", **fields)["spec"] == msgspec.to_builtins(PolicySpec())
+    made, stated = create(api, "ColocationPolicy", **fields)["spec"], msgspec.to_builtins(PolicySpec())
+    assert {key: value for key, value in made.items() if value is not None} == {
+        key: value for key, value in stated.items() if value is not None
+    }
 
 
 @pytest.mark.parametrize(
@@ -46,6 +50,10 @@ def test_an_empty_policy_is_filled_with_the_defaults_of_the_structs(api: ApiServ
         ({"oversell": {"cpu": {"reclaimPercent": 70}}}, ("oversell", "memory", "reclaimPercent"), 65),
         ({"report": {"intervalSeconds": 10}}, ("report", "minIntervalSeconds"), 5),
         ({"suppress": {"cpu": {"mode": "off"}}}, ("suppress", "cpu", "targetPercent"), 65),
+        ({"protect": {"disk": {"weight": 10}}}, ("protect", "memoryHighPercent"), 0),
+        ({"rubik": {"quotaTurbo": {}}}, ("rubik", "quotaTurbo", "alarmWaterMark"), 80),
+        ({"rubik": {"quotaBurst": True, "quotaTurbo": None}}, ("rubik", "preemptMemory"), True),
+        ({"rubik": {"dynCache": {"l3Percent": {"high": 60}}}}, ("rubik", "dynCache", "memBandPercent", "low"), 10),
     ],
 )
 def test_a_partial_policy_is_filled_at_every_depth(
@@ -71,6 +79,21 @@ def test_a_partial_policy_is_filled_at_every_depth(
         ({"report": {"intervalSeconds": 5, "minIntervalSeconds": 6}}, "must not be larger than report.intervalSeconds"),
         ({"suppress": {"cpu": {"minPercent": 80}}}, "must not be larger than suppress.cpu.targetPercent"),
         ({"engine": "magic"}, "spec.engine"),
+        ({"protect": {"memoryHighPercent": 20}}, "must be 0 (off) or at least 50"),
+        ({"protect": {"disk": {"readBytes": 1000}}}, "at least 1048576 (1 MiB a second)"),
+        ({"protect": {"disk": {"writeOps": 9}}}, "must be 0 (off) or at least 10"),
+        ({"rubik": {"quotaTurbo": {"highWaterMark": 80}}}, "must be smaller than rubik.quotaTurbo.alarmWaterMark"),
+        ({"rubik": {"quotaTurbo": {"syncInterval": 99}}}, "spec.rubik.quotaTurbo.syncInterval"),
+        ({"rubik": {"quotaTurbo": {}, "quotaBurst": True}}, "give one of them"),
+        ({"rubik": {"dynCache": {"l3Percent": {"low": 9}}}}, "spec.rubik.dynCache.l3Percent.low"),
+        ({"rubik": {"dynCache": {"l3Percent": {"low": 60}}}}, "low, mid and high must not fall"),
+        ({"rubik": {"psi": {"interval": 9}}}, "spec.rubik.psi.interval"),
+        ({"rubik": {"psi": {"resource": []}}}, "spec.rubik.psi.resource"),
+        ({"rubik": {"psi": {"avg10Threshold": 4}}}, "spec.rubik.psi.avg10Threshold"),
+        ({"rubik": {"cpuEvict": {"interval": 2, "windows": 3}}}, "must be a multiple of rubik.cpuEvict.interval"),
+        ({"rubik": {"memoryEvict": {}}}, "spec.rubik.memoryEvict.threshold"),
+        ({"rubik": {"ioCost": [{"dev": "sda"}]}}, "spec.rubik.ioCost[0]"),
+        ({"rubik": {"preemptNet": {"waterline": 20, "bandwidthLow": 5, "bandwidthHigh": 5}}}, "bandwidthLow must be"),
         ({"enabled": "yes"}, "spec.enabled"),
         ({"nodeSelector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}}, "Unsupported value"),
     ],
@@ -82,8 +105,9 @@ def test_nonsense_is_refused_with_a_message(api: ApiServer, given: dict[str, Any
 
 
 def test_what_the_manager_writes_is_accepted_as_it_is_encoded(api: ApiServer) -> None:
-    written = json.loads(msgspec.json.encode(NodeColocationSpec()))
-    assert create(api, "NodeColocation", spec=written)["spec"] == written
+    for spec in (NodeColocationSpec(), NodeColocationSpec(engine="rubik", rubik=Rubik(psi=Psi()))):
+        written = json.loads(msgspec.json.encode(spec))
+        assert create(api, "NodeColocation", spec=written)["spec"] == written
 
 
 @pytest.mark.parametrize(
