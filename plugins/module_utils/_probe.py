@@ -39,7 +39,7 @@ def probe(cgroup_root: str = "/sys/fs/cgroup", proc_root: str = "/proc", *, try_
     pods = find_pods_root(roots.get("cpu", cgroup_root)) if version else ""
     features = _try_cgroup(version, roots, cgroup_root, pods, _a_disk() if try_writes else "", try_writes=try_writes)
     features["psi.proc"] = _readable(os.path.join(proc_root, "pressure", "cpu"))
-    features["resctrl"] = _resctrl(proc_root, try_writes=try_writes)
+    features["resctrl"] = _resctrl(cgroup_root, proc_root, try_writes=try_writes)
     features["sched.idle"] = _sched_idle(try_writes=try_writes)
     features.update(_for_rubik(roots, pods, proc_root))
     names = os.uname()
@@ -226,15 +226,6 @@ def _for_rubik(roots: Dict[str, str], pods: str, proc_root: str) -> Features:
     return features
 
 
-def resctrl_root(proc_root: str = "/proc") -> str:
-    """Where resctrl is mounted; "" where it is not."""
-    for line in (_read(os.path.join(proc_root, "mounts")) or "").splitlines():
-        fields = line.split()
-        if len(fields) > 2 and fields[2] == "resctrl":
-            return fields[1]
-    return ""
-
-
 def _a_disk() -> str:
     """The major:minor of a disk to try a bound on; "" if there is none. Only our own, empty group is bound by it."""
     for name in _directories("/sys/block"):
@@ -243,11 +234,11 @@ def _a_disk() -> str:
     return ""
 
 
-def _resctrl(proc_root: str, *, try_writes: bool) -> Dict[str, Any]:
-    root = resctrl_root(proc_root)
-    if root and not try_writes:
-        return {"available": True, "reason": "mounted at {} (not tried)".format(root)}
-    if root:
+def _resctrl(cgroup_root: str, proc_root: str, *, try_writes: bool) -> Dict[str, Any]:
+    root = os.path.join(os.path.dirname(cgroup_root.rstrip("/")), "resctrl")
+    if os.path.exists(os.path.join(root, "schemata")):
+        if not try_writes:
+            return {"available": True, "reason": "mounted at {} (not tried)".format(root)}
         group = os.path.join(root, "colocation-probe-{}".format(os.getpid()))
         try:
             os.mkdir(group)
@@ -256,7 +247,7 @@ def _resctrl(proc_root: str, *, try_writes: bool) -> Dict[str, Any]:
             return _no("making a group below {}: {}".format(root, error.strerror))
         return {"available": True, "reason": "a group was made below {} and removed".format(root)}
     if "resctrl" in (_read(os.path.join(proc_root, "filesystems")) or ""):
-        return _no("the kernel has resctrl, but it is not mounted")
+        return _no("the kernel has resctrl, but it is not mounted at {}".format(root))
     return _no("the kernel has no resctrl, or the CPU has no cache allocation")
 
 

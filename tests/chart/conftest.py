@@ -37,6 +37,7 @@ OPTIONS = (
     "admission.be.schedulerName=batch",
     "admission.hls.schedulerName=exclusive",
     "admission.hls.nodeAffinity=true",
+    "agent.resctrl=true",
     "rubik.enabled=true",
     "rubik.image=registry.example.org/rubik:2.0.1-r1",
 )

@@ -104,7 +104,8 @@ class Loop:
             if self._rubik is not None:
                 self.told = self._rubik.step(spec)
             self.decision = decide(spec, sample, capacity.cpu, self._features, self.decision, self.told.owned)
-            self._applier.apply(self.decision.pods | self.decision.online, self.groups)
+            made = self.decision
+            self._applier.apply(made.pods | made.online, self.groups, made.cache, made.pods)
             self._watch(spec, sample)
         if self._sender is not None:
             self._report(self._sender, capacity)

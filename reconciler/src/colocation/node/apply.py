@@ -15,13 +15,15 @@ from typing import Final
 
 from msgspec import Struct
 
+from colocation.node import resctrl
 from colocation.node.cgroups import Layout
 from colocation.node.extra import kept_above, whole_disks
 from colocation.node.journal import FILE, LINES, TASKS, Entry, Journal, boot_id, group_id, put_back, write_value
 from colocation.node.knobs import PodFiles
 from colocation.node.setting import Setting
 from colocation.node.tasks import make_idle
-from colocation.protect.optin import Extra
+from colocation.protect.cache import schemata
+from colocation.protect.optin import Cache, Extra
 from colocation.protect.wanted import Knobs
 
 log = logging.getLogger(__name__)
@@ -66,8 +68,17 @@ class Applier:
         """By path: what is wanted but not there, and why."""
         self.writes = 0
 
-    def apply(self, wanted: Mapping[str, Knobs], groups: Mapping[str, str]) -> None:
-        """One round: ``wanted`` by pod uid; ``groups``: where each pod is. Never raises."""
+    def apply(
+        self,
+        wanted: Mapping[str, Knobs],
+        groups: Mapping[str, str],
+        cache: Cache | None = None,
+        offline: Collection[str] = (),
+    ) -> None:
+        """One round: ``wanted`` by pod uid; ``groups``: where each pod is; ``cache``: of the tasks of ``offline`` pods.
+
+        Never raises.
+        """
         if self._round % DISKS_EVERY == 0:
             self._disks = whole_disks()
         self._round += 1
@@ -93,6 +104,7 @@ class Applier:
                     missing.append((uid, setting))
             if knobs.idle and not self._idle_file:
                 held.add(self._hold_tasks(uid, group, now))
+        held |= self._hold_cache(cache, [groups[uid] for uid in offline if uid in groups], now)
         self._write(missing, now)
         self._put_back(held, now)
 
@@ -145,6 +157,24 @@ class Applier:
                 if error.errno not in _GONE:
                     self._refuse(path, f"SCHED_IDLE: {error.strerror}", now)
         return path
+
+    def _hold_cache(self, cache: Cache | None, groups: Collection[str], now: float) -> set[str]:
+        """Keep the tasks of these groups to their share of the cache; returns the path the journal knows it by."""
+        path = resctrl.NAME
+        if cache is None:
+            return set()
+        known = self._journal.get(path) is not None
+        if self._dry_run or not self._due(path, now) or (known and self._round % TASKS_EVERY):
+            return {path}
+        root = self.layout.root
+        if known or self._note([resctrl.entry(self._boot)], now):
+            directories = [self.layout.directory("cpu", group) or root for group in groups]
+            try:
+                self.writes += resctrl.hold(root, schemata(cache, resctrl.hardware(root)), directories)
+                self.refused.pop(path, None)
+            except (OSError, ValueError) as error:
+                self._refuse(path, f"resctrl: {getattr(error, 'strerror', None) or error}", now)
+        return {path}
 
     def _put_back(self, held: set[str], now: float) -> None:
         """Restore what we changed and no longer want; forget the groups that are gone."""

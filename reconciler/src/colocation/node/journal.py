@@ -23,6 +23,15 @@ LINES = "lines"
 """Kind of an entry whose file takes one line at a time, each behind the word (a disk) that it is for."""
 
 
+RESCTRL = "resctrl"
+"""Kind of an entry whose path is a resctrl group that was made: removed, its tasks are the root group's again."""
+
+
+def group_of(cgroup_root: str, name: str = "") -> str:
+    """Directory of a resctrl group, or of all: resctrl is mounted beside the cgroups, on the host as in a container."""
+    return os.path.join(os.path.dirname(cgroup_root.rstrip("/")), "resctrl", name)
+
+
 class Entry:
     """One changed value. ``path``: the cgroup file (or group, for TASKS) relative to the cgroup root."""
 
@@ -37,10 +46,13 @@ class Entry:
 
     def alive(self, cgroup_root: str) -> bool:
         """True if the group is still the one whose value was noted: same boot, same inode (they are not reused)."""
-        return self.boot == boot_id() and self.group == group_id(self.directory(cgroup_root))
+        same = self.kind == RESCTRL or self.group == group_id(self.directory(cgroup_root))
+        return same and self.boot == boot_id()
 
     def directory(self, cgroup_root: str) -> str:
         """The group's absolute path."""
+        if self.kind == RESCTRL:
+            return group_of(cgroup_root, self.path)
         path = os.path.join(cgroup_root, self.path)
         return path if self.kind == TASKS else os.path.dirname(path)
 
@@ -130,6 +142,9 @@ def put_back(entry: Entry, cgroup_root: str) -> str:
     try:
         if entry.kind == TASKS:
             return _tasks_back(entry.directory(cgroup_root))
+        if entry.kind == RESCTRL:
+            os.rmdir(entry.directory(cgroup_root))
+            return "restored"
         path = os.path.join(cgroup_root, entry.path)
         with open(path, encoding="ascii") as file:
             there = file.read().strip()
