@@ -1,6 +1,6 @@
 """Measure a node, report it, and keep best-effort work out of the way of online work.
 
-Runs as a DaemonSet; writes to the pod-level cgroups of BE pods and to nothing else, and notes each value that
+Runs as a DaemonSet; writes to the pod-level cgroups of BE pods (and what a policy's protect asks for), and notes each value that
 it changes in a journal, from which --restore puts everything back.
 """
 
