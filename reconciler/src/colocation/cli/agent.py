@@ -1,7 +1,7 @@
 """Measure a node, report it, and keep best-effort work out of the way of online work.
 
-Runs as a DaemonSet; writes to the pod-level cgroups of BE pods (and what a policy's protect asks for), and notes each value that
-it changes in a journal, from which --restore puts everything back.
+Runs as a DaemonSet; writes to the pod-level cgroups of BE pods (and what a policy's protect asks for), and notes each
+value that it changes in a journal, from which --restore puts everything back.
 """
 
 from __future__ import annotations
