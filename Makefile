@@ -63,11 +63,11 @@ survive: setup binaries  ## all that a manager must survive, against a real API 
 	$(call step,what a manager survives)
 	@$(PYTEST) -v reconciler/tests/component/test_survives.py
 
-survive-agent: need-root setup binaries  ## what an agent survives, on a real node (v1): kills, full disk, API away, restarts, reboot (root; 6 min)
+survive-agent: need-root setup binaries  ## what an agent survives, on a real node (v1): kills, full disk, API away, restarts, reboot (root; 10 min; KILLS=60)
 	$(call step,what an agent survives)
 	@MACHINE=v1 $(PYTEST) -v -x tests/survive
 
-test-v2: need-root setup binaries  ## the same, and more, on an emulated machine with cgroup v2 and a real kubelet (root; 25 min)
+test-v2: need-root setup binaries  ## the same, and more, on an emulated machine with cgroup v2 and a real kubelet (root; about 30 min)
 	$(call step,an emulated machine with cgroup v2)
 	@MACHINE=v2 $(PYTEST) -v -x tests/survive
 

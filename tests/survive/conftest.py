@@ -47,7 +47,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 @pytest.fixture(scope="session")
-def manager(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def manager(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
     """A real manager, as a process of this host: it tells the agent the policy and the node's best-effort pods."""
     crds = sorted((CLONE / "charts/colocation-package/templates/crds").glob("*.yaml"))
     machine.apply(*(_plain(path) for path in crds))
@@ -63,19 +63,20 @@ def manager(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Itera
         process = subprocess.Popen(argv, stdout=out, stderr=out, env=env)
     policy(machine)
     try:
-        yield
+        yield process
     finally:
         process.kill()
         process.wait()
 
 
 @pytest.fixture(scope="session")
-def installed(machine: Machine, manager: None) -> Agent:
+def installed(machine: Machine, manager: subprocess.Popen[bytes]) -> Agent:
     """The agent, on the machine, started once: the node sells."""
     agent = Agent(machine)
     agent.start()
 
     def sells() -> bool:
+        assert manager.poll() is None, f"the manager has ended with {manager.returncode}"
         return int(machine.get("node", machine.name)["status"]["allocatable"].get(BE_CPU, 0)) > 100
 
     machine.eventually(sells, 60, "the node sells")
