@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from colocation.budget.explain import SCHEMA, Explanation
-from tools import chart_readme, crds, dashboards, licences
+from tools import chart_readme, crds, dashboards, licences, policy_options, role_readme
 
 ROOT = Path(__file__).resolve().parents[1]
 _CRD_DIR = "charts/colocation-package/templates/crds"
@@ -48,6 +48,9 @@ OUTPUTS: dict[str, Callable[[], str]] = {
     "docs/licences.md": licences.render,
     "plugins/module_utils/_probe.py": python_copy(f"{_NODE}/probe.py"),
     "plugins/module_utils/_journal.py": python_copy(f"{_NODE}/journal.py"),
+    "plugins/module_utils/_policy_fields.py": policy_options.argument_spec,
+    "plugins/doc_fragments/_policy.py": policy_options.doc_fragment,
+    **role_readme.outputs(),
 }
 
 

@@ -58,9 +58,23 @@ def version_problems(version: JSON) -> list[str]:
     return []
 
 
-def ready(node: JSON) -> bool:
+def ready_condition(node: JSON) -> JSON:
     conditions = (node.get("status") or {}).get("conditions") or []
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+    return next((c for c in conditions if c.get("type") == "Ready"), {})
+
+
+def ready(node: JSON) -> bool:
+    return ready_condition(node).get("status") == "True"
+
+
+def why_not_ready(node: JSON) -> str:
+    condition = ready_condition(node)
+    return condition.get("message") or condition.get("reason") or "kubelet has not said anything yet"
+
+
+def heartbeat(node: JSON) -> str:
+    """When kubelet last said how it is (RFC 3339); the node controller does not touch this."""
+    return ready_condition(node).get("lastHeartbeatTime") or ""
 
 
 def internal_ips(node: JSON) -> list[str]:

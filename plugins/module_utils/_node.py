@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import socket
+import stat
 import tarfile
 import typing as t
 
@@ -28,9 +29,9 @@ HEADER = "# Written by the Ansible collection openfuyao.colocation; its uninstal
 
 
 def read(path: str) -> str | None:
-    """A small text file, or None where there is none."""
+    """A small text file, or None where there is none; bytes that are no text, and line ends, survive read() and write()."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             return file.read()
     except OSError as e:
         if e.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
@@ -38,16 +39,21 @@ def read(path: str) -> str | None:
         raise
 
 
-def write(path: str, text: str, mode: int = 0o644) -> None:
-    """Replace a file as a whole: a reader sees the old text or the new one."""
+def write(path: str, text: str, mode: int | None = 0o644) -> None:
+    """Replace a file as a whole: a reader sees the old text or the new one. Mode None: as it has been, owner too."""
+    path = os.path.realpath(path)  # a link stays one
     os.makedirs(os.path.dirname(path), exist_ok=True)
     new = f"{path}.colocation-new"
     try:
-        with open(new, "w", encoding="utf-8") as file:
+        with open(new, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(new, mode)
+        if mode is None and os.path.exists(path):
+            have = os.stat(path)
+            os.chown(new, have.st_uid, have.st_gid)
+            mode = stat.S_IMODE(have.st_mode)
+        os.chmod(new, 0o644 if mode is None else mode)
         os.replace(new, path)
     except OSError:
         with contextlib.suppress(OSError):
@@ -74,6 +80,11 @@ class Before:
 
     def save(self) -> None:
         write(self.path, json.dumps(self.notes, indent=2, sort_keys=True) + "\n", 0o600)
+
+
+def booted(root: str = "/") -> bool:
+    """False in an image that is being built: files can be written there, nothing can be started or loaded."""
+    return os.path.isdir(os.path.join(root, "run/systemd/system"))
 
 
 def sysctl_path(name: str, proc: str = "/proc") -> str:
@@ -146,8 +157,8 @@ def free_bytes(path: str) -> int:
     """Free space where this path is, or will be."""
     while not os.path.exists(path) and path != "/":
         path = os.path.dirname(path)
-    stat = os.statvfs(path)
-    return stat.f_bavail * stat.f_frsize
+    there = os.statvfs(path)
+    return there.f_bavail * there.f_frsize
 
 
 def sha256(path: str) -> str:

@@ -83,6 +83,11 @@ features:
     cpu.idle:
       available: true
       reason: cpu.idle written and read back
+changed_services:
+  description: Services whose configuration this collection has changed, V(containerd) and V(kubelet).
+  returned: always
+  type: list
+  elements: str
 problems:
   description: Why the node cannot take part, a clause each; empty when it can.
   returned: always
@@ -119,7 +124,7 @@ disk_free_bytes:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _node, _probe
+from ansible_collections.openfuyao.colocation.plugins.module_utils import _node, _probe, _service
 
 
 def main() -> None:
@@ -143,6 +148,11 @@ def main() -> None:
         disk_free_bytes=_node.free_bytes(module.params["path"]),
     )
     found["problems"] = _node.capability_problems(found, module.params["memory_needed"], module.params["disk_needed"])
+    try:
+        found["changed_services"] = _service.noted(_node.Before(module.params["path"]).notes)
+    except (OSError, ValueError) as e:
+        found["changed_services"] = []
+        found["problems"].append(f"what was there before cannot be read: {e}")
     module.exit_json(changed=False, **found)
 
 

@@ -41,6 +41,27 @@ options:
     type: list
     elements: str
     default: []
+  boot_arguments:
+    description:
+      - Arguments of the kernel from the next boot on, such as C(psi=1). RV(reboot_needed) says whether the running one lacks any.
+      - Those that an earlier run set and that are no longer here are taken out.
+    type: list
+    elements: str
+    default: []
+  boot_loader:
+    description:
+      - How arguments get there. V(grub) is a file in C(/etc/default/grub.d) and C(update-grub), V(grubby) the program of that name.
+    type: str
+    choices:
+      - grub
+      - grubby
+  resctrl:
+    description:
+      - Mount resctrl, now and at each boot. Refused where the processor or kernel has none.
+    type: bool
+    default: false
+notes:
+  - On a machine that is not booted (an image that is being built) only files are written.
 requirements:
   - python >= 3.9
 seealso:
@@ -65,6 +86,11 @@ done:
   elements: str
   sample:
     - made /var/lib/openfuyao-colocation
+reboot_needed:
+  description: Kernel arguments that are set and that the running kernel was not started with.
+  returned: success
+  type: list
+  elements: str
 settings:
   description: The settings as they were asked for, to be noted and made again.
   returned: success
@@ -76,7 +102,7 @@ import stat
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _node
+from ansible_collections.openfuyao.colocation.plugins.module_utils import _boot, _node
 
 # The agent's state names pods and their limits: nobody but root needs to read it.
 DIRECTORIES = {"": 0o755, "before": 0o700, "state": 0o700}
@@ -88,6 +114,9 @@ class Prepare:
         self.path: str = module.params["path"]
         self.sysctls = {str(k): str(v) for k, v in module.params["sysctls"].items()}
         self.modules: list[str] = list(dict.fromkeys(module.params["modules"]))
+        self.arguments: list[str] = list(dict.fromkeys(module.params["boot_arguments"]))
+        self.loader: str | None = module.params["boot_loader"]
+        self.booted = _node.booted()
         self.before = _node.Before(self.path)
         self.todo: list[tuple[str, t.Callable[[], None]]] = []
         self.diff_before: dict[str, t.Any] = {}
@@ -97,7 +126,7 @@ class Prepare:
         """Everything is looked at, and noted, before anything is changed."""
         for name, mode in DIRECTORIES.items():
             self._directory(os.path.join(self.path, name) if name else self.path, mode)
-        for name in self.modules:
+        for name in self.modules if self.booted else []:
             if not _node.loaded(name):
                 self.before.note("modules", name, "absent")
                 self._do(
@@ -108,7 +137,7 @@ class Prepare:
                     lambda n=name: self._modprobe(n),
                 )
         noted = self.before.section("sysctls")
-        for name, value in self.sysctls.items():
+        for name, value in self.sysctls.items() if self.booted else []:
             have = _node.read(_node.sysctl_path(name))
             if have is None and not any(m for m in self.modules if not _node.loaded(m)):
                 self.module.fail_json(msg=f"This kernel has no parameter {name}. Correct colocation_node_sysctls.")
@@ -123,6 +152,8 @@ class Prepare:
             self._do(f"no longer sets {name}", "", None, None, lambda n=name: noted.pop(n))
         self._file(_node.SYSCTL_FILE, _node.sysctl_text(self.sysctls) if self.sysctls else None)
         self._file(_node.MODULES_FILE, _node.modules_text(self.modules) if self.modules else None)
+        self._boot()
+        self._resctrl()
 
     def apply(self) -> None:
         directories = [d for d in self.todo if d[0].startswith(("made ", "mode "))]
@@ -135,6 +166,85 @@ class Prepare:
             step()
         if rest:
             self.before.save()
+
+    def _boot(self) -> None:
+        bad = _boot.problems(self.arguments)
+        if bad:
+            self.module.fail_json(msg=f"No kernel argument: {', '.join(bad)}. Correct colocation_node_boot_arguments.")
+        noted: dict[str, t.Any] = self.before.section("boot")
+        ours: list[str] = noted.get("arguments", [])
+        if not self.arguments and not ours:
+            del self.before.notes["boot"]
+            return
+        loader = noted.get("loader") or self.loader
+        if loader not in _boot.LOADERS:
+            self.module.fail_json(
+                msg="It is not known how kernel arguments are set on this distribution. Set them by hand, and leave "
+                "colocation_node_boot_arguments empty."
+            )
+        program = "update-grub" if loader == "grub" else "grubby"
+        if not self.module.get_bin_path(program, opt_dirs=["/usr/sbin", "/sbin"]):
+            self.module.fail_json(
+                msg=f"Kernel arguments are set by {program} here, which is not installed: this node boots otherwise. Set them by "
+                "hand, and leave colocation_node_boot_arguments empty."
+            )
+        if loader == "grub":
+            wanted = _boot.grub_text(self.arguments) if self.arguments else None
+            if self._file(_boot.GRUB_FILE, wanted):
+                self._do("renewed the boot menu", "", None, None, lambda: self._command(["update-grub"]))
+                noted.update(loader=loader, arguments=self.arguments)
+            return
+        _rc, info, _err = self.module.run_command(["grubby", "--info=ALL"])
+        have = _boot.grubby_arguments(info)
+        add = [one for one in self.arguments if one not in have]
+        drop = [one for one in ours if one not in self.arguments and one in have]
+        for words, how in ((add, "--args"), (drop, "--remove-args")):
+            if words:
+                said = " ".join(words)
+                self._do(
+                    f"{'set' if how == '--args' else 'took out'} the kernel argument(s) {said}",
+                    f"kernel {how}",
+                    " ".join(have),
+                    said,
+                    lambda h=how, w=said: self._command(["grubby", "--update-kernel=ALL", f"{h}={w}"]),
+                )
+        noted.update(loader=loader, arguments=[*(one for one in ours if one not in drop), *add])
+
+    def _resctrl(self) -> None:
+        on = self.module.params["resctrl"]
+        if on and self.booted and not os.path.isdir(_boot.RESCTRL):
+            self.module.fail_json(
+                msg=f"There is no {_boot.RESCTRL}: this processor or kernel has no resctrl (virtual machines have none). Set "
+                "colocation_node_resctrl to false for this host."
+            )
+        if self._file(_boot.RESCTRL_UNIT, _boot.resctrl_unit() if on else None):
+            self.before.note("links", _boot.RESCTRL_LINK, None)
+            self._do("" if on else "no longer mounts resctrl", "", None, None, lambda: self._link(on))
+        if on and self.booted and not _boot.mounted(_node.read("/proc/mounts") or ""):
+            self.before.note("mounts", _boot.RESCTRL, "absent")
+            self._do(
+                "mounted resctrl",
+                f"mount {_boot.RESCTRL}",
+                "absent",
+                "resctrl",
+                lambda: self._command(["mount", "-t", "resctrl", "resctrl", _boot.RESCTRL]),
+            )
+
+    @staticmethod
+    def _link(on: bool) -> None:
+        if os.path.lexists(_boot.RESCTRL_LINK):
+            os.unlink(_boot.RESCTRL_LINK)
+        if on:
+            os.makedirs(os.path.dirname(_boot.RESCTRL_LINK), exist_ok=True)
+            os.symlink(_boot.RESCTRL_UNIT, _boot.RESCTRL_LINK)
+
+    def _command(self, argv: list[str]) -> None:
+        rc, _out, err = self.module.run_command(argv)
+        if rc:
+            self.module.fail_json(msg=f"{' '.join(argv)} failed: {err.strip()}")
+
+    def reboot_needed(self) -> list[str]:
+        return _boot.inactive(_node.read("/proc/cmdline") or "", self.arguments) if self.booted else []
 
     def _do(self, what: str, name: str, before: t.Any, after: t.Any, step: t.Callable[[], t.Any]) -> None:
         self.todo.append((what, step))
@@ -172,15 +282,16 @@ class Prepare:
         if rc:
             self.module.fail_json(msg=f"The kernel module {name} could not be loaded: {err.strip()}")
 
-    def _file(self, path: str, text: str | None) -> None:
+    def _file(self, path: str, text: str | None) -> bool:
         have = _node.read(path)
         if have == text:
-            return
+            return False
         self.before.note("files", path, have)
         if text is None:
             self._do(f"removed {path}", path, have, "absent", lambda: os.unlink(path))
         else:
             self._do(f"wrote {path}", path, have or "absent", text, lambda: _node.write(path, text))
+        return True
 
 
 def main() -> None:
@@ -189,6 +300,9 @@ def main() -> None:
             "path": {"type": "path", "default": "/var/lib/openfuyao-colocation"},
             "sysctls": {"type": "dict", "default": {}},
             "modules": {"type": "list", "elements": "str", "default": []},
+            "boot_arguments": {"type": "list", "elements": "str", "default": []},
+            "boot_loader": {"type": "str", "choices": list(_boot.LOADERS)},
+            "resctrl": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
@@ -201,8 +315,14 @@ def main() -> None:
         module.fail_json(msg=f"The node could not be prepared: {e}")
     module.exit_json(
         changed=bool(run.todo),
-        done=[what for what, _step in run.todo],
-        settings={"sysctls": run.sysctls, "modules": run.modules},
+        done=[what for what, _step in run.todo if what],
+        reboot_needed=run.reboot_needed(),
+        settings={
+            "sysctls": run.sysctls,
+            "modules": run.modules,
+            "boot_arguments": run.arguments,
+            "resctrl": module.params["resctrl"],
+        },
         diff={"before": run.diff_before, "after": run.diff_after},
     )
 

@@ -71,7 +71,7 @@ import shutil
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _journal, _node
+from ansible_collections.openfuyao.colocation.plugins.module_utils import _boot, _journal, _node, _service
 
 
 def would_restore(journal: str, cgroup_root: str) -> dict[str, list[str]]:
@@ -84,6 +84,12 @@ def settings_back(module: AnsibleModule, before: _node.Before) -> list[str]:
     """Undo node_prepare, the last thing first."""
     done: list[str] = []
     steps: list[tuple[str, t.Callable[[], None]]] = []
+    for where in before.notes.get("mounts") or {}:
+        if _boot.mounted(_node.read("/proc/mounts") or "", where):
+            steps.append((f"unmounted {where}", lambda p=where: module.run_command(["umount", p])))
+    for path in before.notes.get("links") or {}:
+        if os.path.lexists(path):
+            steps.append((f"removed {path}", lambda p=path: os.unlink(p)))
     for path, text in (before.notes.get("files") or {}).items():
         if _node.read(path) == text:
             continue
@@ -99,11 +105,27 @@ def settings_back(module: AnsibleModule, before: _node.Before) -> list[str]:
         if _node.loaded(name):
             # -r would take others along; a module in use stays, and goes with the next boot
             steps.append((f"unloaded the kernel module {name}", lambda n=name: module.run_command(["rmmod", n])))
+    boot = before.notes.get("boot") or {}
+    if boot.get("loader") == "grub" and any(_boot.GRUB_FILE in what for what, _step in steps):
+        steps.append(("renewed the boot menu", lambda: module.run_command(["update-grub"])))
+    if boot.get("loader") == "grubby" and boot.get("arguments"):
+        words = " ".join(boot["arguments"])
+        command = ["grubby", "--update-kernel=ALL", f"--remove-args={words}"]
+        steps.append((f"took out the kernel argument(s) {words}", lambda: module.run_command(command)))
     for what, step in steps:
         if not module.check_mode:
             step()
         done.append(what)
     return done
+
+
+def still_ours(notes: dict[str, t.Any]) -> list[str]:
+    """Services with a file that is as we wrote it: those are put back by restarting them, under watch."""
+    return [
+        name
+        for name in _service.noted(notes)
+        if any(n["ours"] != n["before"] and _node.read(p) == n["ours"] for p, n in (notes[name].get("files") or {}).items())
+    ]
 
 
 def _set(name: str, value: str) -> None:
@@ -126,6 +148,15 @@ def main() -> None:
         module.exit_json(changed=False, restored=[], gone=[], done=[])
     journal = os.path.join(path, "journal")
     try:
+        left = still_ours(_node.Before(path).notes)
+        if left:
+            module.fail_json(
+                msg=f"{', '.join(left)} still run with configuration of this collection; nothing was changed. Put it back first, one node "
+                "at a time: the roles colocation_kubelet and colocation_containerd with tasks_from remove, or the playbook uninstall.",
+                restored=[],
+                gone=[],
+                done=[],
+            )
         back = would_restore(journal, root) if module.check_mode else _journal.restore(journal, root)
         done = settings_back(module, _node.Before(path))
         if back["failed"]:

@@ -1,0 +1,185 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the openfuyao.colocation contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_wait
+short_description: Wait until nodes are ready, or have published what they oversell
+version_added: 0.2.0
+author:
+  - The openfuyao.colocation contributors (@openfuyao)
+description:
+  - Changes nothing. When O(timeout) is over, the error says for each Node what is missing.
+  - A Node stays C(Ready) for 40 seconds after its kubelet has died. So that a restart can be watched, RV(heartbeats) of before
+    it are given as O(after), and only a Ready that kubelet has said since counts.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - openfuyao.colocation._attributes
+  - openfuyao.colocation._attributes.info
+  - openfuyao.colocation._attributes.k8s
+options:
+  nodes:
+    description:
+      - Names of the Nodes.
+    type: list
+    elements: str
+    required: true
+  condition:
+    description:
+      - V(ready) - kubelet says so, since O(after).
+      - V(published) - oversold resources are in capacity and allocatable.
+    type: str
+    choices:
+      - ready
+      - published
+    default: published
+  after:
+    description:
+      - With O(condition=ready), Node name to the heartbeat of before, as RV(heartbeats) of an earlier call.
+    type: dict
+    default: {}
+  timeout:
+    description:
+      - Seconds to wait in all; with V(0) it is looked at once.
+    type: int
+    default: 300
+requirements:
+  - python >= 3.9
+  - kubernetes >= 24.2.0
+seealso:
+  - module: openfuyao.colocation.node_state
+"""
+
+EXAMPLES = r"""
+- name: Wait until each node of the pool has published
+  openfuyao.colocation.node_wait:
+    kubeconfig: /etc/kubernetes/admin.conf
+    nodes:
+      - worker-1
+      - worker-2
+    timeout: 120
+
+- name: Ask for the heartbeat of before
+  openfuyao.colocation.node_wait:
+    nodes:
+      - worker-1
+    condition: ready
+  register: before
+
+- name: Restart kubelet
+  ansible.builtin.systemd_service:
+    name: kubelet
+    state: restarted
+  delegate_to: worker-1
+
+- name: Watch it until the node is ready again
+  openfuyao.colocation.node_wait:
+    nodes:
+      - worker-1
+    condition: ready
+    after: "{{ before.heartbeats }}"
+"""
+
+RETURN = r"""
+heartbeats:
+  description: Node name to when its kubelet last said how it is.
+  returned: always
+  type: dict
+  sample:
+    worker-1: "2026-11-21T10:00:00Z"
+waited:
+  description: For how many seconds was waited.
+  returned: success
+  type: float
+"""
+
+import datetime
+import time
+import typing as t
+
+from ansible_collections.openfuyao.colocation.plugins.module_utils import _cluster, _state
+from ansible_collections.openfuyao.colocation.plugins.module_utils._api import ApiError, make_module
+from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, API_VERSION
+
+POLL_SECONDS = 1.0
+JSON = t.Dict[str, t.Any]
+
+
+def missing(condition: str, names: list[str], nodes: dict[str, JSON], after: dict[str, str]) -> dict[str, str]:
+    """Node to what it still lacks; empty when the wait is over."""
+    told = {}
+    for name in names:
+        node = nodes.get(name)
+        if node is None:
+            told[name] = "there is no such Node"
+        elif condition == "published":
+            if not _state.published(node):
+                told[name] = "has published nothing"
+        elif name in after and _cluster.heartbeat(node) == after[name]:
+            told[name] = f"kubelet has said nothing since {after[name]}"
+        elif not _cluster.ready(node):
+            told[name] = f"is not ready ({_cluster.why_not_ready(node)})"
+    return told
+
+
+def main() -> None:
+    module, api = make_module(
+        {
+            "nodes": {"type": "list", "elements": "str", "required": True},
+            "condition": {"type": "str", "choices": ["ready", "published"], "default": "published"},
+            "after": {"type": "dict", "default": {}},
+            "timeout": {"type": "int", "default": 300},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    names, condition = given["nodes"], given["condition"]
+    started = time.monotonic()
+    nodes: dict[str, JSON] = {}
+    told: dict[str, str] = {}
+    while True:
+        try:
+            nodes = {n["metadata"]["name"]: n for n in api.nodes()} if len(names) > 5 else _some(api, names)
+            told = missing(condition, names, nodes, given["after"])
+        except ApiError as e:
+            if e.status in (401, 403):
+                module.fail_json(msg=f"Not allowed to read Nodes: {e}")
+            told = {name: str(e) for name in names}  # an API server that is away for a moment is waited for too
+        waited = time.monotonic() - started
+        if not told or waited + POLL_SECONDS > given["timeout"]:
+            break
+        time.sleep(POLL_SECONDS)
+    beats = {name: _cluster.heartbeat(node) for name, node in nodes.items() if name in names}
+    if told:
+        if condition == "published":
+            told = {name: _why(api, name, nodes.get(name), what) for name, what in told.items()}
+        module.fail_json(
+            msg=f"{len(told)} of {len(names)} node(s) are not {condition} after {given['timeout']} s. "
+            + "; ".join(f"{name}: {what}" for name, what in sorted(told.items()))
+            + ".",
+            heartbeats=beats,
+        )
+    module.exit_json(changed=False, heartbeats=beats, waited=round(waited, 1))
+
+
+def _some(api: t.Any, names: list[str]) -> dict[str, JSON]:
+    found = {name: api.node(name) for name in names}
+    return {name: node for name, node in found.items() if node is not None}
+
+
+def _why(api: t.Any, name: str, node: JSON | None, what: str) -> str:
+    """What the manager and the agent say of a Node that has published nothing."""
+    if node is None:
+        return what
+    try:
+        ncol = api.get(f"/apis/{API_GROUP}/{API_VERSION}/nodecolocations/{name}")
+    except ApiError:
+        return what
+    return _state.why_unpublished(node, ncol, datetime.datetime.now(datetime.timezone.utc))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The collection's modules and plugins that need an API server and no machine."""
