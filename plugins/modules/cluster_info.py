@@ -120,6 +120,10 @@ namespace_exists:
   description: Whether the namespace of the colocation is there.
   returned: always
   type: bool
+monitoring_operator:
+  description: Whether the cluster serves the Prometheus Operator's kinds (C(monitoring.coreos.com/v1)).
+  returned: always
+  type: bool
 crds:
   description: Which of our custom resource definitions are there.
   returned: always
@@ -151,6 +155,7 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils import _clust
 from ansible_collections.openfuyao.colocation.plugins.module_utils._api import Api, ApiError, make_module
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, NAMESPACE, ROLLOUT_CONFIGMAP
 
+OPERATOR = "/apis/monitoring.coreos.com/v1"
 CRDS = (f"colocationpolicies.{API_GROUP}", f"nodecolocations.{API_GROUP}")
 
 
@@ -183,6 +188,7 @@ def gather(api: Api, hosts: dict[str, dict[str, t.Any]], node_names: dict[str, s
         "nodes": rows,
         "taking_part": sorted(n["metadata"]["name"] for n in nodes if _cluster.takes_part(n)),
         "namespace_exists": namespace is not None,
+        "monitoring_operator": api.get(OPERATOR) is not None,
         "crds": [name for name in CRDS if api.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")],
         "record_exists": kept is not None,
         "record": _cluster.rollout_record(
