@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-nodes test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock lab-up lab-down clean setup binaries need-root test-old
+.PHONY: help demo test test-upgrade test-nodes test-roles test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock lab-up lab-down clean setup binaries need-root test-old
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -33,7 +33,7 @@ unit: setup  ## pure logic, in seconds
 lint: setup  ## ruff, mypy, import contracts, licences, generated files
 	$(call step,lint)
 	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
-	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/survive tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/image tests/bench tests/fuzz tests/supply tools build
+	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/survive tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/collection tests/image tests/bench tests/fuzz tests/supply tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
 	@$(BIN)/reuse lint --quiet || $(BIN)/reuse lint
@@ -45,10 +45,10 @@ fmt: setup  ## format, and mend what ruff can mend
 generate: setup  ## CRDs and the collection's generated files, from their one source
 	@$(BIN)/python -m tools.generate
 
-chart-test: setup binaries  ## chart, CRDs and admission against a real API server; service packages; by Helm 3 and 4
+chart-test: setup binaries  ## chart, CRDs and admission against a real API server; service packages; modules and inventory; by Helm 3 and 4
 	@$(BIN)/python -m tests.lab build helm3 kubeconform promtool
 	$(call step,chart and admission against a real API server)
-	@$(PYTEST) -q tests/chart tests/osc
+	@$(PYTEST) -q tests/chart tests/osc tests/collection
 
 chart-lab: need-root setup image  ## the chart, its scheduler profile, dashboards and alerts on a real cluster with a real Prometheus (root, 15 min)
 	@$(BIN)/python -m tests.lab build helm prometheus
@@ -86,6 +86,10 @@ test-upgrade: need-root setup image-oci build  ## upgrade in waves, rollback, ki
 test-nodes: need-root setup build  ## preflight's report, nodes that join and leave (root; not in make test)
 	$(call step,nodes that join and leave)
 	@$(PYTEST) -q -x tests/ops/test_nodes.py
+
+test-roles: need-root setup build  ## kubelet, containerd, images that are built: changed, broken, put back (root; not in make test)
+	$(call step,kubelet and containerd on real machines)
+	@$(PYTEST) -q -x tests/ops/test_roles.py
 
 test-offline: need-root setup image-oci build  ## an air-gapped site installs from a bundle, upgrades from another, goes back (root; not in make test)
 	$(call step,bundles, with the network cut)

@@ -5,7 +5,8 @@ Snake case at every depth. Defaults are stated: a task says the whole policy, an
 
 from __future__ import annotations
 
-import pprint
+import json
+import re
 from typing import Any, Final
 
 import msgspec
@@ -27,13 +28,13 @@ _GPL: Final = (
 def argument_spec() -> str:
     """`plugins/module_utils/_policy_fields.py`."""
     spec = {name: _spec(option) for name, option in _options(policy.PolicySpec).items()}
-    body = pprint.pformat(spec, width=118, sort_dicts=False)
+    body = re.sub(r": (true|false)\b", lambda found: found.group().title(), json.dumps(spec, indent=4))
     return (
         f"{_GPL}# {HEADER.format(source=SOURCE)}\n\n"
         "# This module util is **PRIVATE** to the collection; it can change at any time.\n\n"
         '"""The fields of ColocationPolicy.spec as an argument spec."""\n\n'
         "from __future__ import annotations\n\n"
-        f"import typing as t\n\n# fmt: off\nFIELDS: dict[str, dict[str, t.Any]] = \\\n{body}\n"
+        f"import typing as t\n\nFIELDS: dict[str, dict[str, t.Any]] = {body}\n"
     )
 
 
@@ -130,6 +131,9 @@ def _spec(option: dict[str, Any]) -> dict[str, Any]:
     spec = {key: value for key, value in option.items() if key not in ("description", "options")}
     if "options" in option:
         spec["options"] = {name: _spec(child) for name, child in option["options"].items()}
+        for name, child in spec["options"].items():
+            if name == "key":
+                child["no_log"] = False  # of a label, which ansible would take for a secret by its name
     return spec
 
 

@@ -21,22 +21,22 @@ def camel(name: str) -> str:
     return re.sub("_([a-z0-9])", lambda m: m.group(1).upper(), name)
 
 
-def to_api(options: t.Mapping[str, t.Any], fields: t.Mapping[str, t.Any] = FIELDS) -> JSON:
+def to_api(options: t.Mapping[str, t.Any], fields: t.Mapping[str, t.Any] | None = None) -> JSON:
     """Options of the module -> spec. What was not given (None) is left out; what users name (labels) stays as it is."""
     return {
-        camel(name): _each(field, options[name], lambda one, below: to_api(one, below))
-        for name, field in fields.items()
+        camel(name): _each(field, options[name], to_api)
+        for name, field in (FIELDS if fields is None else fields).items()
         if options.get(name) is not None
     }
 
 
-def from_api(spec: t.Mapping[str, t.Any], fields: t.Mapping[str, t.Any] = FIELDS) -> JSON:
+def from_api(spec: t.Mapping[str, t.Any], fields: t.Mapping[str, t.Any] | None = None) -> JSON:
     """Spec -> options. A field that this version does not know is kept under its own name, so that nothing is hidden."""
-    known = {camel(name): (name, field) for name, field in fields.items()}
+    known = {camel(name): (name, field) for name, field in (FIELDS if fields is None else fields).items()}
     found: JSON = {}
     for key, value in spec.items():
         name, field = known.get(key, (key, {}))
-        found[name] = _each(field, value, lambda one, below: from_api(one, below))
+        found[name] = _each(field, value, from_api)
     return found
 
 

@@ -11,92 +11,269 @@ from __future__ import annotations
 
 import typing as t
 
-# fmt: off
-FIELDS: dict[str, dict[str, t.Any]] = \
-{'enabled': {'type': 'bool', 'default': True},
- 'priority': {'type': 'int', 'default': 0},
- 'node_selector': {'type': 'dict',
-                   'options': {'match_labels': {'type': 'dict'},
-                               'match_expressions': {'type': 'list',
-                                                     'elements': 'dict',
-                                                     'options': {'key': {'type': 'str', 'required': True},
-                                                                 'operator': {'type': 'str',
-                                                                              'choices': ['DoesNotExist',
-                                                                                          'Exists',
-                                                                                          'In',
-                                                                                          'NotIn'],
-                                                                              'required': True},
-                                                                 'values': {'type': 'list', 'elements': 'str'}}}}},
- 'oversell': {'type': 'dict',
-              'apply_defaults': True,
-              'options': {'cpu': {'type': 'dict',
-                                  'apply_defaults': True,
-                                  'options': {'strategy': {'type': 'str',
-                                                           'choices': ['maxUsageRequest',
-                                                                       'predicted',
-                                                                       'request',
-                                                                       'usage'],
-                                                           'default': 'predicted'},
-                                              'reclaim_percent': {'type': 'int', 'default': 60},
-                                              'max_percent': {'type': 'int', 'default': 100},
-                                              'quantum': {'type': 'str', 'default': '100m'}}},
-                          'memory': {'type': 'dict',
-                                     'apply_defaults': True,
-                                     'options': {'strategy': {'type': 'str',
-                                                              'choices': ['maxUsageRequest',
-                                                                          'predicted',
-                                                                          'request',
-                                                                          'usage'],
-                                                              'default': 'predicted'},
-                                                 'reclaim_percent': {'type': 'int', 'default': 65},
-                                                 'max_percent': {'type': 'int', 'default': 100},
-                                                 'quantum': {'type': 'str', 'default': '64Mi'}}},
-                          'stale_after_seconds': {'type': 'int', 'default': 180},
-                          'grow_after_seconds': {'type': 'int', 'default': 300},
-                          'max_pods': {'type': 'int', 'default': 250}}},
- 'report': {'type': 'dict',
-            'apply_defaults': True,
-            'options': {'interval_seconds': {'type': 'int', 'default': 60},
-                        'min_interval_seconds': {'type': 'int', 'default': 5},
-                        'change_percent': {'type': 'int', 'default': 10}}},
- 'suppress': {'type': 'dict',
-              'apply_defaults': True,
-              'options': {'cpu': {'type': 'dict',
-                                  'apply_defaults': True,
-                                  'options': {'mode': {'type': 'str',
-                                                       'choices': ['auto', 'idle', 'off', 'quota'],
-                                                       'default': 'auto'},
-                                              'target_percent': {'type': 'int', 'default': 65},
-                                              'min_percent': {'type': 'int', 'default': 0}}}}},
- 'evict': {'type': 'dict',
-           'apply_defaults': True,
-           'options': {'memory': {'type': 'dict',
-                                  'apply_defaults': True,
-                                  'options': {'high_percent': {'type': 'int', 'default': 85},
-                                              'low_percent': {'type': 'int', 'default': 80},
-                                              'pressure_percent': {'type': 'int', 'default': 0}}},
-                       'cpu': {'type': 'dict',
-                               'apply_defaults': True,
-                               'options': {'satisfaction_percent': {'type': 'int', 'default': 10},
-                                           'starved_seconds': {'type': 'int', 'default': 600}}}}},
- 'engine': {'type': 'str', 'choices': ['native', 'none'], 'default': 'native'},
- 'rollout': {'type': 'dict',
-             'apply_defaults': True,
-             'options': {'percent': {'type': 'int', 'default': 100},
-                         'node_selector': {'type': 'dict',
-                                           'options': {'match_labels': {'type': 'dict'},
-                                                       'match_expressions': {'type': 'list',
-                                                                             'elements': 'dict',
-                                                                             'options': {'key': {'type': 'str',
-                                                                                                 'required': True},
-                                                                                         'operator': {'type': 'str',
-                                                                                                      'choices': ['DoesNotExist',
-                                                                                                                  'Exists',
-                                                                                                                  'In',
-                                                                                                                  'NotIn'],
-                                                                                                      'required': True},
-                                                                                         'values': {'type': 'list',
-                                                                                                    'elements': 'str'}}}}},
-                         'pause_seconds': {'type': 'int', 'default': 600},
-                         'max_pressure_rise': {'type': 'int', 'default': 10},
-                         'max_evictions': {'type': 'int', 'default': 2}}}}
+FIELDS: dict[str, dict[str, t.Any]] = {
+    "enabled": {
+        "type": "bool",
+        "default": True
+    },
+    "priority": {
+        "type": "int",
+        "default": 0
+    },
+    "node_selector": {
+        "type": "dict",
+        "options": {
+            "match_labels": {
+                "type": "dict"
+            },
+            "match_expressions": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "key": {
+                        "type": "str",
+                        "required": True,
+                        "no_log": False
+                    },
+                    "operator": {
+                        "type": "str",
+                        "choices": [
+                            "DoesNotExist",
+                            "Exists",
+                            "In",
+                            "NotIn"
+                        ],
+                        "required": True
+                    },
+                    "values": {
+                        "type": "list",
+                        "elements": "str"
+                    }
+                }
+            }
+        }
+    },
+    "oversell": {
+        "type": "dict",
+        "apply_defaults": True,
+        "options": {
+            "cpu": {
+                "type": "dict",
+                "apply_defaults": True,
+                "options": {
+                    "strategy": {
+                        "type": "str",
+                        "choices": [
+                            "maxUsageRequest",
+                            "predicted",
+                            "request",
+                            "usage"
+                        ],
+                        "default": "predicted"
+                    },
+                    "reclaim_percent": {
+                        "type": "int",
+                        "default": 60
+                    },
+                    "max_percent": {
+                        "type": "int",
+                        "default": 100
+                    },
+                    "quantum": {
+                        "type": "str",
+                        "default": "100m"
+                    }
+                }
+            },
+            "memory": {
+                "type": "dict",
+                "apply_defaults": True,
+                "options": {
+                    "strategy": {
+                        "type": "str",
+                        "choices": [
+                            "maxUsageRequest",
+                            "predicted",
+                            "request",
+                            "usage"
+                        ],
+                        "default": "predicted"
+                    },
+                    "reclaim_percent": {
+                        "type": "int",
+                        "default": 65
+                    },
+                    "max_percent": {
+                        "type": "int",
+                        "default": 100
+                    },
+                    "quantum": {
+                        "type": "str",
+                        "default": "64Mi"
+                    }
+                }
+            },
+            "stale_after_seconds": {
+                "type": "int",
+                "default": 180
+            },
+            "grow_after_seconds": {
+                "type": "int",
+                "default": 300
+            },
+            "max_pods": {
+                "type": "int",
+                "default": 250
+            }
+        }
+    },
+    "report": {
+        "type": "dict",
+        "apply_defaults": True,
+        "options": {
+            "interval_seconds": {
+                "type": "int",
+                "default": 60
+            },
+            "min_interval_seconds": {
+                "type": "int",
+                "default": 5
+            },
+            "change_percent": {
+                "type": "int",
+                "default": 10
+            }
+        }
+    },
+    "suppress": {
+        "type": "dict",
+        "apply_defaults": True,
+        "options": {
+            "cpu": {
+                "type": "dict",
+                "apply_defaults": True,
+                "options": {
+                    "mode": {
+                        "type": "str",
+                        "choices": [
+                            "auto",
+                            "idle",
+                            "off",
+                            "quota"
+                        ],
+                        "default": "auto"
+                    },
+                    "target_percent": {
+                        "type": "int",
+                        "default": 65
+                    },
+                    "min_percent": {
+                        "type": "int",
+                        "default": 0
+                    }
+                }
+            }
+        }
+    },
+    "evict": {
+        "type": "dict",
+        "apply_defaults": True,
+        "options": {
+            "memory": {
+                "type": "dict",
+                "apply_defaults": True,
+                "options": {
+                    "high_percent": {
+                        "type": "int",
+                        "default": 85
+                    },
+                    "low_percent": {
+                        "type": "int",
+                        "default": 80
+                    },
+                    "pressure_percent": {
+                        "type": "int",
+                        "default": 0
+                    }
+                }
+            },
+            "cpu": {
+                "type": "dict",
+                "apply_defaults": True,
+                "options": {
+                    "satisfaction_percent": {
+                        "type": "int",
+                        "default": 10
+                    },
+                    "starved_seconds": {
+                        "type": "int",
+                        "default": 600
+                    }
+                }
+            }
+        }
+    },
+    "engine": {
+        "type": "str",
+        "choices": [
+            "native",
+            "none"
+        ],
+        "default": "native"
+    },
+    "rollout": {
+        "type": "dict",
+        "apply_defaults": True,
+        "options": {
+            "percent": {
+                "type": "int",
+                "default": 100
+            },
+            "node_selector": {
+                "type": "dict",
+                "options": {
+                    "match_labels": {
+                        "type": "dict"
+                    },
+                    "match_expressions": {
+                        "type": "list",
+                        "elements": "dict",
+                        "options": {
+                            "key": {
+                                "type": "str",
+                                "required": True,
+                                "no_log": False
+                            },
+                            "operator": {
+                                "type": "str",
+                                "choices": [
+                                    "DoesNotExist",
+                                    "Exists",
+                                    "In",
+                                    "NotIn"
+                                ],
+                                "required": True
+                            },
+                            "values": {
+                                "type": "list",
+                                "elements": "str"
+                            }
+                        }
+                    }
+                }
+            },
+            "pause_seconds": {
+                "type": "int",
+                "default": 600
+            },
+            "max_pressure_rise": {
+                "type": "int",
+                "default": 10
+            },
+            "max_evictions": {
+                "type": "int",
+                "default": 2
+            }
+        }
+    }
+}

@@ -15,12 +15,12 @@ The note of a service in the state directory (one section of _node.Before):
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import time
 import typing as t
-import urllib.error
-import urllib.request
+from urllib.parse import urlsplit
 
 from ansible_collections.openfuyao.colocation.plugins.module_utils import _node
 
@@ -111,12 +111,24 @@ class Unit:
         if found.get("ActiveState") != "active":
             return f"it is {found.get('ActiveState', 'unknown')} ({found.get('SubState', '')})", pid
         if self.health_url:
-            try:
-                with urllib.request.urlopen(self.health_url, timeout=2):  # noqa: S310  (http on loopback, from its own configuration)
-                    pass
-            except (urllib.error.URLError, OSError) as e:
-                return f"{self.health_url} says {e}", pid
+            said = _ask(self.health_url)
+            if said:
+                return f"{self.health_url} says {said}", pid
         return (self.ask() if self.ask else ""), pid
+
+
+def _ask(url: str) -> str:
+    """What is wrong, by a service's own word on loopback, or nothing."""
+    parts = urlsplit(url)
+    line = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=2)
+    try:
+        line.request("GET", parts.path)
+        status = line.getresponse().status
+    except (OSError, http.client.HTTPException) as e:
+        return str(e)
+    finally:
+        line.close()
+    return "" if status == 200 else f"HTTP {status}"
 
 
 def plugin_errors(listing: str) -> str:

@@ -83,7 +83,7 @@ features:
     cpu.idle:
       available: true
       reason: cpu.idle written and read back
-changed_services:
+services_of_ours:
   description: Services whose configuration this collection has changed, V(containerd) and V(kubelet).
   returned: always
   type: list
@@ -149,9 +149,9 @@ def main() -> None:
     )
     found["problems"] = _node.capability_problems(found, module.params["memory_needed"], module.params["disk_needed"])
     try:
-        found["changed_services"] = _service.noted(_node.Before(module.params["path"]).notes)
+        found["services_of_ours"] = _service.noted(_node.Before(module.params["path"]).notes)
     except (OSError, ValueError) as e:
-        found["changed_services"] = []
+        found["services_of_ours"] = []
         found["problems"].append(f"what was there before cannot be read: {e}")
     module.exit_json(changed=False, **found)
 

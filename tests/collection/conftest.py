@@ -34,9 +34,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """With both kinds, and three Nodes of which one is not ready."""
     folder = tmp_path_factory.mktemp("api")
     with ApiServer(folder) as server:
-        kinds = [
-            doc for doc in yaml.safe_load_all(render()) if doc and doc["kind"] == "CustomResourceDefinition"
-        ]
+        kinds = [doc for doc in yaml.safe_load_all(render()) if doc and doc["kind"] == "CustomResourceDefinition"]
         (folder / "kinds.yaml").write_text(yaml.safe_dump_all(kinds))
         server.kubectl("apply", "-f", str(folder / "kinds.yaml"))
         server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
@@ -79,12 +77,15 @@ def set_status(server: ApiServer, name: str, status: dict[str, Any]) -> None:
 def ansible(*argv: str | Path, fails: bool = False, **env: str) -> str:
     """A program of ansible's; its output. Fails if it does not end as it should."""
     path = f"{CLONE / '.collections'}:{cache_dir() / 'collections'}"
-    known = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": path, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_LOCALHOST_WARNING": "0"}
+    known = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": path,
+        "ANSIBLE_FORCE_COLOR": "0",
+        "ANSIBLE_LOCALHOST_WARNING": "0",
+    }
     known |= {"ANSIBLE_INVENTORY_ENABLED": "openfuyao.colocation.nodes"} if "inventory" in str(argv[0]) else {}
     program = Path(sys.executable).parent / argv[0]
-    done = subprocess.run(
-        [program, *argv[1:]], cwd=CLONE, env=known | env, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([program, *argv[1:]], cwd=CLONE, env=known | env, capture_output=True, text=True, check=False)
     assert bool(done.returncode) == fails, done.stdout + done.stderr
     return done.stdout + (done.stderr if fails else "")
 
@@ -93,7 +94,13 @@ def tasks(folder: Path, api: ApiServer, *wanted: dict[str, Any], check: bool = F
     """What each of these tasks returned, failures included; the connection comes from module_defaults."""
     rows = [{"name": str(at), "register": f"r{at}", "ignore_errors": True, **one} for at, one in enumerate(wanted)]
     told = "{{ [" + ", ".join(f"r{at}" for at in range(len(rows))) + "] | to_json }}"
-    rows.append({"name": "told", "check_mode": False, "ansible.builtin.copy": {"content": told, "dest": str(folder / "told.json"), "mode": "0600"}})
+    rows.append(
+        {
+            "name": "told",
+            "check_mode": False,
+            "ansible.builtin.copy": {"content": told, "dest": str(folder / "told.json"), "mode": "0600"},
+        }
+    )
     play = {
         "name": "t",
         "hosts": "localhost",

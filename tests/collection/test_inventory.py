@@ -15,7 +15,9 @@ from .conftest import ansible
 
 
 def listed(folder: Path, api: ApiServer, *argv: str, **options: Any) -> dict[str, Any]:
-    said = ansible("ansible-inventory", "-i", written(folder, kubeconfig=str(api.kubeconfig), **options), "--list", *argv)
+    said = ansible(
+        "ansible-inventory", "-i", written(folder, kubeconfig=str(api.kubeconfig), **options), "--list", *argv
+    )
     # ansible marks what came from elsewhere, so that nobody takes it for a template
     found: dict[str, Any] = json.loads(said, object_hook=lambda o: o.get("__ansible_unsafe", o))
     return found
@@ -75,7 +77,10 @@ def test_a_kept_answer_needs_no_cluster_and_flushing_asks_again(api: ApiServer, 
     api.kubectl("label", "node", "web-1", "new=label")
     try:
         assert listed(tmp_path, api, **kept) == first
-        assert listed(tmp_path, api, "--flush-cache", **kept)["_meta"]["hostvars"]["web-1"]["kubernetes_labels"]["new"] == "label"
+        assert (
+            listed(tmp_path, api, "--flush-cache", **kept)["_meta"]["hostvars"]["web-1"]["kubernetes_labels"]["new"]
+            == "label"
+        )
     finally:
         api.kubectl("label", "node", "web-1", "new-")
 
@@ -88,6 +93,12 @@ def test_a_kept_answer_needs_no_cluster_and_flushing_asks_again(api: ApiServer, 
         ({"label_selector": "a in"}, "The Nodes could not be listed"),
     ],
 )
-def test_what_is_wrong_with_the_file_is_said(api: ApiServer, tmp_path: Path, options: dict[str, Any], said: str) -> None:
+def test_what_is_wrong_with_the_file_is_said(
+    api: ApiServer, tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
     file = written(tmp_path, **{"kubeconfig": str(api.kubeconfig), **options})
-    assert said in " ".join(ansible("ansible-inventory", "-i", file, "--list", fails=True, ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED="1").split())
+    assert said in " ".join(
+        ansible(
+            "ansible-inventory", "-i", file, "--list", fails=True, ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED="1"
+        ).split()
+    )

@@ -27,7 +27,9 @@ WANTED = {
 }
 
 
-def test_a_policy_is_made_changed_and_removed_and_the_second_run_changes_nothing(api: ApiServer, tmp_path: Path) -> None:
+def test_a_policy_is_made_changed_and_removed_and_the_second_run_changes_nothing(
+    api: ApiServer, tmp_path: Path
+) -> None:
     tried = tasks(tmp_path, api, policy(**WANTED), check=True)[0]
     assert tried["changed"], "check mode says what it would do"
     assert tried["diff"]["after"]["oversell"]["cpu"]["reclaimPercent"] == 75
@@ -38,14 +40,18 @@ def test_a_policy_is_made_changed_and_removed_and_the_second_run_changes_nothing
     assert made["policy"]["oversell"]["stale_after_seconds"] == 180, "options in, options out"
     assert stored(api)["nodeSelector"] == {"matchLabels": {"my_pool/x_y": "a_b"}}
 
-    changed, gone, not_there = tasks(tmp_path, api, policy(enabled=False), policy(state="absent"), policy(state="absent"))
+    changed, gone, not_there = tasks(
+        tmp_path, api, policy(enabled=False), policy(state="absent"), policy(state="absent")
+    )
     assert "oversell.cpu.reclaimPercent: 75 -> 60" in changed["changes"], "what is left out has its default"
     assert "enabled: True -> False" in changed["changes"]
     assert (gone["changed"], not_there["changed"]) == (True, False)
     assert stored(api) is None
 
 
-def test_a_policy_that_contradicts_itself_is_refused_with_object_and_field_in_check_mode_too(api: ApiServer, tmp_path: Path) -> None:
+def test_a_policy_that_contradicts_itself_is_refused_with_object_and_field_in_check_mode_too(
+    api: ApiServer, tmp_path: Path
+) -> None:
     bad = policy(oversell={"stale_after_seconds": 60}, report={"interval_seconds": 60})
     range_ = policy(oversell={"cpu": {"reclaim_percent": 101}})
     unknown = policy(oversell={"cpu": {"reclaimPercent": 50}})
@@ -63,7 +69,9 @@ def test_waiting_until_ready_counts_only_what_kubelet_says_after_its_restart(api
     def wait(**options: Any) -> dict[str, Any]:
         return {"openfuyao.colocation.node_wait": {"condition": "ready", "timeout": 0, **options}}
 
-    now, down, unknown = tasks(tmp_path, api, wait(nodes=["batch-1"]), wait(nodes=["batch-1", "web-1"]), wait(nodes=["x"]))
+    now, down, unknown = tasks(
+        tmp_path, api, wait(nodes=["batch-1"]), wait(nodes=["batch-1", "web-1"]), wait(nodes=["x"])
+    )
     assert now["heartbeats"] == {"batch-1": "2026-11-21T10:00:00Z"}
     assert down["msg"] == "1 of 2 node(s) are not ready after 0 s. web-1: is not ready (container runtime is down)."
     assert "x: there is no such Node" in unknown["msg"]

@@ -51,8 +51,6 @@ def test_mode_bytes_and_line_ends_of_a_file_survive(tmp_path, mode):
     raw = b"a: 1\r\nb: \xff\n"
     file.write_bytes(raw)
     file.chmod(mode)
-
-
     text = _node.read(str(file))
     _node.write(str(file), "other", None)
     _node.write(str(file), text, None)

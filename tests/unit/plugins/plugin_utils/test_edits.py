@@ -63,16 +63,16 @@ def test_yaml_of_any_form_comes_to_what_was_asked(text):
 def anything(rng, depth=3):
     kind = rng.randrange(6 if depth else 4)
     if kind == 5:
-        return {rng.choice("abcxyz") * rng.randint(1, 2): anything(rng, depth - 1) for _ in range(rng.randrange(4))}
+        return {rng.choice("abcxyz") * rng.randint(1, 2): anything(rng, depth - 1) for _n in range(rng.randrange(4))}
     if kind == 4:
-        return [anything(rng, depth - 1) for _ in range(rng.randrange(3))]
+        return [anything(rng, depth - 1) for _n in range(rng.randrange(3))]
     return (None, True, rng.randrange(99), "".join(rng.choices("ab #:'\n-", k=rng.randrange(7))))[kind]
 
 
 @pytest.mark.parametrize("seed", range(300))
 def test_yaml_edits_always_come_to_what_was_asked(seed):
     rng = random.Random(seed)
-    before, wanted = ({key: anything(rng) for key in rng.sample("abcdef", rng.randrange(5))} for _ in range(2))
+    before, wanted = ({key: anything(rng) for key in rng.sample("abcdef", rng.randrange(5))} for _n in range(2))
     assert _yaml_edit.load(_yaml_edit.edit(_yaml_edit.dump(before), wanted), "") == wanted
 
 
