@@ -52,6 +52,13 @@ def doc_fragment() -> str:
     )
 
 
+def engines() -> str:
+    """`roles/colocation_engine/vars/engines.yml`: what a policy may name."""
+    known = _options(policy.PolicySpec)["engine"]["choices"]
+    header = f"# SPDX-License-Identifier: Apache-2.0\n# {HEADER.format(source=SOURCE)}\n---\n"
+    return f"{header}__colocation_engine_known: [{', '.join(known)}]\n"
+
+
 class _Indented(yaml.SafeDumper):
     """Lists are indented below their key, as yamllint wants them."""
 
