@@ -72,16 +72,21 @@ class Unit:
         _rc, out, _err = self.run(["systemctl", "show", self.name, *(f"--property={name}" for name in names)])
         return dict(line.partition("=")[::2] for line in out.splitlines() if "=" in line)
 
-    def start_anew(self, meanwhile: t.Callable[[], None]) -> str:
-        """Stop, do what can only be done now, start; what went wrong, or nothing."""
-        rc, _out, err = self.run(["systemctl", "stop", self.name])
-        if rc:
-            return f"it could not be stopped: {err.strip()}"
-        self.run(["systemctl", "daemon-reload"])
-        meanwhile()
+    def start_anew(self, stale: list[str]) -> str:
+        """Restart, and remove files that may only go while it is stopped; what went wrong, or nothing.
+
+        A restart takes those along that require this unit; after a stop they would stay down.
+        """
         self.run(["systemctl", "reset-failed", self.name])  # so that earlier failures do not count
-        rc, _out, err = self.run(["systemctl", "start", self.name])
-        return f"it could not be started: {err.strip()}" if rc else ""
+        steps = ["stop", "start"] if stale else ["restart"]
+        for step in steps:
+            rc, _out, err = self.run(["systemctl", step, self.name])
+            if rc:
+                return f"systemctl {step} failed: {err.strip()}"
+            if step == "stop":
+                for path in stale:
+                    os.unlink(path)
+        return ""
 
     def watch(self, settle: float, timeout: float) -> str:
         """Wait until the same process has been well for `settle` seconds; what is wrong when the time is over."""

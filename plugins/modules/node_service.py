@@ -171,12 +171,8 @@ class NodeService:
         if not self.restart:
             return ""
         self.result["restarted"] = True
-        return self.unit.start_anew(self._remove_stale) or self.unit.watch(self.given["settle"], self.given["timeout"])
-
-    def _remove_stale(self) -> None:
-        for path in self.given["stale"]:
-            if os.path.exists(path):
-                os.unlink(path)
+        stale = [path for path in self.given["stale"] if os.path.exists(path)]
+        return self.unit.start_anew(stale) or self.unit.watch(self.given["settle"], self.given["timeout"])
 
     def _put_back(self, wrong: str) -> None:
         said = self.unit.last_words()
