@@ -41,6 +41,11 @@ options:
       - With O(condition=ready), Node name to the heartbeat of before, as RV(heartbeats) of an earlier call.
     type: dict
     default: {}
+  steady:
+    description:
+      - Seconds for which it has to stay so, such as after a restart of the container runtime, which kubelet notices within ten.
+    type: int
+    default: 0
   timeout:
     description:
       - Seconds to wait in all; with V(0) it is looked at once.
@@ -131,13 +136,14 @@ def main() -> None:
             "nodes": {"type": "list", "elements": "str", "required": True},
             "condition": {"type": "str", "choices": ["ready", "published"], "default": "published"},
             "after": {"type": "dict", "default": {}},
+            "steady": {"type": "int", "default": 0},
             "timeout": {"type": "int", "default": 300},
         },
         supports_check_mode=True,
     )
     given = module.params
     names, condition = given["nodes"], given["condition"]
-    started = time.monotonic()
+    started = since = time.monotonic()
     nodes: dict[str, JSON] = {}
     told: dict[str, str] = {}
     while True:
@@ -149,7 +155,9 @@ def main() -> None:
                 module.fail_json(msg=f"Not allowed to read Nodes: {e}")
             told = {name: str(e) for name in names}  # an API server that is away for a moment is waited for too
         waited = time.monotonic() - started
-        if not told or waited + POLL_SECONDS > given["timeout"]:
+        if told:
+            since = time.monotonic()
+        if (not told and time.monotonic() - since >= given["steady"]) or waited + POLL_SECONDS > given["timeout"]:
             break
         time.sleep(POLL_SECONDS)
     beats = {name: _cluster.heartbeat(node) for name, node in nodes.items() if name in names}
