@@ -81,8 +81,8 @@ def _option(field: types.Field, doc: str) -> dict[str, Any]:
     if isinstance(kind, types.StructType):
         option |= {"type": "dict", "options": _options(kind.cls)}
         told = told or description(kind.cls)
-        # A selector is one value: what is not said is not filled in.
-        if not kind.cls.__struct_config__.omit_defaults:
+        # A selector is one value, and what may be left out altogether is a switch: neither is filled in by itself.
+        if not (kind.cls.__struct_config__.omit_defaults or _may_be_nothing(field.type)):
             option["apply_defaults"] = True
     elif isinstance(kind, types.VarTupleType):
         item, _ = _plain(kind.item_type)
@@ -115,6 +115,12 @@ def _plain(info: types.Type) -> tuple[types.Type, str]:
         (inner,) = [one for one in info.types if not isinstance(one, types.NoneType)]
         return _plain(inner)
     return info, ""
+
+
+def _may_be_nothing(info: types.Type) -> bool:
+    if isinstance(info, types.Metadata):
+        return _may_be_nothing(info.type)
+    return isinstance(info, types.UnionType) and any(isinstance(one, types.NoneType) for one in info.types)
 
 
 def _scalar(info: types.Type) -> dict[str, Any]:

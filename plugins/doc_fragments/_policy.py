@@ -226,14 +226,329 @@ options:
               - For so long before it is moved away. From 10 to 86400.
             type: int
             default: 600
+  protect:
+    description:
+      - More that can be done for online work; each is off unless it is given. docs/agent.md says when to.
+    type: dict
+    suboptions:
+      memory_high_percent:
+        description:
+          - Percent of its be-memory limit from which a pod is made to give memory back. From 0 to 100.
+        type: int
+        default: 0
+      memory_low_percent:
+        description:
+          - Percent of its memory request that is kept for an online pod. From 0 to 100.
+        type: int
+        default: 0
+      burst_percent:
+        description:
+          - Percent of its CPU quota that an online pod may save up for a burst. From 0 to 100.
+        type: int
+        default: 0
+      disk:
+        description:
+          - 'What best-effort pods may do to the disks; 0: as it is. Bounds are per pod and per disk of the node.'
+        type: dict
+        suboptions:
+          weight:
+            description:
+              - Share of a pod beside others (their default is 100); needs BFQ or iocost. From 0 to 1000.
+            type: int
+            default: 0
+          read_bytes:
+            description:
+              - Bytes a second read. From 0 to 1099511627776.
+            type: int
+            default: 0
+          write_bytes:
+            description:
+              - Bytes a second written. From 0 to 1099511627776.
+            type: int
+            default: 0
+          read_ops:
+            description:
+              - Reads a second. From 0 to 10000000.
+            type: int
+            default: 0
+          write_ops:
+            description:
+              - Writes a second. From 0 to 10000000.
+            type: int
+            default: 0
+      resctrl:
+        description:
+          - 'One resctrl group for all best-effort tasks, on bare metal that has it; 0: as it is.'
+        type: dict
+        suboptions:
+          l3_percent:
+            description:
+              - Percent of the last-level cache's ways. From 0 to 100.
+            type: int
+            default: 0
+          memory_bandwidth_percent:
+            description:
+              - Percent of memory bandwidth. From 0 to 100.
+            type: int
+            default: 0
   engine:
     description:
-      - 'native: this agent enforces; none: it only measures.'
+      - 'native: this agent enforces; rubik: openEuler''s does its part; none: it only measures.'
     type: str
     choices:
       - native
       - none
+      - rubik
     default: native
+  rubik:
+    description:
+      - 'With engine rubik: what it does beside preemption.'
+    type: dict
+    suboptions:
+      log_level:
+        description:
+          - Of rubik.
+        type: str
+        choices:
+          - debug
+          - error
+          - info
+          - warn
+        default: info
+      preempt_memory:
+        description:
+          - Offline memory is reclaimed, and killed, first.
+        type: bool
+        default: true
+      preempt_net:
+        description:
+          - 'Network bandwidth of offline pods: low while online ones use more than the waterline, else high.'
+        type: dict
+        suboptions:
+          waterline:
+            description:
+              - MB a second. From 20 to 10238976.
+            type: int
+            required: true
+          bandwidth_low:
+            description:
+              - MB a second. From 1 to 10238976.
+            type: int
+            required: true
+          bandwidth_high:
+            description:
+              - MB a second. From 1 to 10238976.
+            type: int
+            required: true
+      quota_turbo:
+        description:
+          - CPU limits of pods with volcano.sh/quota-turbo are raised while the node is idle.
+        type: dict
+        suboptions:
+          high_water_mark:
+            description:
+              - 'Percent of node CPU: raised quotas fall. From 0 to 99.'
+            type: int
+            default: 60
+          alarm_water_mark:
+            description:
+              - 'Percent of node CPU: they fall fast. From 1 to 100.'
+            type: int
+            default: 80
+          sync_interval:
+            description:
+              - Milliseconds between two looks. From 100 to 10000.
+            type: int
+            default: 100
+      quota_burst:
+        description:
+          - Bursts by annotation volcano.sh/quota-burst-time.
+        type: bool
+        default: false
+      dyn_cache:
+        description:
+          - Last-level cache and memory bandwidth of offline pods, by resctrl.
+        type: dict
+        suboptions:
+          default_limit_mode:
+            description:
+              - 'Of pods that ask for no level; static: no bound.'
+            type: str
+            choices:
+              - dynamic
+              - static
+            default: static
+          adjust_interval:
+            description:
+              - Milliseconds between two adjustments. From 10 to 10000.
+            type: int
+            default: 1000
+          perf_duration:
+            description:
+              - Milliseconds of measuring online pods. From 10 to 10000.
+            type: int
+            default: 1000
+          l3_percent:
+            description:
+              - Percent of what there is, for pods of each volcano.sh/cache-limit.
+            type: dict
+            suboptions:
+              low:
+                description:
+                  - ' From 10 to 100.'
+                type: int
+                default: 20
+              mid:
+                description:
+                  - ' From 10 to 100.'
+                type: int
+                default: 30
+              high:
+                description:
+                  - ' From 10 to 100.'
+                type: int
+                default: 50
+          mem_band_percent:
+            description:
+              - Percent of what there is, for pods of each volcano.sh/cache-limit.
+            type: dict
+            suboptions:
+              low:
+                description:
+                  - ' From 10 to 100.'
+                type: int
+                default: 20
+              mid:
+                description:
+                  - ' From 10 to 100.'
+                type: int
+                default: 30
+              high:
+                description:
+                  - ' From 10 to 100.'
+                type: int
+                default: 50
+      dyn_memory:
+        description:
+          - memory.high of offline pods follows the node's free memory.
+        type: bool
+        default: false
+      psi:
+        description:
+          - rubik itself evicts offline pods while online ones wait (in the place of evict).
+        type: dict
+        suboptions:
+          interval:
+            description:
+              - Seconds between two looks. From 10 to 30.
+            type: int
+            default: 10
+          avg10_threshold:
+            description:
+              - Percent of PSI some avg10. From 5 to 100.
+            type: int
+            default: 5
+          resource:
+            description:
+              - What they wait for.
+            type: list
+            elements: str
+      cpu_evict:
+        description:
+          - rubik itself evicts offline pods from a node with busy CPUs (in the place of evict.cpu).
+        type: dict
+        suboptions:
+          threshold:
+            description:
+              - Percent of node CPU. From 1 to 99.
+            type: int
+            default: 60
+          interval:
+            description:
+              - Seconds between two looks. From 1 to 3600.
+            type: int
+            default: 1
+          windows:
+            description:
+              - 'Seconds it must last: a multiple of interval. From 1 to 3600.'
+            type: int
+            default: 2
+          cooldown:
+            description:
+              - Seconds between two evictions. From 1 to 2147483647.
+            type: int
+            default: 20
+      memory_evict:
+        description:
+          - rubik itself evicts offline pods from a node with full memory (in the place of evict.memory).
+        type: dict
+        suboptions:
+          threshold:
+            description:
+              - Percent of node memory. From 1 to 99.
+            type: int
+            required: true
+          interval:
+            description:
+              - Seconds between two looks. From 1 to 3600.
+            type: int
+            default: 1
+          cooldown:
+            description:
+              - Seconds between two evictions. From 1 to 2147483647.
+            type: int
+            default: 4
+      io_cost:
+        description:
+          - Disks to share by cost.
+        type: list
+        elements: dict
+        suboptions:
+          dev:
+            description:
+              - A whole disk, such as sda.
+            type: str
+            required: true
+          rbps:
+            description:
+              - ' From 1 to 9223372036854775807.'
+            type: int
+            required: true
+          rseqiops:
+            description:
+              - ' From 1 to 9223372036854775807.'
+            type: int
+            required: true
+          rrandiops:
+            description:
+              - ' From 1 to 9223372036854775807.'
+            type: int
+            required: true
+          wbps:
+            description:
+              - ' From 1 to 9223372036854775807.'
+            type: int
+            required: true
+          wseqiops:
+            description:
+              - ' From 1 to 9223372036854775807.'
+            type: int
+            required: true
+          wrandiops:
+            description:
+              - ' From 1 to 9223372036854775807.'
+            type: int
+            required: true
+      io_limit:
+        description:
+          - Bounds by annotation volcano.sh/blkio-limit.
+        type: bool
+        default: false
+      cpi:
+        description:
+          - Offline pods that slow online ones down are throttled.
+        type: bool
+        default: false
   rollout:
     description:
       - 'How a change of this policy spreads: to its first nodes, and when these are well to all others.'

@@ -213,13 +213,287 @@ FIELDS: dict[str, dict[str, t.Any]] = {
             }
         }
     },
+    "protect": {
+        "type": "dict",
+        "apply_defaults": True,
+        "options": {
+            "memory_high_percent": {
+                "type": "int",
+                "default": 0
+            },
+            "memory_low_percent": {
+                "type": "int",
+                "default": 0
+            },
+            "burst_percent": {
+                "type": "int",
+                "default": 0
+            },
+            "disk": {
+                "type": "dict",
+                "apply_defaults": True,
+                "options": {
+                    "weight": {
+                        "type": "int",
+                        "default": 0
+                    },
+                    "read_bytes": {
+                        "type": "int",
+                        "default": 0
+                    },
+                    "write_bytes": {
+                        "type": "int",
+                        "default": 0
+                    },
+                    "read_ops": {
+                        "type": "int",
+                        "default": 0
+                    },
+                    "write_ops": {
+                        "type": "int",
+                        "default": 0
+                    }
+                }
+            },
+            "resctrl": {
+                "type": "dict",
+                "apply_defaults": True,
+                "options": {
+                    "l3_percent": {
+                        "type": "int",
+                        "default": 0
+                    },
+                    "memory_bandwidth_percent": {
+                        "type": "int",
+                        "default": 0
+                    }
+                }
+            }
+        }
+    },
     "engine": {
         "type": "str",
         "choices": [
             "native",
-            "none"
+            "none",
+            "rubik"
         ],
         "default": "native"
+    },
+    "rubik": {
+        "type": "dict",
+        "options": {
+            "log_level": {
+                "type": "str",
+                "choices": [
+                    "debug",
+                    "error",
+                    "info",
+                    "warn"
+                ],
+                "default": "info"
+            },
+            "preempt_memory": {
+                "type": "bool",
+                "default": True
+            },
+            "preempt_net": {
+                "type": "dict",
+                "options": {
+                    "waterline": {
+                        "type": "int",
+                        "required": True
+                    },
+                    "bandwidth_low": {
+                        "type": "int",
+                        "required": True
+                    },
+                    "bandwidth_high": {
+                        "type": "int",
+                        "required": True
+                    }
+                }
+            },
+            "quota_turbo": {
+                "type": "dict",
+                "options": {
+                    "high_water_mark": {
+                        "type": "int",
+                        "default": 60
+                    },
+                    "alarm_water_mark": {
+                        "type": "int",
+                        "default": 80
+                    },
+                    "sync_interval": {
+                        "type": "int",
+                        "default": 100
+                    }
+                }
+            },
+            "quota_burst": {
+                "type": "bool",
+                "default": False
+            },
+            "dyn_cache": {
+                "type": "dict",
+                "options": {
+                    "default_limit_mode": {
+                        "type": "str",
+                        "choices": [
+                            "dynamic",
+                            "static"
+                        ],
+                        "default": "static"
+                    },
+                    "adjust_interval": {
+                        "type": "int",
+                        "default": 1000
+                    },
+                    "perf_duration": {
+                        "type": "int",
+                        "default": 1000
+                    },
+                    "l3_percent": {
+                        "type": "dict",
+                        "apply_defaults": True,
+                        "options": {
+                            "low": {
+                                "type": "int",
+                                "default": 20
+                            },
+                            "mid": {
+                                "type": "int",
+                                "default": 30
+                            },
+                            "high": {
+                                "type": "int",
+                                "default": 50
+                            }
+                        }
+                    },
+                    "mem_band_percent": {
+                        "type": "dict",
+                        "apply_defaults": True,
+                        "options": {
+                            "low": {
+                                "type": "int",
+                                "default": 20
+                            },
+                            "mid": {
+                                "type": "int",
+                                "default": 30
+                            },
+                            "high": {
+                                "type": "int",
+                                "default": 50
+                            }
+                        }
+                    }
+                }
+            },
+            "dyn_memory": {
+                "type": "bool",
+                "default": False
+            },
+            "psi": {
+                "type": "dict",
+                "options": {
+                    "interval": {
+                        "type": "int",
+                        "default": 10
+                    },
+                    "avg10_threshold": {
+                        "type": "int",
+                        "default": 5
+                    },
+                    "resource": {
+                        "type": "list",
+                        "elements": "str"
+                    }
+                }
+            },
+            "cpu_evict": {
+                "type": "dict",
+                "options": {
+                    "threshold": {
+                        "type": "int",
+                        "default": 60
+                    },
+                    "interval": {
+                        "type": "int",
+                        "default": 1
+                    },
+                    "windows": {
+                        "type": "int",
+                        "default": 2
+                    },
+                    "cooldown": {
+                        "type": "int",
+                        "default": 20
+                    }
+                }
+            },
+            "memory_evict": {
+                "type": "dict",
+                "options": {
+                    "threshold": {
+                        "type": "int",
+                        "required": True
+                    },
+                    "interval": {
+                        "type": "int",
+                        "default": 1
+                    },
+                    "cooldown": {
+                        "type": "int",
+                        "default": 4
+                    }
+                }
+            },
+            "io_cost": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "dev": {
+                        "type": "str",
+                        "required": True
+                    },
+                    "rbps": {
+                        "type": "int",
+                        "required": True
+                    },
+                    "rseqiops": {
+                        "type": "int",
+                        "required": True
+                    },
+                    "rrandiops": {
+                        "type": "int",
+                        "required": True
+                    },
+                    "wbps": {
+                        "type": "int",
+                        "required": True
+                    },
+                    "wseqiops": {
+                        "type": "int",
+                        "required": True
+                    },
+                    "wrandiops": {
+                        "type": "int",
+                        "required": True
+                    }
+                }
+            },
+            "io_limit": {
+                "type": "bool",
+                "default": False
+            },
+            "cpi": {
+                "type": "bool",
+                "default": False
+            }
+        }
     },
     "rollout": {
         "type": "dict",

@@ -1,0 +1,50 @@
+"""What is generated from model/policy.py means the same as its source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import yaml
+
+from colocation.model.policy import PolicySpec
+from tests.lab.config import CLONE
+
+
+def fields() -> dict[str, Any]:
+    """The argument spec, without importing a collection."""
+    known: dict[str, Any] = {}
+    exec((CLONE / "plugins/module_utils/_policy_fields.py").read_text(), known)
+    found: dict[str, Any] = known["FIELDS"]
+    return found
+
+
+def defaults(options: dict[str, Any]) -> dict[str, Any]:
+    """What ansible fills in where a task says nothing."""
+    filled = {}
+    for name, option in options.items():
+        value = defaults(option["options"]) if option.get("apply_defaults") else option.get("default")
+        if value is not None:
+            filled[name] = value
+    return filled
+
+
+def without_none(value: Any) -> Any:
+    return {k: without_none(v) for k, v in value.items() if v not in (None, {})} if isinstance(value, dict) else value
+
+
+def test_a_task_that_says_nothing_is_the_default_policy() -> None:
+    assert camel(defaults(fields())) == without_none(msgspec.to_builtins(PolicySpec()))
+
+
+def camel(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name.split("_")[0] + "".join(w.title() for w in name.split("_")[1:]): camel(v) for name, v in value.items()}
+
+
+def test_the_engine_role_knows_the_engines_that_a_policy_may_name() -> None:
+    role = yaml.safe_load((CLONE / "roles/colocation_engine/vars/engines.yml").read_text())
+    options = yaml.safe_load((CLONE / "roles/colocation_engine/meta/argument_specs.yml").read_text())
+    offered = options["argument_specs"]["main"]["options"]["colocation_engine"]["choices"]
+    assert set(role["__colocation_engine_known"]) == set(fields()["engine"]["choices"]) <= set(offered)
