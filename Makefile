@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-nodes test-roles test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock lab-up lab-down clean setup binaries need-root test-old
+.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock lab-up lab-down clean setup binaries need-root test-old
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -90,6 +90,11 @@ test-nodes: need-root setup build  ## preflight's report, nodes that join and le
 test-roles: need-root setup build  ## kubelet, containerd, images that are built: changed, broken, put back (root; not in make test)
 	$(call step,kubelet and containerd on real machines)
 	@$(PYTEST) -q -x tests/ops/test_roles.py
+
+test-life: need-root setup build  ## report, verify, backup, restore, taking over, on machines (root, 20 min; not in make test)
+	@$(BIN)/python -m tests.lab build versitygw
+	$(call step,the plays of every day)
+	@$(PYTEST) -q -x tests/ops/test_life.py
 
 test-offline: need-root setup image-oci build  ## an air-gapped site installs from a bundle, upgrades from another, goes back (root; not in make test)
 	$(call step,bundles, with the network cut)

@@ -55,10 +55,14 @@ PLAYBOOKS = frozenset(
         "colocation_bundle",
         "colocation_bundle_made",
         "colocation_cluster",
+        "colocation_gain",
         "colocation_gate_closed",
         "colocation_joined",
         "colocation_left",
+        "colocation_policies_by_hand",
+        "colocation_restored",
         "colocation_rollout",
+        "colocation_verified",
     }
 )
 

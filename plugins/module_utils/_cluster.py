@@ -209,21 +209,32 @@ def limit_warnings(ranges: t.Iterable[JSON]) -> list[str]:
 
 
 def other_managers(nodes: t.Iterable[JSON], ours: bool) -> list[str]:
-    """Who else writes oversold resources; ``ours``: a rollout of this collection is noted in the cluster."""
+    """Oversold resources of others; ``ours``: a rollout of this collection is noted in the cluster."""
     found: dict[str, list[str]] = {}
+    writers: dict[str, set[str]] = {}
     for node in nodes:
         status = node.get("status") or {}
         keys = {*(status.get("capacity") or {}), *(status.get("allocatable") or {})}
-        for key, who in FOREIGN.items():
+        for key, who in (*FOREIGN.items(), *(() if ours else ((BE_CPU, "another colocation manager, openFuyao's most likely"),))):
             if key in keys:
                 found.setdefault(who, []).append(node["metadata"]["name"])
-        if not ours and keys & {BE_CPU, BE_MEMORY}:
-            found.setdefault("another colocation manager, openFuyao's most likely,", []).append(node["metadata"]["name"])
+                writers.setdefault(who, set()).update(field_managers(node, key))
     return [
-        f"Nodes {', '.join(sorted(names)[:5])}{' and more' if len(names) > 5 else ''}: {who} writes oversold resources "
-        "there too; what both sell is sold twice. Switch it off first."
+        f"Nodes {', '.join(sorted(names)[:5])}{' and more' if len(names) > 5 else ''} have oversold resources of {who}"
+        f"{' (written by ' + ', '.join(sorted(writers[who])) + ')' if writers[who] else ''}; what both sell is sold twice. "
+        "site -e migrate=true takes over."
         for who, names in sorted(found.items())
     ]
+
+
+def field_managers(node: JSON, key: str) -> set[str]:
+    """Who wrote this resource of the Node, as the API server has noted it."""
+    return {
+        str(entry.get("manager"))
+        for entry in node["metadata"].get("managedFields") or []
+        for part in ("f:capacity", "f:allocatable")
+        if f"f:{key}" in (((entry.get("fieldsV1") or {}).get("f:status") or {}).get(part) or {})
+    }
 
 
 def gains(features: t.Mapping[str, JSON]) -> list[str]:

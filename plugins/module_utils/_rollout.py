@@ -57,16 +57,26 @@ def release_of(secrets: t.Iterable[JSON]) -> JSON | None:
     newest = max(secrets, key=_revision, default=None)
     if newest is None:
         return None
-    try:
-        told = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(newest["data"]["release"]))))
-        chart = told["chart"]["metadata"]
-    except (KeyError, ValueError, OSError):
-        chart = {}
+    chart = _told(newest).get("chart") or {}
     return {
         "revision": _revision(newest),
         "status": newest["metadata"]["labels"].get("status", ""),
-        "version": str(chart.get("version", "")),
+        "version": str((chart.get("metadata") or {}).get("version", "")),
     }
+
+
+def values_of(secrets: t.Iterable[JSON], revision: int) -> JSON:
+    """The values that a revision was installed with, defaults left out."""
+    return next((_told(s).get("config") or {} for s in secrets if _revision(s) == revision), {})
+
+
+def _told(secret: JSON) -> JSON:
+    """What Helm wrote down of a revision; nothing where that cannot be read."""
+    try:
+        told = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"]))))
+    except (KeyError, ValueError, OSError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 def good_revision(secrets: t.Sequence[JSON]) -> JSON | None:

@@ -39,9 +39,14 @@ def withdrawn_note(node: JSON) -> str | None:
     return (node["metadata"].get("annotations") or {}).get(WITHDRAWN_ANNOTATION)
 
 
-def published(node: JSON) -> bool:
+def sold(node: JSON) -> bool:
     status = node.get("status") or {}
     return all(BE_CPU in (status.get(part) or {}) for part in ("capacity", "allocatable"))
+
+
+def published(node: JSON, ncol: JSON | None) -> bool:
+    """True if what the node sells rests on a report of our agent: it may be another manager's number until then."""
+    return sold(node) and bool(((ncol or {}).get("status") or {}).get("observedAt"))
 
 
 def purge_patch(node: JSON) -> JSON | None:

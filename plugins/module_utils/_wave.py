@@ -149,7 +149,7 @@ def why_not(row: JSON, now: datetime.datetime) -> str | None:
         return f"its agent is not ready: {unready(pod)}"
     if not reported_since(ncol, started(pod)):
         return "its agent has not reported since it was replaced"
-    if row["published_before"] and not _state.published(node):
+    if row["published_before"] and not _state.sold(node):
         return _state.why_unpublished(node, ncol, now)
     said = refused(ncol)
     if said and not row["refused_before"]:

@@ -35,6 +35,11 @@ options:
         ignored.
     type: dict
     default: {}
+  migrate:
+    description:
+      - Whether other managers that oversell are to be taken over from; else each that runs is one of the RV(problems).
+    type: bool
+    default: false
 requirements:
   - python >= 3.9
   - kubernetes >= 24.2.0
@@ -142,6 +147,10 @@ record:
     labelsBefore:
       description: Node name to the value of the label before; V(null) for none.
       type: dict
+record_known:
+  description: Whether the RV(record) is remembered in the cluster as it is.
+  returned: always
+  type: bool
 record_exists:
   description: Whether a rollout was remembered in the cluster.
   returned: always
@@ -151,7 +160,7 @@ record_exists:
 import json
 import typing as t
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _cluster
+from ansible_collections.openfuyao.colocation.plugins.module_utils import _cluster, _takeover
 from ansible_collections.openfuyao.colocation.plugins.module_utils._api import Api, ApiError, make_module
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, NAMESPACE, ROLLOUT_CONFIGMAP
 
@@ -159,7 +168,9 @@ OPERATOR = "/apis/monitoring.coreos.com/v1"
 CRDS = (f"colocationpolicies.{API_GROUP}", f"nodecolocations.{API_GROUP}")
 
 
-def gather(api: Api, hosts: dict[str, dict[str, t.Any]], node_names: dict[str, str]) -> dict[str, t.Any]:
+def gather(
+    api: Api, hosts: dict[str, dict[str, t.Any]], node_names: dict[str, str], migrate: bool
+) -> dict[str, t.Any]:
     version = api.request("GET", "/version")
     admission = api.get("/apis/admissionregistration.k8s.io/v1") or {}
     served = any(r.get("name") == "mutatingadmissionpolicies" for r in admission.get("resources") or [])
@@ -171,14 +182,23 @@ def gather(api: Api, hosts: dict[str, dict[str, t.Any]], node_names: dict[str, s
     rows = {node["metadata"]["name"]: _cluster.node_row(node) for node in nodes}
     namespace = api.get(f"/api/v1/namespaces/{NAMESPACE}")
     kept = api.get(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{ROLLOUT_CONFIGMAP}") if namespace else None
+    others = _takeover.others(
+        {**item, "kind": kind}
+        for kind, plural in _takeover.PATHS.items()
+        for item in api.list(f"/apis/apps/v1/{plural}")
+    )
     known = json.loads((kept.get("data") or {}).get("before") or "{}") if kept else None
+    record = _cluster.rollout_record(
+        known, _cluster.namespace_is_ours(namespace), {n: rows[n]["label"] for n in matched.values()}
+    )
     return {
         "version": version.get("gitVersion", ""),
         "admission": "cel" if served else "webhook",
         "problems": unreached
         + _cluster.version_problems(version)
         + unmatched
-        + _cluster.node_problems(reached),
+        + _cluster.node_problems(reached)
+        + _takeover.problems(others, migrate),
         "host_problems": unreached + unmatched,
         "warnings_found": _cluster.quota_warnings(api.list("/api/v1/resourcequotas"))
         + _cluster.limit_warnings(api.list("/api/v1/limitranges"))
@@ -191,19 +211,22 @@ def gather(api: Api, hosts: dict[str, dict[str, t.Any]], node_names: dict[str, s
         "monitoring_operator": api.get(OPERATOR) is not None,
         "crds": [name for name in CRDS if api.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}")],
         "record_exists": kept is not None,
-        "record": _cluster.rollout_record(
-            known, _cluster.namespace_is_ours(namespace), {n: rows[n]["label"] for n in matched.values()}
-        ),
+        "record_known": known == record,
+        "record": record,
     }
 
 
 def main() -> None:
     module, api = make_module(
-        {"hosts": {"type": "dict", "default": {}}, "node_names": {"type": "dict", "default": {}}},
+        {
+            "hosts": {"type": "dict", "default": {}},
+            "node_names": {"type": "dict", "default": {}},
+            "migrate": {"type": "bool", "default": False},
+        },
         supports_check_mode=True,
     )
     try:
-        found = gather(api, module.params["hosts"], module.params["node_names"])
+        found = gather(api, module.params["hosts"], module.params["node_names"], module.params["migrate"])
     except (ApiError, ValueError) as e:
         module.fail_json(msg=str(e))
     module.exit_json(changed=False, **found)

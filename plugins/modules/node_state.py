@@ -257,12 +257,13 @@ class NodeState:
     def _until_published(self) -> None:
         while True:
             nodes = {n["metadata"]["name"]: n for n in self.api.nodes()}
-            waiting = [name for name in self.nodes if name not in nodes or not _state.published(nodes[name])]
+            kinds = self.api.list(f"/apis/{API_GROUP}/{API_VERSION}/nodecolocations")
+            ncols = {o["metadata"]["name"]: o for o in kinds}
+            waiting = [n for n in self.nodes if n not in nodes or not _state.published(nodes[n], ncols.get(n))]
             if not waiting:
                 return
             if not self._sleep():
                 break
-        ncols = {o["metadata"]["name"]: o for o in self.api.list(f"/apis/{API_GROUP}/{API_VERSION}/nodecolocations")}
         now = datetime.datetime.now(datetime.timezone.utc)
         told = [
             f"{name}: "
@@ -359,7 +360,7 @@ class NodeState:
                 continue
             capacity = (node.get("status") or {}).get("capacity") or {}
             self.rows[name].update(
-                published=_state.published(node),
+                published=_state.sold(node),
                 be_cpu=_state.whole(capacity.get(BE_CPU)),
                 be_memory=_state.whole(capacity.get(BE_MEMORY)),
             )

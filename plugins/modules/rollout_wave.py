@@ -250,7 +250,7 @@ class Wave:
                 raise Closed(f"No such Node: {', '.join(missing)}. Nothing was changed.")
             self.rows = {
                 name: {
-                    "published_before": _state.published(nodes[name]),
+                    "published_before": _state.sold(nodes[name]),
                     "refused_before": _wave.refused(ncols.get(name)),
                     "pressure_before": _wave.pressure(ncols.get(name)),
                 }

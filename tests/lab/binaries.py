@@ -158,6 +158,16 @@ TOOLS = {
             lab=False,
         ),
         Tool(
+            "versitygw",
+            "an S3 server",
+            "github.com/versity/versitygw",
+            "github.com/versity/versitygw/cmd/versitygw",
+            "-s -w",
+            ("versitygw",),
+            "about 1 min on 2 cores, once",
+            lab=False,
+        ),
+        Tool(
             "kubeconform",
             "kubeconform",
             "github.com/yannh/kubeconform",

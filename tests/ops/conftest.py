@@ -40,17 +40,29 @@ def cluster() -> Iterator[Cluster]:
             subprocess.run([sys.executable, "-m", "tests.lab", "down"], cwd=CLONE, check=True)
 
 
-def command(cluster: Cluster, version: Version, playbook: str, *extra: str) -> tuple[list[str], dict[str, str]]:
-    """What an operator with this version of the collection types, and the environment it needs."""
+def command(
+    cluster: Cluster, version: Version, playbook: str, *extra: str, own: bool = False
+) -> tuple[list[str], dict[str, str]]:
+    """What an operator with this version of the collection types, and the environment it needs.
+
+    ``own``: with no settings but those of the inventory and ``extra``.
+    """
     argv = [str(Path(sys.executable).parent / "ansible-playbook"), str(version.tree / f"playbooks/{playbook}.yml")]
-    argv += ["-i", str(cluster.lab.inventory), "-e", f"colocation_image_archive={version.image}", *QUICK, *extra]
+    argv += [
+        "-i",
+        str(cluster.lab.inventory),
+        "-e",
+        f"colocation_image_archive={version.image}",
+        *(() if own else QUICK),
+        *extra,
+    ]
     path = f"{version.tree / '.collections'}:{cache() / 'collections'}"
     return argv, {**os.environ, "ANSIBLE_COLLECTIONS_PATH": path, "ANSIBLE_FORCE_COLOR": "0"}
 
 
-def play(cluster: Cluster, version: Version, playbook: str, *extra: str, fails: bool = False) -> str:
+def play(cluster: Cluster, version: Version, playbook: str, *extra: str, fails: bool = False, own: bool = False) -> str:
     """Run a playbook of a version; all that it said."""
-    argv, env = command(cluster, version, playbook, *extra)
+    argv, env = command(cluster, version, playbook, *extra, own=own)
     done = subprocess.run(argv, cwd=version.tree, env=env, capture_output=True, text=True, check=False)
     said = done.stdout + done.stderr
     assert bool(done.returncode) == fails, f"{playbook} ended with {done.returncode}:\n{said[-8000:]}"

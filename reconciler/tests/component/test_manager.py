@@ -10,6 +10,7 @@ import pytest
 
 from colocation.kube.resources import LEASES, NODE_COLOCATIONS, NODES, POLICIES
 from colocation.kube.rest import ApiError
+from colocation.model import names
 
 from .cluster import GI, NAMESPACE, Cluster, eventually
 
@@ -47,6 +48,27 @@ def test_a_node_that_reports_is_published_and_its_agent_told(cluster: Cluster) -
     cluster.report("n1", pods=({"uid": online["metadata"]["uid"], "cpu": 500, "memory": 2 * GI},))
     # 10,000 - 4,000 margin - 1,000 system - 500; 100 - 35 - 5 - 2 GiB
     eventually(lambda: cluster.published("n1") == (4500, 58 * GI, 250))
+
+
+def test_a_node_that_another_manager_published_is_taken_over_without_its_numbers_being_absent(cluster: Cluster) -> None:
+    theirs = {names.BE_CPU: "4k", names.BE_MEMORY: str(50 * GI)}
+    cluster.node("n1", label=False, **theirs)
+    cluster.manager()
+    begun, since = cluster.published("n1"), cluster.version("n1")
+    assert begun == (4000, 50 * GI, None)
+    cluster.policy()
+    time.sleep(0.5)
+    cluster.rest.patch(NODES.path("n1"), {"metadata": {"labels": {names.NODE_LABEL: "true"}}})
+    eventually(lambda: cluster.ncol("n1"))
+    time.sleep(0.5)
+    assert cluster.published("n1") == begun, "the agent has not reported yet"
+    cluster.report("n1")
+    eventually(lambda: cluster.published("n1") == ROOM)
+    # All that ever stood on the Node since then, as a watch tells it.
+    told = cluster.rest.stream(NODES, {"watch": "1", "resourceVersion": since, "timeoutSeconds": "1"}, 5).read()
+    stood = [json.loads(line)["object"]["status"] for line in told.splitlines()]
+    assert len(stood) >= 2
+    assert all(key in status[part] for status in stood for part in ("capacity", "allocatable") for key in theirs)
 
 
 def test_a_node_without_label_gets_nothing_at_all(cluster: Cluster) -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from colocation.budget.compute import Budget, Computed, compute_both
 from colocation.budget.doubts import Doubt
-from colocation.budget.publish import Decision, Leaving, Promised, decide
+from colocation.budget.publish import Decision, Leaving, Promised, decide, unchanged
 from colocation.budget.select import Selection
 from colocation.budget.sums import PodSums
 from colocation.budget.window import SlidingMinimum, Windows
@@ -74,14 +74,19 @@ def evaluate(
     now: float,
     last: Evaluation | None = None,
     leaving: Leaving | None = None,
+    *,
+    foreign: bool = False,
 ) -> Evaluation:
     """Decide a node. ``windows`` is the node's memory and is moved on to ``now``; nothing else is changed.
 
     ``pods`` were added up by the strategies of this selection, from this report. ``last``: what was decided before;
     its sums are taken over if nothing they were made of has changed. ``leaving``: what is taken from the results, so
-    that the room of a pod that is moved away comes back as slowly as any other.
+    that the room of a pod that is moved away comes back as slowly as any other. ``foreign``: the numbers that are here
+    are another manager's; they are nobody's to withdraw but its own, until the node is ours to publish for.
     """
     withdrawal, withdraw, stale_at = _withdraw_reason(node, selection, report, now)
+    waits_until = _waits_until(node, selection, windows, now) if withdrawal is Withdrawal.NO_REPORT else None
+    foreign = foreign and withdrawal in (Withdrawal.UNLABELLED, Withdrawal.NO_POLICY, Withdrawal.DISABLED)
     computed = cpu = memory = None
     max_pods = 0
     if withdraw is None:
@@ -96,12 +101,19 @@ def evaluate(
         cpu, memory = computed.cpu, computed.memory
     known = not (node.published.absent and node.withdrawn is None)
     held = known and not report.since_start
-    less = leaving or Leaving()
-    room_cpu = _room(windows.cpu, cpu, node.published.cpu or 0, less.cpu, now, known=known, held=held)
-    room_memory = _room(windows.memory, memory, node.published.memory or 0, less.memory, now, known=known, held=held)
-    decision = decide(node, room_cpu, room_memory, pods.owed, max_pods, withdraw, held=held, leaving=leaving)
+    if foreign or waits_until is not None:
+        why = "they are another manager's" if foreign else "until the agent's first report"
+        withdrawal, withdraw, decision = None, None, unchanged(node, f"the numbers that are here stand: {why}")
+        room_cpu, room_memory = decision.cpu or 0, decision.memory or 0
+    else:
+        less = leaving or Leaving()
+        room_cpu = _room(windows.cpu, cpu, node.published.cpu or 0, less.cpu, now, known=known, held=held)
+        room_memory = _room(
+            windows.memory, memory, node.published.memory or 0, less.memory, now, known=known, held=held
+        )
+        decision = decide(node, room_cpu, room_memory, pods.owed, max_pods, withdraw, held=held, leaving=leaving)
     next_at = None
-    for at in (stale_at, windows.cpu.rises_at(), windows.memory.rises_at()):
+    for at in (stale_at, waits_until, windows.cpu.rises_at(), windows.memory.rises_at()):
         if at is not None and at > now and (next_at is None or at < next_at):
             next_at = at
     return Evaluation(
@@ -119,6 +131,19 @@ def evaluate(
         next_at=next_at,
         computed=computed,
     )
+
+
+def _waits_until(node: NodeFacts, selection: Selection, windows: Windows, now: float) -> float | None:
+    """Until when the numbers of another manager stand: as long as an agent of ours may be silent; None: they do not.
+
+    A node that is taken over has numbers that pods were placed by, and an agent that has just been told to begin.
+    """
+    if node.published.absent or node.withdrawn is not None or selection.winner is None:
+        return None
+    if windows.waits_since is None:
+        windows.waits_since = now
+    until = windows.waits_since + selection.winner.spec.oversell.stale_after_seconds
+    return until if now < until else None
 
 
 def _room(

@@ -59,6 +59,12 @@ def published(room: int, promised_all: int, promised_running: int, before: int) 
     return max(room, promised_running, min(promised_all, before))
 
 
+def unchanged(node: NodeFacts, words: str) -> Decision:
+    """What stands on a node stands; ``words``: why."""
+    held = node.published
+    return Decision(held.cpu, held.memory, held.gate, None, () if held.gate is not None else (words,))
+
+
 def decide(
     node: NodeFacts,
     room_cpu: int,

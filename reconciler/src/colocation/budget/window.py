@@ -64,6 +64,8 @@ class Windows(Struct):
 
     cpu: SlidingMinimum = field(default_factory=lambda: SlidingMinimum(0))
     memory: SlidingMinimum = field(default_factory=lambda: SlidingMinimum(0))
+    waits_since: float | None = None
+    """Since when the first report of a node that was published by somebody else is awaited."""
 
     def resize(self, seconds: float) -> None:
         """Use another length from now on."""

@@ -252,7 +252,8 @@ class Loop:
         selection = self.state.select(node)
         try:
             sums, leaving = node.summed(selection), self._evictions.leaving(node)
-            return evaluate(facts, selection, node.report, sums, node.windows, now, node.evaluation, leaving)
+            last, foreign = node.evaluation, node.foreign
+            return evaluate(facts, selection, node.report, sums, node.windows, now, last, leaving, foreign=foreign)
         except Exception as error:  # a fault of ours costs that node alone, and on the safe side
             log.exception("node cannot be evaluated", extra={"node": node.name})
             self._metrics.failures.inc()

@@ -113,6 +113,14 @@ class NodeState(Struct):
         return self.online_rows
 
     @property
+    def foreign(self) -> bool:
+        """It carries be-* and no other trace of us: another manager's, or what one left behind."""
+        facts = self.facts
+        if facts is None or self.colocation is not None or facts.withdrawn is not None:
+            return False
+        return not facts.published.absent and facts.published.gate is None
+
+    @property
     def empty(self) -> bool:
         """Nothing left to remember."""
         return self.facts is None and self.colocation is None and not self.pods

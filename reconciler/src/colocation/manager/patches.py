@@ -88,10 +88,12 @@ def node_job(node: NodeFacts, made: Evaluation) -> Job | None:
 
 def wanted_spec(node: NodeState, facts: NodeFacts) -> NodeColocationSpec | None:
     """What this node's agent is to be told; None: no object, for the node takes no part and carries nothing of ours."""
-    if not facts.takes_part and facts.published.absent:
-        return None
-    capacity = Capacity(cpu=facts.cpu_capacity, memory=facts.memory_capacity)
     winner = node.selection.winner if node.selection else None
+    if not facts.takes_part and (facts.published.absent or node.foreign):
+        return None
+    if node.foreign and (winner is None or not winner.spec.enabled):
+        return None  # not ours to publish for: the other manager's numbers stand
+    capacity = Capacity(cpu=facts.cpu_capacity, memory=facts.memory_capacity)
     if winner is None:
         return NodeColocationSpec(capacity=capacity, pods=node.told())
     protect = winner.spec.protect

@@ -40,10 +40,17 @@ def report(cpu: int, arrived: float = 0, *, since_start: bool = True) -> ReportV
 
 
 def evaluate(
-    node: NodeFacts, selection: Selection, view: ReportView, pods: list[PodFacts], windows: Windows, now: float
+    node: NodeFacts,
+    selection: Selection,
+    view: ReportView,
+    pods: list[PodFacts],
+    windows: Windows,
+    now: float,
+    *,
+    foreign: bool = False,
 ) -> Evaluation:
     sums = budget.add_up(pods, view.status, budget.strategies(selection, view.status))
-    return budget.evaluate(node, selection, view, sums, windows, now)
+    return budget.evaluate(node, selection, view, sums, windows, now, foreign=foreign)
 
 
 def carrying(cpu: int, memory: int = 2**33) -> NodeFacts:
@@ -112,6 +119,30 @@ def test_a_silent_agent_is_withdrawn_by_the_clock_alone() -> None:
     assert evaluate(carrying(0), SELECTED, report(0, 490), [], windows, 500).decision.cpu == 6_000
 
 
+def test_numbers_that_another_manager_left_stand_until_the_agents_first_report_or_until_it_would_be_silent() -> None:
+    windows, none, theirs = Windows(), ReportView(), Published(5_000, 2**33, None)
+    node = msgspec.structs.replace(NODE, published=theirs)
+    waits = evaluate(node, SELECTED, none, [], windows, 0)
+    assert (waits.decision.cpu, waits.decision.memory, waits.decision.gate) == (5_000, 2**33, None)
+    assert (waits.withdraw, waits.next_at) == (None, 180)
+    assert "until the agent's first report" in waits.decision.closed[0]
+    reported = evaluate(node, SELECTED, report(0, 179), [], windows, 179)
+    assert (reported.decision.cpu, reported.decision.gate) == (5_000, 250)
+    late = evaluate(node, SELECTED, none, [], windows, 180)
+    assert (late.decision.cpu, late.decision.withdrawn) == (None, "no report has arrived yet")
+
+
+def test_another_managers_numbers_are_not_withdrawn_from_nodes_that_are_not_ours() -> None:
+    theirs = Published(5_000, 2**33, None)
+    for labels, selection in (({}, SELECTED), (NODE.labels, Selection(None, (), "no policy"))):
+        node = msgspec.structs.replace(NODE, labels=labels, published=theirs)
+        stands = evaluate(node, selection, ReportView(), [], Windows(), 0, foreign=True)
+        assert (stands.decision.cpu, stands.withdraw) == (5_000, None)
+        ours = evaluate(node, selection, ReportView(), [], Windows(), 0)
+        assert ours.decision.cpu is None
+        assert ours.withdraw is not None
+
+
 @pytest.mark.parametrize(
     ("node", "selection", "view", "reason"),
     [
@@ -119,8 +150,6 @@ def test_a_silent_agent_is_withdrawn_by_the_clock_alone() -> None:
         (NODE, Selection(None, (), "no ColocationPolicy selects this node"), report(0), "no ColocationPolicy"),
         (NODE, Selection(Candidate("p", 1, PolicySpec(enabled=False)), (), ""), report(0), "policy p is disabled"),
         (NODE, SELECTED, ReportView(problem="Expected `int`"), "cannot be used"),
-        (NODE, SELECTED, ReportView(), "no report has arrived yet"),
-        (NODE, SELECTED, ReportView(status=NodeColocationStatus(), arrived=0), "no report has arrived yet"),
     ],
 )
 def test_why_a_node_takes_no_part(node: NodeFacts, selection: Selection, view: ReportView, reason: str) -> None:

@@ -90,8 +90,15 @@ def test_purge_takes_what_is_ours_and_nothing_else(found, wanted):
         (node(capacity={BE_MEMORY: "1"}, allocatable={BE_MEMORY: "1"}), False),
     ],
 )
-def test_published_means_in_capacity_and_allocatable(found, wanted):
-    assert _state.published(found) is wanted
+def test_sold_means_in_capacity_and_allocatable(found, wanted):
+    assert _state.sold(found) is wanted
+    assert _state.published(found, {"status": {"observedAt": "2026-11-21T00:00:00Z"}}) is wanted
+
+
+def test_another_managers_number_is_not_published_until_our_agent_has_reported():
+    theirs = node(capacity={BE_CPU: "1"}, allocatable={BE_CPU: "1"})
+    assert not _state.published(theirs, None)
+    assert not _state.published(theirs, {"spec": {}})
 
 
 @pytest.mark.parametrize(
