@@ -91,7 +91,7 @@ test-roles: need-root setup build  ## kubelet, containerd, images that are built
 	$(call step,kubelet and containerd on real machines)
 	@$(PYTEST) -q -x tests/ops/test_roles.py
 
-test-life: need-root setup build  ## report, verify, backup, restore, taking over, on machines (root, 20 min; not in make test)
+test-life: need-root setup build  ## report, verify, backup, restore, taking over, on machines (root; not yet run as a whole)
 	@$(BIN)/python -m tests.lab build versitygw
 	$(call step,the plays of every day)
 	@$(PYTEST) -q -x tests/ops/test_life.py
