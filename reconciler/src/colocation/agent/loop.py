@@ -11,12 +11,14 @@ from colocation.agent.reporter import Schedule, Sender
 from colocation.agent.specs import Specs
 from colocation.agent.status import Conditions, build, rfc3339
 from colocation.agent.window import Window
+from colocation.model.policy import part
 from colocation.model.report import Capabilities, Capacity, NodeColocationSpec, NodeColocationStatus, Pressure
 from colocation.node.apply import Applier
 from colocation.node.histories import Keeper
 from colocation.node.reclaim import Reclaimer
 from colocation.node.sampler import Sampler
 from colocation.predict.peak import Histories
+from colocation.predict.together import Wanted
 from colocation.protect.evict import Watch, watch
 from colocation.protect.sample import Sample
 from colocation.protect.wanted import Decision, decide
@@ -95,7 +97,7 @@ class Loop:
         if sample.seconds == 0:
             return  # the first reading of counters says nothing yet
         self.window.add(sample)
-        self._learn(sample.at)
+        self._learn(sample.at, self._capacity(spec))
         if sample.memory_read:  # every few rounds are often enough
             self._cpus = self._sampler.cpus()
         capacity = self._capacity(spec)
@@ -155,9 +157,17 @@ class Loop:
         if request is not None and request != before:
             log.warning("a pod should leave", extra={"uid": request.uid, "why": request.message})
 
-    def _learn(self, now: float) -> None:
+    def _learn(self, now: float, capacity: Capacity) -> None:
         if self.histories.due(now):
-            self.histories.learn(now, self.window.rows(), self.window.pods.keys())
+            budgets = self.spec.violation_budgets
+            self.histories.learn(
+                now,
+                self.window.rows(),
+                self.window.pods.keys(),
+                offline={pod.uid for pod in self.spec.pods},
+                cpu=Wanted(capacity.cpu, part(budgets.cpu)),
+                memory=Wanted(capacity.memory, part(budgets.memory)),
+            )
         if self._keeper is not None:
             self._keeper.save_if_due(self.histories, now)
 

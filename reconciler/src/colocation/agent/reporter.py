@@ -18,7 +18,7 @@ from colocation.model.report import Capacity, NodeColocationStatus, PodUsage, Us
 log = logging.getLogger(__name__)
 FIRST_SECONDS: Final = 5.0
 """The window must cover so much before it is worth a report."""
-_PARTS: Final = ("node", "system", "pressure", "capabilities", "engine")
+_PARTS: Final = ("node", "system", "forecasts", "pressure", "capabilities", "engine")
 _EMPTY: Final = ("observedAt", "windowSeconds", "agentVersion", *_PARTS)
 
 

@@ -111,6 +111,7 @@ def build(
         node=window.node.usage(),
         system=window.system.usage(),
         pods=tuple(histories.told(row) for row in window.rows()[:MAX_PODS]),
+        forecasts=histories.forecasts,
         pressure=pressure if pressure != Pressure() else None,
         capabilities=found,
         engine=EngineState(

@@ -236,13 +236,32 @@ def _terms(budget: Budget, evaluation: Evaluation, now: float) -> tuple[Term, ..
     annotated = f", annotation {say(budget.annotated)}" if budget.annotated else ""
     system = f"{report}: max({measured} outside pods, reserved {say(budget.reserved)}{annotated})"
     kept = f"{policy}: reclaimPercent {oversell.reclaim_percent} keeps back the rest"
-    online = f"{report}: HLS and LS pods, strategy {oversell.strategy} of {policy}"
+    online = f"{report}: HLS and LS pods, strategy {oversell.strategy} of {policy}{_foretold(budget, evaluation)}"
     return (
         Term(name="capacity", value=budget.capacity, source="Node.status.capacity"),
         Term(name="margin", value=-budget.margin, source=kept),
         Term(name="system", value=-budget.system, source=system),
         Term(name="online", value=-budget.online, source=online),
         Term(name="unbooked", value=-budget.unbooked, source=f"{report}: use of BE pods that asked for no be-*"),
+    )
+
+
+def _foretold(budget: Budget, evaluation: Evaluation) -> str:
+    """How the learnt pods' common peak comes about, if it counts."""
+    winner, status = evaluation.selection.winner, evaluation.report.status
+    if winner is None or status is None or status.forecasts is None:
+        return ""
+    cpu = budget.resource is Resource.CPU
+    found = status.forecasts.cpu if cpu else status.forecasts.memory
+    oversell = winner.spec.oversell.cpu if cpu else winner.spec.oversell.memory
+    if found is None or oversell.strategy != "predicted":
+        return ""
+    say = _say(budget.resource)
+    return (
+        f"; learnt pods together: now {say(found.use)}, peak within an hour {say(found.expected)} "
+        f"+ margin {say(max(0, found.peak - found.expected))} = {say(found.peak)} "
+        f"(violations allowed {found.budget / 10_000:g} %, seen {found.spent / 10_000:.2f} %; "
+        f"peaks one by one: {say(found.own)})"
     )
 
 

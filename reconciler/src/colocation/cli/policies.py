@@ -19,11 +19,12 @@ from colocation.cli import traces
 from colocation.cli.common import CliError, ask_manager, table
 from colocation.model import names
 from colocation.model.facts import NodeFacts, PodFacts, Qos
-from colocation.model.policy import PolicySpec
+from colocation.model.policy import PolicySpec, part
 from colocation.model.quantity import human_bytes, human_millicores
 from colocation.model.report import NodeColocationStatus, PodUsage, Usage
 from colocation.model.wire import ColocationPolicy
 from colocation.predict.peak import EVERY_SECONDS, Histories
+from colocation.predict.together import NOTHING, Wanted
 
 
 def read_policies(path: Path) -> list[dict[str, Any]]:
@@ -163,12 +164,21 @@ def _node(pods: list[traces.Pod]) -> tuple[NodeFacts, list[PodFacts]]:
     return facts, [PodFacts(f"p{i}", f"p{i}", f"p{i}", "node", Qos.LS, True, cpu, memory) for i in range(len(pods))]
 
 
+def _wanted(spec: PolicySpec, pods: int) -> tuple[Wanted, Wanted]:
+    """What the policy would have the agent foretell."""
+    return (
+        Wanted(traces.REQUEST["cpu"] * pods, part(spec.oversell.cpu.violation_budget)),
+        Wanted(traces.REQUEST["memory"] * pods, part(spec.oversell.memory.violation_budget)),
+    )
+
+
 def _reports(
     pods: list[traces.Pod], online: list[PodFacts], spec: PolicySpec | None
 ) -> Iterator[tuple[NodeColocationStatus, PodSums]]:
     """What the agent would have reported, prediction included, and what the pods come to under this policy."""
     by = (spec.oversell.cpu.strategy, spec.oversell.memory.strategy) if spec else None
     histories = Histories() if by and "predicted" in by else None
+    wanted = _wanted(spec, len(pods)) if spec else (NOTHING, NOTHING)
     for at in range(min(len(pod[0]) for pod in pods)):
         rows = []
         for number, pod in enumerate(pods):
@@ -179,7 +189,8 @@ def _reports(
         if histories is not None:
             minutes = int(traces.STEP_SECONDS / EVERY_SECONDS)
             for minute in range(minutes):  # the agent learns each minute, the trace has a value each five
-                histories.learn(at * traces.STEP_SECONDS + minute * EVERY_SECONDS, rows, [r.uid for r in rows])
+                now = at * traces.STEP_SECONDS + minute * EVERY_SECONDS
+                histories.learn(now, rows, [r.uid for r in rows], cpu=wanted[0], memory=wanted[1])
             rows = [histories.told(row) for row in rows]
         total = Usage(cpu=sum(r.cpu or 0 for r in rows), memory=sum(r.memory or 0 for r in rows))
         status = NodeColocationStatus(observed_at=str(at), node=total, system=Usage(cpu=0, memory=0), pods=tuple(rows))

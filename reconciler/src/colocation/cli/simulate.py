@@ -9,7 +9,8 @@ is written, and how long more was published than was really free. Each node is a
 
 --trace alone: the trace is replayed through our predictor and the rules of others: violations, their severity, savings.
 A violation is a moment whose peak over the coming hour was above what was foretold; savings are what could be sold, in
-percent of the requests.
+percent of the requests. Rules are compared at the same violation rate, by sweeping their margins. Below them: what the
+predictor spends of a stated violation budget (spec.oversell.*.violationBudget), and its curve.
 
 A trace is a folder or a tar of text files, one a pod: a line a step of five minutes, with the CPU, or CPU and memory,
 in percent of what the pod asked for. Pods of one folder are put together into nodes.
@@ -32,7 +33,7 @@ from colocation.cli.common import CliError, add_asking, fail, show, table
 from colocation.cli.policies import ask_what_if, read_policies, render_what_if, replay_policies
 from colocation.predict.histogram import CPU, MEMORY
 from colocation.predict.peak import CPU_PERCENT, MEMORY_PERCENT
-from colocation.predict.rules import RULES, Node
+from colocation.predict.rules import BUDGETED, RULES, Budgeted, Node
 from colocation.predict.simulate import Outcome, simulate
 
 EXAMPLES: Final = """\
@@ -43,8 +44,8 @@ examples:
   colocation simulate --trace usage.tar.gz                a table of all rules of prediction
   colocation simulate --trace usage/ --nodes 0 -o json    every pod of the trace, and the whole curves
 """
-RATES: Final = (0.01, 0.05)
-_HEAD: Final = ("RULE", "MARGIN", "VIOLATIONS", "SEVERITY", "SAVINGS", "SAVINGS AT 1%", "AT 5%")
+RATES: Final = (0.005, 0.01, 0.02, 0.05)
+_HEAD: Final = ("RULE", "MARGIN", "VIOLATIONS", "SEVERITY", "SAVINGS", "SAVINGS AT 0.5%", "AT 1%", "AT 2%", "AT 5%")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,6 +106,13 @@ def _rules(args: argparse.Namespace) -> int:
         told[resource] = [
             msgspec.to_builtins(one) | {"savingsAt": {str(rate): one.savings_at(rate) for rate in RATES}}
             for one in outcomes
+            if one.rule != BUDGETED
+        ]
+        told.setdefault("budgets", {})[resource] = [
+            {"asked": p.margin, "spent": p.violations, "severity": p.severity, "savings": p.savings}
+            for one in outcomes
+            if one.rule == BUDGETED
+            for p in one.curve
         ]
         if args.output == "table":
             sys.stdout.write(f"{resource}: {len(nodes)} nodes of {args.pods_per_node} pods\n{render(outcomes)}")
@@ -117,6 +125,8 @@ def render(outcomes: list[Outcome]) -> str:
     """The table of rules, for people."""
     rows = [list(_HEAD)]
     for one in outcomes:
+        if one.rule == BUDGETED:
+            continue
         point = one.usual
         rows.append(
             [
@@ -126,7 +136,17 @@ def render(outcomes: list[Outcome]) -> str:
                 *("-" if (found := one.savings_at(rate)) is None else f"{100 * found:.2f}%" for rate in RATES),
             ]
         )
-    return table(rows, frozenset(range(1, 7)))
+    text = table(rows, frozenset(range(1, 9)))
+    for head, rule, scale in (("BUDGET ASKED", BUDGETED, 100), ("PREDICTED, MARGIN", "predicted", 1)):
+        sweep = [
+            [f"{scale * p.margin:g}" + "%" * (scale == 100),
+             *(f"{100 * part:.2f}%" for part in (p.violations, p.severity, p.savings))]
+            for one in outcomes
+            if one.rule == rule
+            for p in one.curve
+        ]  # fmt: skip
+        text += "\n" + table([[head, "VIOLATIONS", "SEVERITY", "SAVINGS"], *sweep], frozenset(range(4)))
+    return text
 
 
 def _replay(nodes: list[list[traces.Pod]], column: int, resource: str, args: argparse.Namespace) -> list[Outcome]:
@@ -134,13 +154,14 @@ def _replay(nodes: list[list[traces.Pod]], column: int, resource: str, args: arg
     scale, percent = (CPU, CPU_PERCENT) if resource == "cpu" else (MEMORY, MEMORY_PERCENT)
     groups = [
         (
-            Node(len(pods), float(request * len(pods)), scale, percent),
+            Node(len(pods), float(request * len(pods)), scale, percent, args.horizon),
             [[min(100.0, max(0.0, value)) * request / 100 for value in pod[column]] for pod in pods],
         )
         for pods in nodes
     ]
     told = progress(f"nodes, {resource}", len(groups))
-    return simulate(groups, RULES, warm_up=args.warm_up, horizon=args.horizon, progress=lambda done, _total: told(done))
+    rules = {**RULES, BUDGETED: Budgeted}
+    return simulate(groups, rules, warm_up=args.warm_up, horizon=args.horizon, progress=lambda done, _total: told(done))
 
 
 def progress(what: str, total: int) -> Callable[[int], None]:

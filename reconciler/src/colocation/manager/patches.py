@@ -14,6 +14,7 @@ from colocation.kube.resources import NODE_COLOCATIONS, NODES
 from colocation.manager.node import NodeState
 from colocation.model import names
 from colocation.model.facts import NodeFacts, Published
+from colocation.model.policy import ViolationBudgets
 from colocation.model.report import Capacity, NodeColocationSpec, PolicyRef
 
 NODE: Final = "node"
@@ -107,6 +108,9 @@ def wanted_spec(node: NodeState, facts: NodeFacts) -> NodeColocationSpec | None:
         evict=winner.spec.evict,
         protect=protect,
         rubik=winner.spec.rubik if winner.spec.engine == "rubik" else None,
+        violation_budgets=ViolationBudgets(
+            cpu=winner.spec.oversell.cpu.violation_budget, memory=winner.spec.oversell.memory.violation_budget
+        ),
         pods=node.told(),
         online=node.told_online() if protect.memory_low_percent or protect.burst_percent else (),
     )

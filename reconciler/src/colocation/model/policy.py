@@ -16,6 +16,9 @@ from colocation.model.rubik import Rubik
 Percent = Annotated[int, Meta(ge=0, le=100)]
 QUANTITY_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i)?$"
 Quantity = Annotated[str, Meta(pattern=QUANTITY_PATTERN, max_length=32)]
+BUDGET_PATTERN: Final = r"^(0|0\.[1-9][0-9]?|[1-9](\.[0-9]{1,2})?|1[0-9](\.[0-9]{1,2})?|20)%$"
+"""0, or 0.1 to 20 percent."""
+Budget = Annotated[str, Meta(pattern=BUDGET_PATTERN, max_length=8)]
 Strategy = Literal["usage", "request", "maxUsageRequest", "predicted"]
 
 
@@ -45,6 +48,13 @@ class OversellCpu(Struct, frozen=True, kw_only=True, rename="camel"):
         int, Meta(ge=0, le=100, description="Never oversell more than this percent of capacity.")
     ] = 100
     quantum: Annotated[Quantity, Meta(description="Published values are multiples of this many cores.")] = "100m"
+    violation_budget: Annotated[
+        Budget,
+        Meta(
+            description="Strategy predicted: part of the time in which online pods together may use more within an "
+            "hour than was foretold; the margin adapts to it. 0.1% to 20%; 0%: each pod's own peak is added up."
+        ),
+    ] = "1%"
 
 
 class OversellMemory(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -58,6 +68,13 @@ class OversellMemory(Struct, frozen=True, kw_only=True, rename="camel"):
         int, Meta(ge=0, le=100, description="Never oversell more than this percent of capacity.")
     ] = 100
     quantum: Annotated[Quantity, Meta(description="Published values are multiples of this many bytes.")] = "64Mi"
+    violation_budget: Annotated[
+        Budget,
+        Meta(
+            description="Strategy predicted: part of the time in which online pods together may use more within an "
+            "hour than was foretold; the margin adapts to it. 0.1% to 20%; 0%: each pod's own peak is added up."
+        ),
+    ] = "0.5%"
 
 
 class Oversell(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -72,6 +89,13 @@ class Oversell(Struct, frozen=True, kw_only=True, rename="camel"):
         int, Meta(ge=0, le=86400, description="Shrinks are published at once; growth only when it has lasted so long.")
     ] = 300
     max_pods: Annotated[int, Meta(ge=0, le=1000, description="Best-effort pods a node may hold.")] = 250
+
+
+class ViolationBudgets(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The policy's two budgets as a node's agent is told them."""
+
+    cpu: Budget = "1%"
+    memory: Budget = "0.5%"
 
 
 class Report(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -192,6 +216,11 @@ class Protect(Struct, frozen=True, kw_only=True, rename="camel"):
     ] = 0
     disk: Disk = Disk()
     resctrl: Resctrl = Resctrl()
+
+
+def part(budget: str) -> float:
+    """A Budget as a part of one."""
+    return float(budget.removesuffix("%")) / 100
 
 
 class PolicySpec(Struct, frozen=True, kw_only=True, rename="camel"):

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from colocation.model.policy import Evict, Protect, Report, Suppress
+from colocation.model.policy import Evict, Protect, Report, Suppress, ViolationBudgets
 from colocation.model.rubik import Rubik
 
 Amount = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -64,6 +64,7 @@ class NodeColocationSpec(Struct, frozen=True, gc=False, kw_only=True, rename="ca
     evict: Evict = Evict()
     protect: Protect = Protect()
     rubik: Rubik | None = None
+    violation_budgets: ViolationBudgets = ViolationBudgets()
     pods: tuple[BePod, ...] = ()
     online: tuple[OnlinePod, ...] = ()
     """Empty unless `protect` asks for burst or memory that is kept."""
@@ -85,6 +86,29 @@ class Prediction(Struct, frozen=True, gc=False, array_like=True):
     memory: Amount
     watched: Amount
     """Seconds for which both were measured: how far the prediction can be trusted."""
+
+
+class Foretold(Struct, frozen=True, gc=False, array_like=True):
+    """One resource of all online pods together: [use, expected, peak, own, budget, spent]. Millicores or bytes."""
+
+    use: Amount
+    expected: Amount
+    """Peak of the coming hour as it is expected."""
+    peak: Amount
+    """With the margin: what the pods count for."""
+    own: Amount
+    """Each pod's own peak, added up."""
+    budget: Amount
+    """Millionths of the time in which the peak may be above what was told."""
+    spent: Amount
+    """Millionths of the last days in which it was."""
+
+
+class Forecasts(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
+    """What is foretold for all online pods together; absent while too little has been seen."""
+
+    cpu: Foretold | None = None
+    memory: Foretold | None = None
 
 
 class PodUsage(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
@@ -160,6 +184,7 @@ class NodeColocationStatus(Struct, frozen=True, gc=False, kw_only=True, rename="
     node: Usage | None = None
     system: Usage | None = None
     pods: Annotated[tuple[PodUsage, ...], Meta(max_length=MAX_PODS)] = ()
+    forecasts: Forecasts | None = None
     pressure: Pressure | None = None
     capabilities: Capabilities | None = None
     engine: EngineState | None = None

@@ -88,6 +88,13 @@ class Histogram:
         self._weights[index] += 2.0 ** max(age, -1000.0)
         self.seconds += seconds
 
+    @property
+    def mean(self) -> float:
+        """Of all values, told as their buckets' ends; 0 while empty."""
+        total = sum(self._weights)
+        ends = sum(weight * self.scale.end(index) for index, weight in enumerate(self._weights) if weight)
+        return ends / total if total > 0 else 0.0
+
     def percentile(self, percent: float) -> int | None:
         """End of the first bucket up to which at least ``percent`` of the weight lies; None while empty."""
         weights = self._weights

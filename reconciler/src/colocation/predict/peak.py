@@ -1,4 +1,4 @@
-"""Each pod's history, and the peak it foretells: percentile x (1 + margin)."""
+"""Each pod's history, and the peak it foretells: percentile x (1 + margin), or its part of all pods' common peak."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Final
 
 from msgspec import Struct, structs
 
-from colocation.model.report import MAX_PODS, PodUsage, Prediction
+from colocation.model.report import MAX_PODS, Forecasts, PodUsage, Prediction
 from colocation.predict.histogram import CPU, MEMORY, Histogram, Kept
+from colocation.predict.together import NOTHING, KeptTogether, Together, Wanted
 
 EVERY_SECONDS: Final = 60.0
 """One value a minute: CPU the minute's mean (a second's burst is the engine's to answer, and bursts of many pods do not
@@ -27,6 +28,8 @@ class KeptPod(Struct, frozen=True, array_like=True):
     uid: str
     cpu: Kept
     memory: Kept
+    member: tuple[bool, bool] = (False, False)
+    """Of the pods foretold together, for cpu and for memory."""
 
 
 class Checkpoint(Struct, frozen=True):
@@ -34,6 +37,8 @@ class Checkpoint(Struct, frozen=True):
 
     version: int
     pods: tuple[KeptPod, ...]
+    cpu: KeptTogether | None = None
+    memory: KeptTogether | None = None
 
 
 VERSION: Final = 1
@@ -67,6 +72,7 @@ class Histories:
 
     def __init__(self) -> None:
         self.pods: dict[str, PodHistory] = {}
+        self.cpu, self.memory = Together(), Together()
         self._learnt: float | None = None
 
     def due(self, now: float) -> bool:
@@ -75,8 +81,18 @@ class Histories:
             self._learnt = now
         return now - self._learnt >= EVERY_SECONDS
 
-    def learn(self, now: float, rows: Iterable[PodUsage], present: Collection[str]) -> None:
-        """Take the last minute. ``present``: pods that are there, measured or not."""
+    def learn(
+        self,
+        now: float,
+        rows: Iterable[PodUsage],
+        present: Collection[str],
+        *,
+        offline: Collection[str] = (),
+        cpu: Wanted = NOTHING,
+        memory: Wanted = NOTHING,
+    ) -> None:
+        """Take the last minute. ``present``: pods that are there, measured or not; ``offline``: those that are BE."""
+        rows = tuple(rows)
         seconds = EVERY_SECONDS if self._learnt is None else min(EVERY_SECONDS, now - self._learnt)
         self._learnt = now
         for uid in present:
@@ -93,6 +109,13 @@ class Histories:
             if row.memory_peak is not None:
                 pod.memory.add(now, row.memory_peak, seconds)
             pod.predict()
+        self._foretell([row for row in rows if row.uid not in offline], cpu, memory)
+
+    @property
+    def forecasts(self) -> Forecasts | None:
+        """What is foretold for all online pods together."""
+        found = Forecasts(cpu=self.cpu.told, memory=self.memory.told)
+        return None if found == Forecasts() else found
 
     def told(self, row: PodUsage) -> PodUsage:
         """The row with its prediction, which stands in the place of the window's peaks."""
@@ -103,9 +126,11 @@ class Histories:
 
     def keep(self, now: float) -> Checkpoint:
         """For the disk."""
-        return Checkpoint(
-            VERSION, tuple(KeptPod(uid, pod.cpu.keep(now), pod.memory.keep(now)) for uid, pod in self.pods.items())
+        pods = tuple(
+            KeptPod(uid, pod.cpu.keep(now), pod.memory.keep(now), (uid in self.cpu.members, uid in self.memory.members))
+            for uid, pod in self.pods.items()
         )
+        return Checkpoint(VERSION, pods, self.cpu.keep(), self.memory.keep())
 
     def restore(self, kept: Checkpoint, now: float, away: float) -> None:
         """Go on from what was kept ``away`` seconds ago. Raises ValueError for garbage; nothing is taken then."""
@@ -117,7 +142,30 @@ class Histories:
             pod.cpu = Histogram.restore(CPU, row.cpu, now - away)
             pod.memory = Histogram.restore(MEMORY, row.memory, now - away)
             pod.predict()
-        self.pods = pods
+        cpu, memory = Together(), Together()
+        for made, whole, at in ((cpu, kept.cpu, 0), (memory, kept.memory, 1)):
+            if whole is not None:
+                made.restore(whole, {row.uid for row in kept.pods if row.member[at]})
+        self.pods, self.cpu, self.memory = pods, cpu, memory
+
+    def _foretell(self, online: Collection[PodUsage], cpu: Wanted, memory: Wanted) -> None:
+        """Put each pod's part of the common peak in the place of its own."""
+        known = {row.uid: pod for row in online if (pod := self.pods.get(row.uid)) and pod.prediction}
+        own = {uid: pod.prediction for uid, pod in known.items() if pod.prediction}
+        cpus = self.cpu.step(
+            cpu,
+            {row.uid: row.cpu for row in online if row.cpu is not None and row.uid in own},
+            {uid: one.cpu for uid, one in own.items()},
+            {uid: pod.cpu for uid, pod in self.pods.items()},
+        )
+        memories = self.memory.step(
+            memory,
+            {row.uid: row.memory_peak for row in online if row.memory_peak is not None and row.uid in own},
+            {uid: one.memory for uid, one in own.items()},
+            {uid: pod.memory for uid, pod in self.pods.items()},
+        )
+        for uid, one in own.items():
+            self.pods[uid].prediction = Prediction(cpus.get(uid, one.cpu), memories.get(uid, one.memory), one.watched)
 
     def _new(self, uid: str, now: float) -> PodHistory | None:
         if len(self.pods) >= MAX_PODS:

@@ -11,7 +11,9 @@ from bisect import insort
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from colocation.predict.forecast import Forecast
 from colocation.predict.histogram import Histogram, Scale
+from colocation.predict.margin import BUDGETS, Margin, factor
 from colocation.predict.peak import MARGIN_PERCENT
 
 STEP_SECONDS: Final = 300.0
@@ -22,9 +24,9 @@ PARTS: Final = (-0.5, -0.4, -0.3, -0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 
 class Node:
     """One node as the rules are told of it."""
 
-    def __init__(self, pods: int, size: float, scale: Scale, percent: float) -> None:
+    def __init__(self, pods: int, size: float, scale: Scale, percent: float, horizon: int = 12) -> None:
         """``size``: the sum of the requests; ``percent``: the percentile that the product takes of this resource."""
-        self.pods, self.size, self.scale, self.percent = pods, size, scale, percent
+        self.pods, self.size, self.scale, self.percent, self.horizon = pods, size, scale, percent, horizon
 
 
 class Rule(Protocol):
@@ -166,8 +168,8 @@ class PodPercentile:
         return [found * (1 + margin) for margin in self.sweep]
 
 
-class Predicted(PodPercentile):
-    """What this project does: each pod's decaying percentile with the margin, never below its use now."""
+class OwnPeaks(PodPercentile):
+    """Each pod's decaying percentile with the margin, never below its use now: ours until all are foretold together."""
 
     usual = MARGIN_PERCENT / 100
 
@@ -178,6 +180,62 @@ class Predicted(PodPercentile):
         """See Rule."""
         pairs = list(zip(self.found(use), use, strict=True))
         return [sum(max(now, found * (1 + margin)) for found, now in pairs) for margin in self.sweep]
+
+
+class Predicted:
+    """Ours, with a margin of so many spreads: what it is run with before the budget's account moves it, at 1 %."""
+
+    usual = round(factor(0.01), 2)
+    sweep = (
+        -1.0,
+        -0.5,
+        0.0,
+        0.25,
+        0.5,
+        0.75,
+        1.0,
+        1.25,
+        1.5,
+        1.75,
+        2.0,
+        2.25,
+        2.5,
+        2.75,
+        3.0,
+        usual,
+        4.0,
+        5.0,
+        7.0,
+        10.0,
+    )
+
+    def __init__(self, node: Node) -> None:
+        self._size, self._forecast = node.size, Forecast(node.horizon, STEP_SECONDS)
+
+    def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
+        """See Rule."""
+        now = sum(use)
+        self._forecast.step(now, self._size)
+        return [max(now, self._forecast.centre + margin * self._forecast.spread) for margin in self.sweep]
+
+
+class Budgeted:
+    """Ours as it is run: the margin spends a violation budget. The "margin" is the budget, from large to small."""
+
+    usual = 0.01
+    sweep = BUDGETS[::-1]
+
+    def __init__(self, node: Node) -> None:
+        self._size, self._forecast = node.size, Forecast(node.horizon, STEP_SECONDS)
+        self._margins = [Margin(node.horizon, STEP_SECONDS) for _ in self.sweep]
+
+    def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
+        """See Rule."""
+        now = sum(use)
+        self._forecast.step(now, self._size)
+        centre, spread = self._forecast.centre, self._forecast.spread
+        pairs = zip(self._margins, self.sweep, strict=True)
+        return [margin.step(now, centre, spread, budget) for margin, budget in pairs]
 
 
 class Oracle:
@@ -196,6 +254,7 @@ class Oracle:
 
 RULES: Final[dict[str, Callable[[Node], Rule]]] = {
     "predicted": Predicted,
+    "own peaks": OwnPeaks,
     "usage now + margin": UsageNow,
     "node p95": NodePercentile,
     "borg 0.9": Borg,
@@ -204,6 +263,9 @@ RULES: Final[dict[str, Callable[[Node], Rule]]] = {
     "pod p95 x 1.1": PodPercentile,
     "oracle": Oracle,
 }
+
+
+BUDGETED: Final = "predicted, budget"
 
 
 def _rank(ordered: Sequence[float], percent: int) -> float:

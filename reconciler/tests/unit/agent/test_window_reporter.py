@@ -24,6 +24,7 @@ from colocation.model.report import (
 )
 from colocation.node.apply import Refusal
 from colocation.predict.peak import Histories
+from colocation.predict.together import Wanted
 from colocation.protect.sample import PodSample, Sample
 from colocation.protect.wanted import Decision
 
@@ -156,7 +157,8 @@ def full_status(pods, refused=(), spec_error="", *, learnt=False, leave=None):
         window.add(sample(at, cpu=98_765, memory=98_765_432_100, pods=rows))
     if learnt:
         for at in range(0, 90_001, 60):
-            histories.learn(at, window.rows(), window.pods.keys())
+            cpu, memory = Wanted(128_000, 0.01), Wanted(2**39, 0.005)
+            histories.learn(at, window.rows(), window.pods.keys(), cpu=cpu, memory=memory)
     conditions = Conditions().update(dict(refused), spec_error, "2026-11-21T05:10:14Z")
     features = ("cpu.burst", "cpu.idle", "cpu.quota", "io.throttle", "io.weight", "memory.high", "memory.limit")
     return build(
@@ -174,13 +176,15 @@ def full_status(pods, refused=(), spec_error="", *, learnt=False, leave=None):
 
 
 def test_a_report_of_40_pods_is_small():
-    assert len(msgspec.json.encode(patch_body(full_status(40)))) <= 5700, "managedFields come on top"
+    assert len(msgspec.json.encode(patch_body(full_status(40)))) <= 5710, "managedFields come on top"
     worst = full_status(40, [("p", Refusal("x" * 500, 0.0, 1.0))], "y" * 500, leave=LEAVE)
     assert len(msgspec.json.encode(patch_body(worst))) <= 6 * 1024
 
 
 def test_a_report_of_40_pods_that_were_watched_for_a_day_is_small_too():
     full = full_status(40, learnt=True)
+    assert full.forecasts is not None
+    assert full.forecasts.memory is not None
     assert all(row.predicted is not None and row.predicted.watched > 86_400 for row in full.pods)
     assert len(msgspec.json.encode(patch_body(full))) <= 5700, "managedFields come on top"
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colocation.predict.histogram import CPU
@@ -34,7 +34,7 @@ def test_use_that_never_changes_violates_no_rule(rule: str) -> None:
         ("n-sigma", 0.75),
         ("max(n-sigma, p99)", 0.75),
         ("pod p95 x 1.1", 1 - 1.1 * CPU.end(CPU.bucket(1000)) / 4000),
-        ("predicted", 1 - 1.1 * CPU.end(CPU.bucket(1000)) / 4000),
+        ("own peaks", 1 - 1.1 * CPU.end(CPU.bucket(1000)) / 4000),
     ],
 )
 def test_what_each_rule_saves_of_flat_use(rule: str, savings: float) -> None:
@@ -49,6 +49,7 @@ def test_a_step_up_is_a_violation_of_the_steps_before_it_and_its_severity_is_the
     assert found.usual.severity == pytest.approx(0.5)
 
 
+@settings(max_examples=25)
 @given(STEPS)
 def test_the_oracle_is_never_wrong_and_nobody_without_violations_saves_more(pods: list[list[int]]) -> None:
     found = replay(pods)
@@ -58,6 +59,7 @@ def test_the_oracle_is_never_wrong_and_nobody_without_violations_saves_more(pods
             assert point.violations > 0 or point.savings <= found["oracle"].usual.savings + 1e-9
 
 
+@settings(max_examples=25)
 @given(STEPS)
 def test_along_each_curve_a_larger_margin_violates_less_and_saves_less(pods: list[list[int]]) -> None:
     for one in replay(pods).values():

@@ -1,0 +1,163 @@
+"""What a whole node's use will peak at within the horizon: the peak that is expected, and how far that tends to be off.
+
+Five simple guesses at the coming level (now, means of three lengths, the trend) are each set right by how far they were
+off so far, and weighed by their errors: work that wavers about a level is foretold by its long mean, work that moves by
+where it is and goes. A guess is judged when the horizon after it has passed, by the peak that came.
+
+The spread is the node's own error drawn towards a fixed part of its size: one day of hours that overlap says too little
+about a node for its own error to be trusted alone (docs/prediction.md has the measurements).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Final
+
+from msgspec import Struct
+
+GUESSES: Final = 5
+HALF_LIFE: Final = 12 * 3600.0
+"""Of errors, and of the longest mean."""
+_QUICK, _HOUR = 900.0, 3600.0
+_SHARPNESS: Final = 4
+"""A guess weighs by its squared error to the power of minus this."""
+_PRIOR_PART: Final = 0.5
+"""What is believed beforehand weighs like this part of a horizon of errors."""
+_SIZE_PART: Final = 0.02
+_OWN: Final = 0.75
+"""The spread is own error ** this x (size x 0.02) ** the rest."""
+_LEAST_PART: Final = 0.002
+"""Use that never moved may move by this part of the size."""
+
+
+class KeptMean(Struct, frozen=True, array_like=True):
+    """A decaying mean on disk."""
+
+    mean: float
+    variance: float
+    weight: float
+
+
+class KeptForecast(Struct, frozen=True, array_like=True):
+    """A forecast on disk. Guesses that were not judged yet are not kept: an hour's."""
+
+    means: tuple[KeptMean, ...]
+    errors: tuple[float, ...]
+    squares: tuple[float, ...]
+    weight: float
+    missed: float
+    judged: int
+
+
+class Mean:
+    """Mean and variance of which old values weigh ever less."""
+
+    __slots__ = ("_keep", "mean", "variance", "weight")
+
+    def __init__(self, half_life: float, step_seconds: float) -> None:
+        self._keep = 0.5 ** (step_seconds / half_life)
+        self.mean = self.variance = self.weight = 0.0
+
+    def add(self, value: float) -> None:
+        """One value a step."""
+        self.weight = self.weight * self._keep + 1
+        part = 1 / self.weight
+        away = value - self.mean
+        self.mean += part * away
+        self.variance = (1 - part) * (self.variance + part * away * away)
+
+    def keep(self) -> KeptMean:
+        """For the disk."""
+        return KeptMean(self.mean, self.variance, self.weight)
+
+    def restore(self, kept: KeptMean) -> None:
+        """From the disk; what is in it was checked by Forecast."""
+        self.mean, self.variance, self.weight = kept.mean, kept.variance, kept.weight
+
+
+class Forecast:
+    """One resource of one node, one value a step."""
+
+    def __init__(self, horizon: int = 60, step_seconds: float = 60.0) -> None:
+        """``horizon``: steps."""
+        self.horizon = horizon
+        self.centre = self.spread = 0.0
+        """The peak that is expected, and its spread, as of the last step."""
+        self.judged = 0
+        """Guesses that the horizon has judged."""
+        self._means = (Mean(_QUICK, step_seconds), Mean(_HOUR, step_seconds), Mean(HALF_LIFE, step_seconds))
+        self._keep = 0.5 ** (step_seconds / HALF_LIFE)
+        self._recent: deque[float] = deque(maxlen=horizon)
+        self._pending: deque[tuple[tuple[float, ...], float]] = deque()
+        self._errors, self._squares = [0.0] * GUESSES, [0.0] * GUESSES
+        self._weight = self._missed = 0.0
+
+    @property
+    def ready(self) -> bool:
+        """A horizon of guesses has been judged."""
+        return self.judged >= self.horizon
+
+    def step(self, use: float, size: float) -> None:
+        """Take what is used now; ``size``: of the node, in the same unit."""
+        self._recent.append(use)
+        for mean in self._means:
+            mean.add(use)
+        if len(self._pending) == self.horizon:
+            self._judge(*self._pending.popleft(), peak=max(self._recent))
+        quick, hour, day = self._means
+        prior = math.sqrt((day.variance + hour.variance) / 2) + _LEAST_PART * size
+        guesses = (use, quick.mean, hour.mean, day.mean, 2 * quick.mean - hour.mean)
+        believed = _PRIOR_PART * self.horizon
+        total = self._weight + believed
+        sure = centre = 0.0
+        for guess, error, square in zip(guesses, self._errors, self._squares, strict=True):
+            bias = (error + believed * prior) / total
+            wrong = (square + 2 * believed * prior * prior) / total - bias * bias
+            weight = (prior * prior / max(wrong, 1e-6 * prior * prior)) ** _SHARPNESS if prior > 0 else 1.0
+            sure += weight
+            centre += weight * (guess + bias)
+        self.centre = centre / sure
+        own = math.sqrt((self._missed + believed * prior * prior) / total)
+        self.spread = own**_OWN * (_SIZE_PART * size) ** (1 - _OWN)
+        self._pending.append((guesses, self.centre))
+
+    def shift(self, by: float) -> None:
+        """Pods came or went that use so much: all that is remembered is told as if they had always (or never) been."""
+        for mean in self._means:
+            mean.mean += by
+        self._recent = deque((value + by for value in self._recent), maxlen=self.horizon)
+        self._pending = deque(
+            (tuple(guess + by for guess in guesses), centre + by) for guesses, centre in self._pending
+        )
+
+    def keep(self) -> KeptForecast:
+        """For the disk."""
+        means = tuple(mean.keep() for mean in self._means)
+        return KeptForecast(
+            means, tuple(self._errors), tuple(self._squares), self._weight, self._missed, min(self.judged, self.horizon)
+        )
+
+    def restore(self, kept: KeptForecast) -> None:
+        """From the disk. Raises ValueError for garbage; nothing is taken then."""
+        lengths = len(kept.means), len(kept.errors), len(kept.squares)
+        if lengths != (len(self._means), GUESSES, GUESSES):
+            raise ValueError("not a forecast")
+        positive = [*kept.squares, kept.weight, kept.missed, float(kept.judged)]
+        positive += [value for mean in kept.means for value in (mean.variance, mean.weight)]
+        signed = [*kept.errors, *(mean.mean for mean in kept.means)]
+        if not all(0 <= value < 1e30 for value in positive) or not all(abs(value) < 1e18 for value in signed):
+            raise ValueError("not a forecast")
+        for mean, row in zip(self._means, kept.means, strict=True):
+            mean.restore(row)
+        self._errors, self._squares = list(kept.errors), list(kept.squares)
+        self._weight, self._missed, self.judged = kept.weight, kept.missed, kept.judged
+
+    def _judge(self, guesses: tuple[float, ...], centre: float, *, peak: float) -> None:
+        for number, guess in enumerate(guesses):
+            error = peak - guess
+            self._errors[number] = self._errors[number] * self._keep + error
+            self._squares[number] = self._squares[number] * self._keep + error * error
+        self._missed = self._missed * self._keep + (peak - centre) ** 2
+        self._weight = self._weight * self._keep + 1
+        self.judged += 1

@@ -1,0 +1,105 @@
+"""The pods of a node foretold together: their peaks do not coincide, so the whole needs less than the sum of its parts.
+
+Pods that come and go do not disturb what was learnt: their mean use is added to, or taken from, all that is remembered,
+as a chain index does. A pod takes part after an hour: until then the manager counts its request.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from colocation.model.report import Foretold
+from colocation.predict.forecast import Forecast, KeptForecast
+from colocation.predict.histogram import Histogram
+from colocation.predict.margin import KeptMargin, Margin
+
+JOIN_SECONDS: Final = 3600.0
+_MILLION: Final = 1_000_000
+
+
+class Wanted(Struct, frozen=True):
+    """What the policy and the Node say about one resource."""
+
+    size: int = 0
+    """Of the node, in millicores or bytes; 0: not known, and nothing is foretold together."""
+    budget: float = 0.0
+    """Part of the time in which the peak may be above what was told; 0: each pod's own peak counts instead."""
+
+
+NOTHING: Final = Wanted()
+
+
+class KeptTogether(Struct, frozen=True, array_like=True):
+    """As it is written to disk."""
+
+    forecast: KeptForecast
+    margin: KeptMargin
+
+
+class Together:
+    """One resource of all online pods."""
+
+    def __init__(self) -> None:
+        self._forecast, self._margin = Forecast(), Margin()
+        self.members: set[str] = set()
+        self.told: Foretold | None = None
+        """None: nothing yet."""
+
+    def step(
+        self, wanted: Wanted, now: Mapping[str, int], own: Mapping[str, int], histories: Mapping[str, Histogram]
+    ) -> dict[str, int]:
+        """Take a minute; answer with each member's part of the peak.
+
+        ``now``: what online pods use, by uid; ``own``: each one's own peak; ``histories``: of all pods known.
+        """
+        self.told = None
+        if wanted.size <= 0 or wanted.budget <= 0:
+            return {}
+        self._follow({uid for uid in now if uid in own and histories[uid].seconds >= JOIN_SECONDS}, histories)
+        use = sum(now[uid] for uid in self.members)
+        self._forecast.step(use, wanted.size)
+        peak = self._margin.step(use, self._forecast.centre, self._forecast.spread, wanted.budget)
+        if not self._forecast.ready or not self.members:
+            return {}
+        members = sorted(self.members)
+        self.told = Foretold(
+            use=use,
+            expected=max(0, math.ceil(self._forecast.centre)),
+            peak=math.ceil(peak),
+            own=sum(own[uid] for uid in members),
+            budget=round(wanted.budget * _MILLION),
+            spent=round(self._margin.spent * _MILLION),
+        )
+        return _shared(self.told.peak - use, {uid: now[uid] for uid in members}, own)
+
+    def keep(self) -> KeptTogether:
+        """For the disk."""
+        return KeptTogether(self._forecast.keep(), self._margin.keep())
+
+    def restore(self, kept: KeptTogether, members: set[str]) -> None:
+        """From the disk. Raises ValueError for garbage."""
+        self._forecast.restore(kept.forecast)
+        self._margin.restore(kept.margin)
+        self.members = members
+
+    def _follow(self, members: set[str], histories: Mapping[str, Histogram]) -> None:
+        """Let pods come and go."""
+        came = sum(histories[uid].mean for uid in members - self.members)
+        gone = sum(histories[uid].mean for uid in self.members - members if uid in histories)
+        if members != self.members:
+            self._forecast.shift(came - gone)
+            self._margin.shift(came - gone)
+        self.members = members
+
+
+def _shared(spare: int, now: Mapping[str, int], own: Mapping[str, int]) -> dict[str, int]:
+    """What is foretold above present use, shared out by how far each pod's own peak lies above it; rounded up."""
+    rooms = {uid: max(0, own[uid] - used) for uid, used in now.items()}
+    total = sum(rooms.values())
+    if not total:
+        return {uid: used - (-spare // len(now)) for uid, used in now.items()}
+    return {uid: used - (-spare * rooms[uid] // total) for uid, used in now.items()}
