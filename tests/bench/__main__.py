@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import admission, calm, manager, policies
+from tests.bench import admission, calm, manager, policies, predict
 from tests.bench.figures import Report, write
 from tests.lab.progress import say, step
 
@@ -16,6 +16,7 @@ BENCHES: dict[str, Callable[..., Report]] = {
     "manager": manager.run,
     "calm": calm.run,
     "policies": policies.run,
+    "predict": predict.run,
     "admission": admission.run,
 }
 OUT = Path(__file__).parents[2] / "docs/benchmarks"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -41,7 +42,7 @@ class Day(Struct, frozen=True):
 
 def trace(path: Path, nodes: int, pods_each: int, seed: int = 1) -> Day:
     """A day from a trace that `colocation simulate` can read: percent of each pod's size, every five minutes."""
-    series = [columns for _, columns in read(path) if len(columns[0]) >= STEPS]
+    series = list(_series(path))
     if len(series) < pods_each:
         raise ValueError(f"{path} has only {len(series)} series of a day, and a node takes {pods_each}")
     random.Random(seed).shuffle(series)
@@ -53,6 +54,12 @@ def trace(path: Path, nodes: int, pods_each: int, seed: int = 1) -> Day:
         nodes=[[_pod(columns) for columns in group] for group in groups],
         resources=("cpu", "memory") if memory else ("cpu",),
     )
+
+
+@lru_cache
+def _series(path: Path) -> tuple[tuple[list[float], ...], ...]:
+    """Read once: benches draw several times."""
+    return tuple(columns for _, columns in read(path) if len(columns[0]) >= STEPS)
 
 
 def made(nodes: int, pods_each: int, seed: int = 1) -> Day:

@@ -7,7 +7,7 @@ import hashlib
 import importlib
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from tests.lab.config import cache_dir
 from tests.lab.progress import step
 
 if TYPE_CHECKING:
+    from colocation.predict.simulate import Outcome
     from tests.bench.calm import Line
     from tests.bench.figures import Figure
 
@@ -48,6 +49,25 @@ def days(to: Path, lines: Mapping[str, Line]) -> None:
         axes.legend(fontsize=7, ncols=4)
     rows[-1][0].set_xlabel("hours")
     draw.savefig(to, dpi=110, metadata={"Software": None})
+    draw.close()
+
+
+def curves(to: Path, found: Mapping[str, Sequence[Outcome]]) -> None:
+    """Savings over violations of every rule, one picture a resource of a trace."""
+    draw = _pyplot()
+    _, rows = draw.subplots(len(found), 1, figsize=(8, 3.2 * len(found)), squeeze=False, layout="constrained")
+    for (axes,), (name, outcomes) in zip(rows, found.items(), strict=True):
+        for one in outcomes:
+            points = sorted((100 * p.violations, 100 * p.savings) for p in one.curve if p.violations <= 0.2)
+            width = 2.5 if one.rule.startswith("predicted") else 1
+            axes.plot(*zip(*points, strict=True), marker=".", linewidth=width, label=one.rule) if points else None
+        axes.set_title(f"{name}: savings (%) over violations (%)", loc="left", fontsize=10)
+        axes.set_xscale("symlog", linthresh=0.2)
+        axes.set_xlim(0, 20)
+        top = max(100 * p.savings for one in outcomes for p in one.curve if p.violations <= 0.05)
+        axes.set_ylim(top - 12, top + 1)
+        axes.legend(fontsize=6, ncols=3)
+    draw.savefig(to, dpi=100, metadata={"Software": None})
     draw.close()
 
 
