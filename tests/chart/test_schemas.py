@@ -44,6 +44,8 @@ def _closed(schema: Any) -> Any:
     closed = {key: _closed(value) for key, value in schema.items()}
     if schema.get("type") == "object" and schema.get("properties"):
         closed.setdefault("additionalProperties", False)
+    if schema.get("nullable") is True:  # OpenAPI's word, which JSON Schema does not know
+        closed["type"] = [schema["type"], "null"]
     return closed
 
 
