@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock lab-up lab-down clean setup binaries need-root test-old
+.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -108,6 +108,9 @@ test-old: need-root setup build  ## admission by the webhook, and the lab, on Ku
 
 bench: setup binaries  ## figures beside their floors, into docs/benchmarks/ (6 min; SCALE=full: 10,000 nodes on the server, 10 min)
 	@$(BIN)/python -m tests.bench
+
+bench-agent: need-root setup binaries  ## what the agent costs and what a service feels of it, on a lab node (root; 30 min beside nothing else)
+	@$(BIN)/python -m tests.bench agent
 
 audit: setup  ## pip-audit of what goes into the image (asks PyPI or osv.dev for advisories; fails where neither is in reach)
 	@$(BIN)/python -m tools.audit

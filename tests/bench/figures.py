@@ -33,6 +33,8 @@ class Figure(Struct, kw_only=True):
         if self.goal is None or self.met is None:
             return None
         most = float(self.goal.split()[1])
+        if self.goal.startswith(">="):
+            return most / self.value if self.value else float("inf")
         return (self.ratio or 0.0) / most if self.goal.endswith("floor") else self.value / most
 
 
@@ -56,15 +58,18 @@ def figure(
     floor: float | None = None,
     most: float | None = None,
     most_ratio: float | None = None,
+    least: float | None = None,
     note: str = "",
 ) -> Figure:
-    """A figure, and whether it meets its goal: at most ``most``, or at most ``most_ratio`` times the floor."""
+    """A figure, and whether it meets its goal: at most ``most``, or ``most_ratio`` floors, or at least ``least``."""
     ratio = None if not floor else round(value / floor, 2)
     goal = met = None
     if most is not None:
         goal, met = f"<= {most:g} {unit}", value <= most
     elif most_ratio is not None and ratio is not None:
         goal, met = f"<= {most_ratio:g} x floor", ratio <= most_ratio
+    elif least is not None:
+        goal, met = f">= {least:g} {unit}", value >= least
     made = Figure(
         name=name, value=_short(value), unit=unit, floor=None if floor is None else _short(floor), ratio=ratio,
         goal=goal, met=met, note=note,

@@ -52,6 +52,32 @@ def days(to: Path, lines: Mapping[str, Line]) -> None:
     draw.close()
 
 
+def arms(to: Path, drawn: Mapping[str, tuple[list[float], list[float]]]) -> None:
+    """Arms side by side: every pair's ratio with its median, and the batch work done."""
+    draw = _pyplot()
+    _, (left, right) = draw.subplots(1, 2, figsize=(10, 0.8 + 0.5 * len(drawn)), sharey=True, layout="constrained")
+    names = list(drawn)[::-1]
+    for y, name in enumerate(names):
+        ratios, work = (sorted(values) for values in drawn[name])
+        left.plot(ratios, [y] * len(ratios), "o", color="grey", markersize=4, alpha=0.7)
+        left.plot(
+            [ratios[len(ratios) // 2]],
+            [y],
+            "|",
+            color=BAD if ratios[len(ratios) // 2] > 1.1 else GOOD,
+            markersize=22,
+            markeredgewidth=3,
+        )
+        right.barh([y], [work[len(work) // 2]], color=GOOD)
+    left.axvline(1, color="black", linewidth=1)
+    left.set_xscale("log")
+    left.set_yticks(range(len(names)), names)
+    left.set_xlabel("online p99, times the service alone (bar: median of the pairs)")
+    right.set_xlabel("batch work, cores")
+    draw.savefig(to, dpi=110, metadata={"Software": None})
+    draw.close()
+
+
 def curves(to: Path, found: Mapping[str, Sequence[Outcome]]) -> None:
     """Savings over violations of every rule, one picture a resource of a trace."""
     draw = _pyplot()

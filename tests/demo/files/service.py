@@ -1,5 +1,6 @@
 """The online service of the demo: answers a line with a line, at a cost of some milliseconds of CPU."""
 
+import os
 import socketserver
 import time
 
@@ -20,5 +21,5 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
 
-with Server(("127.0.0.1", 8000), Handler) as server:
+with Server((os.environ.get("LISTEN", "127.0.0.1"), 8000), Handler) as server:
     server.serve_forever()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from typing import Final
 
 from colocation.agent.engine import Rubik, Told
 from colocation.agent.reporter import Schedule, Sender
@@ -21,9 +22,11 @@ from colocation.predict.peak import Histories
 from colocation.predict.together import Wanted
 from colocation.protect.evict import Watch, watch
 from colocation.protect.sample import Sample
-from colocation.protect.wanted import Decision, decide
+from colocation.protect.wanted import Decision, decide, fell
 
 log = logging.getLogger(__name__)
+AGAIN: Final = 0.25
+"""Part of a round after which a node is looked at again whose online work rises: the last look was an average."""
 
 
 class Loop:
@@ -64,6 +67,8 @@ class Loop:
         self.decision = Decision(reason="the manager has said nothing yet")
         self.watch = Watch()
         self.spec = NodeColocationSpec()
+        self.rising = False
+        """The last round took CPU from best-effort pods: it may have seen only the beginning of a rise."""
         self.rounds = self.overruns = self.faults = 0
         self.beat = time.monotonic()
         """When the last round ended."""
@@ -78,7 +83,7 @@ class Loop:
                 self.faults += 1
                 log.exception("round failed")
             self.beat = time.monotonic()
-            due += self._interval
+            due += self._interval * (AGAIN if self.rising else 1)
             if due <= self.beat:
                 self.overruns += 1
                 if self.overruns in (1, 10, 100) or self.overruns % 1000 == 0:
@@ -105,8 +110,9 @@ class Loop:
             self.spec = spec
             if self._rubik is not None:
                 self.told = self._rubik.step(spec)
-            self.decision = decide(spec, sample, capacity.cpu, self._features, self.decision, self.told.owned)
-            made = self.decision
+            before = self.decision
+            made = decide(spec, sample, capacity.cpu, self._features, before, self.told.owned)
+            self.decision, self.rising = made, fell(before, made, capacity.cpu)
             self._applier.apply(made.pods | made.online, self.groups, made.cache, made.pods)
             self._watch(spec, sample)
         if self._sender is not None:

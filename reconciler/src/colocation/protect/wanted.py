@@ -22,6 +22,10 @@ NEED_EXTRA = 20
 """Millicores on top, so that a pod that wakes up is seen to be held back."""
 
 
+FALL_PERCENT = 5
+"""Of the node: a smaller fall is the usual coming and going."""
+
+
 class Knobs(Struct, frozen=True, gc=False):
     """What one pod's group should have; None: as it was before us."""
 
@@ -130,6 +134,13 @@ def _held(
         reason="; ".join(lacks + words),
         lacks=tuple(lacks),
     )
+
+
+def fell(before: Decision, now: Decision, capacity_cpu: int) -> bool:
+    """CPU for offline work fell by so much that online work has risen; how far is only known from a whole round."""
+    if before.cpu_total is None or now.cpu_total is None:
+        return False
+    return (before.cpu_total - now.cpu_total) * 100 > capacity_cpu * FALL_PERCENT
 
 
 def _total(

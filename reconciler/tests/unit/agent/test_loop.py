@@ -286,6 +286,34 @@ def test_a_faulty_round_and_a_late_one_end_nothing(node, monkeypatch):
     assert node.loop.overruns >= 1
 
 
+def test_a_node_whose_online_work_rises_is_looked_at_again_after_a_quarter_of_a_round(node, monkeypatch):
+    stop, waits = threading.Event(), []
+
+    def step():
+        node.loop.rising = not waits  # in the first round only
+        if len(waits) == 2:
+            stop.set()
+
+    monkeypatch.setattr(node.loop, "step", step)
+    monkeypatch.setattr(stop, "wait", waits.append)
+    node.loop._interval = 10.0
+    node.loop.run(stop)
+    assert waits == pytest.approx([2.5, 12.5, 22.5], abs=1)
+
+
+def test_a_rise_of_online_work_is_seen_by_the_loop(node):
+    busy = node.root / "cpu.stat"
+    node.specs.emit(upsert())
+    node.rounds(3)
+    assert not node.loop.rising
+    busy.write_text("usage_usec 2000000\nnr_throttled 0\n")  # two cores for a second, none of it in pods
+    node.rounds(1)
+    assert node.loop.rising
+    busy.write_text("usage_usec 4000000\nnr_throttled 0\n")
+    node.rounds(1)
+    assert not node.loop.rising  # as high as before: nothing new
+
+
 def test_health_and_metrics(node):
     node.specs.emit(upsert())
     for group, percent in (("podonline1", "40.50"), ("besteffort/podbe1", "99.00")):

@@ -7,7 +7,7 @@ import pytest
 from colocation.model.policy import Suppress, SuppressCpu
 from colocation.model.report import BePod, NodeColocationSpec, PolicyRef
 from colocation.protect.sample import PodSample, Sample
-from colocation.protect.wanted import MIN_QUOTA, Decision, Knobs, decide
+from colocation.protect.wanted import MIN_QUOTA, Decision, Knobs, decide, fell
 
 ALL = ("cpu.idle", "cpu.quota", "memory.limit", "sched.idle")
 GIB = 1 << 30
@@ -135,3 +135,11 @@ def test_a_pod_that_wakes_up_gets_its_part_a_round_later():
     woken = (PodSample(uid="a", cpu=20, throttled=True), idle[1])
     awake = decide(spec(pods=(A, B)), sample(pods=woken, cpu=2020), 4000, ALL, asleep)
     assert awake.pods["a"].cpu == awake.pods["b"].cpu == 1300
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "again"),
+    [(2000, 1700, True), (2000, 1900, False), (2000, 2400, False), (None, 100, False), (2000, None, False)],
+)
+def test_only_a_fall_beyond_the_usual_is_worth_a_second_look(before, now, again):
+    assert fell(Decision(cpu_total=before), Decision(cpu_total=now), 4000) is again
