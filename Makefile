@@ -33,7 +33,7 @@ unit: setup  ## pure logic, in seconds
 lint: setup  ## ruff, mypy, import contracts, licences, generated files
 	$(call step,lint)
 	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
-	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/demo tests/survive tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/collection tests/image tests/bench tests/fuzz tests/supply tools build
+	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/ansible tests/demo tests/survive tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/collection tests/image tests/bench tests/fuzz tests/supply tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
 	@$(BIN)/reuse lint --quiet || $(BIN)/reuse lint
@@ -73,7 +73,7 @@ test-v2: need-root setup binaries  ## the same, and more, on an emulated machine
 
 sanity: setup  ## the collection: ansible-test sanity, ansible-lint production, built and installed elsewhere
 	$(call step,collection sanity)
-	@$(BIN)/python tests/ansible/check.py
+	@$(BIN)/python -m tests.ansible.check
 
 e2e: need-root setup build  ## the lab end to end: roll out, use, break, uninstall (root)
 	$(call step,the lab end to end)

@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import venv
-from pathlib import Path
 
-from tests.lab.config import CLONE, cache_dir
+from tests.lab.config import CLONE
+from tools.environment import environment
 
 REQUIREMENTS = CLONE / "requirements/audit.txt"
 LOCK = CLONE / "build/lock/requirements.txt"
@@ -22,7 +21,7 @@ CLEAN, VULNERABLE, NOT_AUDITED = 0, 1, 2
 
 def main() -> int:
     """0: audited, nothing known; 1: advisories; 2: nobody could be asked."""
-    program = install()
+    program = environment(REQUIREMENTS) / "pip-audit"
     for service in SERVICES:
         argv = [
             str(program),
@@ -60,19 +59,6 @@ def verdict(out: str, err: str) -> tuple[int, str]:
     if skipped or not rows:
         return NOT_AUDITED, f"did not answer for {', '.join(skipped) or 'anything'}"
     return CLEAN, f"nothing known against {', '.join(row['name'] + ' ' + row['version'] for row in rows)}"
-
-
-def install() -> Path:
-    """pip-audit in a virtual environment of its own: two dozen packages that nothing else needs."""
-    wanted = REQUIREMENTS.read_text().splitlines()[-1].replace("==", "-")
-    home = cache_dir() / wanted
-    if not (home / ".complete").exists():
-        print(f"==> installing {wanted}", file=sys.stderr)
-        venv.create(home, with_pip=True, clear=True)
-        pip = [str(home / "bin/pip"), "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--requirement", str(REQUIREMENTS)], check=True)
-        (home / ".complete").touch()
-    return home / "bin/pip-audit"
 
 
 if __name__ == "__main__":

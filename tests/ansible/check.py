@@ -8,6 +8,7 @@ given, and Helm templates or Python projects are not its business. Uncommitted c
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -18,8 +19,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-import prepare
+from tests.ansible import prepare
 
 CLONE = prepare.CLONE
 OURS = [
@@ -79,19 +79,22 @@ def copy(root: Path) -> Path:
 def run(command: list[str], where: Path, *, shown: bool = True, **env: str) -> None:
     """A program of this virtual environment; with ``shown=False`` only its errors are."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    clean = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "ANSIBLE_CONFIG")}
+    clean: dict[str, str] = {
+        key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "ANSIBLE_CONFIG")
+    }
     stdout = None if shown else subprocess.DEVNULL
     subprocess.run(
         command, cwd=where, check=True, env={**clean, "PATH": path, "ANSIBLE_FORCE_COLOR": "0", **env}, stdout=stdout
     )
 
 
-def ansible_test_home() -> str:
+def ansible_test_home(core: str = "", purelib: Path | None = None) -> str:
     """A home of its own in the cache: C(ansible-test) keeps pip and virtual environments below ~/.ansible."""
-    home = prepare.CACHE / "ansible-test"
+    home = prepare.CACHE / f"ansible-test{core and '-'}{core}"
     cache = home / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
-    source = Path(sysconfig.get_path("purelib")) / "ansible_test" / "_internal" / "python_requirements.py"
+    purelib = purelib or Path(sysconfig.get_path("purelib"))
+    source = purelib / "ansible_test" / "_internal" / "python_requirements.py"
     # It would download a script of the version that it names, from a host that need not be reachable.
     for version in re.findall(r"pip='([0-9.]+)'", source.read_text()):
         (cache / f"get_pip_{version.replace('.', '_')}.py").write_text(GET_PIP)
@@ -112,6 +115,18 @@ def units(tree: Path) -> None:
     )
 
 
+def configure(tree: Path, kubeconfig: Path, python: Path | None = None) -> None:
+    """What the integration targets have to know; ``python``: the managed machine's."""
+    known = {"kubeconfig": str(kubeconfig)} | ({"ansible_python_interpreter": str(python)} if python else {})
+    (tree / "tests/integration/integration_config.yml").write_text(json.dumps(known) + "\n")
+
+
+def integration(tree: Path, kubeconfig: Path) -> None:
+    """C(ansible-test integration): modules against a real API server, and on this machine."""
+    configure(tree, kubeconfig)
+    run(["ansible-test", "integration", "--python", python(), "--color", "no"], tree, HOME=ansible_test_home())
+
+
 def lint(tree: Path) -> None:
     """C(ansible-lint) at the production profile."""
     run(["ansible-lint", "--profile", "production", "--offline", "-q"], tree, ANSIBLE_COLLECTIONS_PATH=prepare.path())
@@ -124,7 +139,7 @@ def artifact(tree: Path) -> None:
     run(["ansible-galaxy", "collection", "build", "--output-path", str(built)], tree)
     archive = next(built.glob("openfuyao-colocation-*.tar.gz"))
     run(["ansible-galaxy", "collection", "install", "--no-deps", "-p", str(place), str(archive)], built)
-    env = {"ANSIBLE_COLLECTIONS_PATH": f"{place}:{prepare.CACHE / 'collections'}"}
+    path = f"{place}:{prepare.CACHE / 'collections'}"
     at = place / "ansible_collections" / "openfuyao" / "colocation"
     stray = sorted(
         p.name for p in at.iterdir() if p.name in ("tests", "reconciler", "charts", "build", "docs", "tools")
@@ -137,14 +152,11 @@ def artifact(tree: Path) -> None:
         names = sorted(
             f"openfuyao.colocation.{p.stem}" for p in (at / name).iterdir() if not p.name.startswith(("_", "."))
         )
-        run(["ansible-doc", "-t", kind, "--json", *names], built, shown=False, **env)
+        run(["ansible-doc", "-t", kind, "--json", *names], built, shown=False, ANSIBLE_COLLECTIONS_PATH=path)
     for playbook in sorted((at / "playbooks").glob("*.yml")):
-        inventory = "localhost,"
-        run(
-            ["ansible-playbook", "--syntax-check", "-i", inventory, f"openfuyao.colocation.{playbook.stem}"],
-            built,
-            **env,
-        )
+        name = f"openfuyao.colocation.{playbook.stem}"
+        check = ["ansible-playbook", "--syntax-check", "-i", "localhost,", name]
+        run(check, built, ANSIBLE_COLLECTIONS_PATH=path)
 
 
 def python() -> str:
