@@ -13,6 +13,7 @@ author:
 description:
   - Argument specs say nothing of variables that they do not know, so a misspelt one would have no effect and no message.
   - The known ones are those of all roles' argument specs, and those that the playbooks use or set.
+  - Of one that an earlier version had it says what has taken its place.
 options:
   _input:
     description:
@@ -65,6 +66,8 @@ PLAYBOOKS = frozenset(
         "colocation_verified",
     }
 )
+REMOVED: dict[str, str] = {}
+"""Variables of earlier versions: name to since when there is none, and what to use instead. An entry stays for good."""
 
 
 @functools.cache
@@ -79,6 +82,9 @@ def known() -> frozenset[str]:
 def unknown_variables(names: t.Iterable[str]) -> list[str]:
     said = []
     for name in sorted(set(names) - known()):
+        if name in REMOVED:
+            said.append(f"The variable {name} was removed {REMOVED[name]}.")
+            continue
         near = difflib.get_close_matches(name, sorted(known()), 1, 0.6)
         hint = f"Did you mean {near[0]}?" if near else "`ansible-doc -t role -l openfuyao.colocation` leads to those there are."
         said.append(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _state
+from ansible_collections.openfuyao.colocation.plugins.module_utils import _state, _versions
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import (
     BE_CPU,
     BE_MEMORY,
@@ -19,7 +19,7 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils._names import
     NODE_LABEL,
 )
 
-MINIMUM = (1, 30)
+MINIMUM = _versions.KUBERNETES[0]
 COUNTED = frozenset({"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"})
 FOREIGN = {"kubernetes.io/batch-cpu": "Koordinator or Volcano's agent"}
 """Keys that others oversell by."""

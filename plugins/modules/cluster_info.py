@@ -40,6 +40,11 @@ options:
       - Whether other managers that oversell are to be taken over from; else each that runs is one of the RV(problems).
     type: bool
     default: false
+  may_fail:
+    description:
+      - Percent of the O(hosts) that may be unreachable. Up to that they are warnings, and not among the RV(problems).
+    type: int
+    default: 0
 requirements:
   - python >= 3.9
   - kubernetes >= 24.2.0
@@ -160,7 +165,7 @@ record_exists:
 import json
 import typing as t
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _cluster, _takeover
+from ansible_collections.openfuyao.colocation.plugins.module_utils import _cluster, _takeover, _versions
 from ansible_collections.openfuyao.colocation.plugins.module_utils._api import Api, ApiError, make_module
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, NAMESPACE, ROLLOUT_CONFIGMAP
 
@@ -169,13 +174,16 @@ CRDS = (f"colocationpolicies.{API_GROUP}", f"nodecolocations.{API_GROUP}")
 
 
 def gather(
-    api: Api, hosts: dict[str, dict[str, t.Any]], node_names: dict[str, str], migrate: bool
+    api: Api, hosts: dict[str, dict[str, t.Any]], node_names: dict[str, str], migrate: bool, may_fail: int
 ) -> dict[str, t.Any]:
     version = api.request("GET", "/version")
     admission = api.get("/apis/admissionregistration.k8s.io/v1") or {}
     served = any(r.get("name") == "mutatingadmissionpolicies" for r in admission.get("resources") or [])
     nodes = api.nodes()
     reached, unreached = _cluster.reached(hosts)
+    tolerated: list[str] = []
+    if 100 * len(unreached) <= may_fail * len(hosts):
+        tolerated, unreached = unreached, []
     matched, unmatched = _cluster.match_hosts(
         {h: {**said, "node_name": node_names.get(h)} for h, said in reached.items()}, nodes
     )
@@ -200,7 +208,9 @@ def gather(
         + _cluster.node_problems(reached)
         + _takeover.problems(others, migrate),
         "host_problems": unreached + unmatched,
-        "warnings_found": _cluster.quota_warnings(api.list("/api/v1/resourcequotas"))
+        "warnings_found": tolerated
+        + _versions.newer_than_tested(version.get("gitVersion"))
+        + _cluster.quota_warnings(api.list("/api/v1/resourcequotas"))
         + _cluster.limit_warnings(api.list("/api/v1/limitranges"))
         + _cluster.other_managers(nodes, kept is not None),
         "gains": {host: _cluster.gains(said.get("features") or {}) for host, said in reached.items()},
@@ -222,11 +232,13 @@ def main() -> None:
             "hosts": {"type": "dict", "default": {}},
             "node_names": {"type": "dict", "default": {}},
             "migrate": {"type": "bool", "default": False},
+            "may_fail": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
     )
     try:
-        found = gather(api, module.params["hosts"], module.params["node_names"], module.params["migrate"])
+        given = module.params
+        found = gather(api, given["hosts"], given["node_names"], given["migrate"], given["may_fail"])
     except (ApiError, ValueError) as e:
         module.fail_json(msg=str(e))
     module.exit_json(changed=False, **found)

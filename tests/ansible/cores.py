@@ -106,9 +106,8 @@ class Root:
 
     def run(self, argv: Sequence[str | Path], where: Path, venv: Path | None, home: Path | str, **more: str) -> None:
         """A command in it, in a folder that is shared with it."""
-        path = (
-            f"{venv / 'bin'}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" if venv else "/usr/bin:/bin"
-        )
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        path = f"{venv / 'bin'}:{path}" if venv else path
         kept = {key: value for key, value in os.environ.items() if key.startswith("PIP_") or key.endswith("_CERT_FILE")}
         env = {**kept, "PATH": path, "HOME": str(home), "LC_ALL": "C.UTF-8", "ANSIBLE_FORCE_COLOR": "0", **more}
         with tempfile.TemporaryDirectory(dir=self._place) as scratch:

@@ -1,0 +1,60 @@
+# Copyright (c) 2026, the openfuyao.colocation contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is **PRIVATE** to the collection; it can change at any time.
+
+"""What argument specs cannot say of the roles' variables: ranges, and values that contradict each other."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+DAY = 86400
+RANGES: dict[str, tuple[int, int]] = {
+    "colocation_manager_timeout": (1, DAY),
+    "colocation_manager_drain_timeout": (1, DAY),
+    "colocation_manager_lease": (10, DAY),
+    "colocation_gate_soak": (0, DAY),
+    "colocation_gate_pressure_rise": (1, 100),
+    "colocation_max_fail_percentage": (0, 99),
+    "colocation_preflight_memory_mib": (0, 1 << 30),
+    "colocation_preflight_disk_mib": (0, 1 << 30),
+}
+WAVE = re.compile(r"[1-9][0-9]*|[1-9][0-9]?%|100%")
+
+
+def problems(values: t.Mapping[str, t.Any]) -> list[str]:
+    """A sentence for each value that cannot be; those of a wrong type are left to the argument specs."""
+    numbers = {name: _whole(values.get(name)) for name in RANGES}
+    said = [
+        f"{name} is {number}; it must be from {RANGES[name][0]} to {RANGES[name][1]}."
+        for name, number in numbers.items()
+        if number is not None and not RANGES[name][0] <= number <= RANGES[name][1]
+    ]
+    lease, soak = numbers["colocation_manager_lease"], numbers["colocation_gate_soak"]
+    if lease is not None and soak is not None and lease <= soak:
+        said.append(
+            f"colocation_manager_lease is {lease} and colocation_gate_soak {soak}: the Lease would run out while a wave is watched."
+        )
+    return said + waves(values.get("colocation_waves"))
+
+
+def waves(value: t.Any) -> list[str]:
+    """A play's C(serial)."""
+    if value is None:
+        return []
+    each = value if isinstance(value, list) else [value]
+    bad = [w for w in each if isinstance(w, bool) or not WAVE.fullmatch(str(w))]
+    if bad or not each:
+        what = ", ".join(str(w) for w in bad) or "empty"
+        return [f"colocation_waves: {what}: a wave is a number of hosts from 1, or a part of them from 1% to 100%."]
+    return []
+
+
+def _whole(value: t.Any) -> int | None:
+    try:
+        return None if isinstance(value, bool) else int(str(value))
+    except ValueError:
+        return None
