@@ -84,7 +84,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     archive = max((CLONE / "build/out").glob("openfuyao-colocation-*.tar.gz"), key=lambda path: path.stat().st_mtime)
     place = tmp_path_factory.mktemp("installed")
     galaxy = str(Path(sys.executable).parent / "ansible-galaxy")
-    subprocess.run([galaxy, "collection", "install", "--no-deps", "-p", str(place), str(archive)], check=True)
+    # From there, so that this clone's ansible.cfg says nothing.
+    argv = [galaxy, "collection", "install", "--no-deps", "-p", str(place), str(archive)]
+    subprocess.run(argv, cwd=place, check=True)
     prepare.main()
     with ApiServer(tmp_path_factory.mktemp("api")) as api:
         for host in HOSTS:

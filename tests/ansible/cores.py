@@ -27,7 +27,7 @@ from tests.lab.errors import LabError
 from tests.lab.progress import say, step
 
 CORES = {"2.20": "2.20.10", "2.21": "2.21.5"}
-CONTROL = ("13", "python3,python3-venv,git,ca-certificates,procps")
+CONTROL = ("13", "python3,python3-venv,git,openssh-client,ca-certificates,procps")
 TARGET = ("11", "python3,python3-pip,python3-setuptools,ca-certificates,procps")
 PYTHON = "3.13"
 LIBRARIES = ("kubernetes", "PyYAML", "cryptography")
