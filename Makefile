@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old
+.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old test-ansible docs-site bench-collection
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -74,6 +74,20 @@ test-v2: need-root setup binaries  ## the same, and more, on an emulated machine
 sanity: setup  ## the collection: ansible-test sanity, ansible-lint production, built and installed elsewhere
 	$(call step,collection sanity)
 	@$(BIN)/python -m tests.ansible.check
+
+test-ansible: need-root setup binaries  ## the collection on ansible-core 2.19, 2.20, 2.21 and Python 3.9, 3.11, 3.13; bad input (root; 12 min)
+	$(call step,every ansible-core and Python that the collection claims)
+	@$(BIN)/python -m tests.ansible.cores
+	$(call step,bad input gets a sentence)
+	@$(PYTEST) -q tests/ansible
+	$(call step,what Galaxy says of the artifact)
+	@$(BIN)/python -m tests.ansible.galaxy
+
+docs-site: setup  ## the reference and these docs as a web site, linted: build/out/docs (1 min)
+	@$(BIN)/python -m tools.docs_site
+
+bench-collection: need-root setup build binaries  ## speed of site on 2 nodes and on 100 light hosts, into docs/benchmarks/ (root; 6 min)
+	@$(BIN)/python -m tests.bench collection
 
 e2e: need-root setup build  ## the lab end to end: roll out, use, break, uninstall (root)
 	$(call step,the lab end to end)

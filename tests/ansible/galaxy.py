@@ -1,0 +1,43 @@
+"""What Galaxy would say of the artifact: galaxy-importer on it, in an environment of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.ansible import check, prepare
+from tests.lab.config import CLONE
+from tools.environment import environment
+
+REQUIREMENTS = CLONE / "requirements/galaxy.txt"
+
+
+def main() -> int:
+    """0: imported without an error."""
+    prepare.main()
+    tools = environment(REQUIREMENTS)
+    with tempfile.TemporaryDirectory(prefix="galaxy-", dir=prepare.CACHE) as scratch:
+        tree = check.copy(Path(scratch) / "ansible_collections")
+        built = Path(scratch) / "built"
+        check.run(["ansible-galaxy", "collection", "build", "--output-path", str(built)], tree, shown=False)
+        (archive,) = built.glob("*.tar.gz")
+        env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "ANSIBLE_CONFIG")}
+        env |= {"PATH": f"{tools}:{env['PATH']}", "LC_ALL": "C.UTF-8", "HOME": scratch}
+        env["ANSIBLE_COLLECTIONS_PATH"] = f"{prepare.CACHE / 'collections'}"
+        argv = [str(tools / "python"), "-m", "galaxy_importer.main", str(archive)]
+        done = subprocess.run(argv, cwd=built, env=env, capture_output=True, text=True, check=False)
+    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    wrong = [line for line in said if line.startswith("ERROR") or "Traceback" in line]
+    print("\n".join(line for line in said if not line.startswith("INFO"))[-4000:])
+    if done.returncode or wrong or not any("completed successfully" in line for line in said):
+        print(f"galaxy-importer: FAILED (status {done.returncode})", file=sys.stderr)
+        return 1
+    print("galaxy-importer: ok")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
