@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old test-ansible docs-site bench-collection
+.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old test-ansible docs-site bench-collection test-debian13
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -82,6 +82,10 @@ test-ansible: need-root setup binaries  ## the collection on ansible-core 2.19, 
 	@$(PYTEST) -q tests/ansible
 	$(call step,what Galaxy says of the artifact)
 	@$(BIN)/python -m tests.ansible.galaxy
+
+test-debian13: need-root setup build  ## the roll-out on nodes that run Debian 13 (root; 5 min)
+	$(call step,the lab with Debian 13)
+	@LAB_DEBIAN=13 $(PYTEST) -q -x tests/e2e/test_1_rollout.py tests/e2e/test_2_data.py tests/e2e/test_4_uninstall.py
 
 docs-site: setup  ## the reference and these docs as a web site, linted: build/out/docs (1 min)
 	@$(BIN)/python -m tools.docs_site

@@ -24,6 +24,7 @@ after `up`:
 environment:
   LAB_ID            0 to 99 (0): labs with different numbers run side by side; number N is in .lab-N
   LAB_NODES         how many nodes (2)
+  LAB_DEBIAN        what the nodes run: 12 or 13 (12)
   MEM_KB            memory a node shows, and may use, in kB (8388608)
   COLOCATION_CACHE  built programs and the base system (~/.cache/openfuyao-colocation)
   LAB_KEEP_FAILED   set: a failed `up` leaves what it started, to be looked at
