@@ -26,7 +26,8 @@ def main() -> int:
         (archive,) = built.glob("*.tar.gz")
         env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "ANSIBLE_CONFIG")}
         env |= {"PATH": f"{tools}:{env['PATH']}", "LC_ALL": "C.UTF-8", "HOME": scratch}
-        env["ANSIBLE_COLLECTIONS_PATH"] = f"{prepare.CACHE / 'collections'}"
+        # Where PyPI's `ansible` would have kubernetes.core: the importer sets the collections path, and looks here too.
+        env["PYTHONPATH"] = str(prepare.CACHE / "collections")
         argv = [str(tools / "python"), "-m", "galaxy_importer.main", str(archive)]
         done = subprocess.run(argv, cwd=built, env=env, capture_output=True, text=True, check=False)
     said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
