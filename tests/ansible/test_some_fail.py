@@ -1,4 +1,4 @@
-"""colocation_max_fail_percentage: how many hosts may fail. In check mode, with one host that answers, one that does not."""
+"""colocation_max_fail_percentage: how many hosts may fail. In check mode, one host answers and one does not."""
 
 from __future__ import annotations
 
