@@ -75,7 +75,7 @@ sanity: setup  ## the collection: ansible-test sanity, ansible-lint production, 
 	$(call step,collection sanity)
 	@$(BIN)/python -m tests.ansible.check
 
-test-ansible: need-root setup binaries  ## the collection on ansible-core 2.19, 2.20, 2.21 and Python 3.9, 3.11, 3.13; bad input (root; 12 min)
+test-ansible: need-root setup binaries  ## the collection on ansible-core 2.19, 2.20, 2.21 and Python 3.9, 3.11, 3.13; bad input (root; long)
 	$(call step,every ansible-core and Python that the collection claims)
 	@$(BIN)/python -m tests.ansible.cores
 	$(call step,bad input gets a sentence)
