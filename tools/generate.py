@@ -14,8 +14,7 @@ from pathlib import Path
 import msgspec
 
 from colocation.budget.explain import SCHEMA, Explanation
-from tools import chart_readme, crds, dashboards, licences, policy_options, role_readme
-from tools import chart_readme, crds, dashboards, licences, versions
+from tools import chart_readme, crds, dashboards, licences, policy_options, role_readme, versions
 
 ROOT = Path(__file__).resolve().parents[1]
 _CRD_DIR = "charts/colocation-package/templates/crds"

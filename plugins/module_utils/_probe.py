@@ -74,7 +74,6 @@ def find_pods_root(base: str) -> str:
     """Kubelet's tree below ``base``, relative ("kubepods", "kubelet.slice/kubelet-kubepods.slice"); "" if none."""
     level = [""]
     for _level in range(3):  # kubelet --cgroup-root puts groups above: one in kind, two by hand
-    for _depth in range(3):  # kubelet --cgroup-root puts groups above: one in kind, two by hand
         below = [os.path.join(parent, entry) for parent in level for entry in _directories(os.path.join(base, parent))]
         for path in below:
             if _KUBEPODS.fullmatch(os.path.basename(path)):
