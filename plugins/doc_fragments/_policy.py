@@ -91,6 +91,12 @@ options:
               - Published values are multiples of this many cores. A Kubernetes quantity.
             type: str
             default: 100m
+          violation_budget:
+            description:
+              - 'Strategy predicted: part of the time in which online pods together may use more within an hour
+                than was foretold; the margin adapts to it. 0.1% to 20%; 0%: each pod''s own peak is added up.'
+            type: str
+            default: 1%
       memory:
         description:
           - How idle memory becomes be-memory.
@@ -121,6 +127,12 @@ options:
               - Published values are multiples of this many bytes. A Kubernetes quantity.
             type: str
             default: 64Mi
+          violation_budget:
+            description:
+              - 'Strategy predicted: part of the time in which online pods together may use more within an hour
+                than was foretold; the margin adapts to it. 0.1% to 20%; 0%: each pod''s own peak is added up.'
+            type: str
+            default: 0.5%
       stale_after_seconds:
         description:
           - 'No fresh report for so long: everything is withdrawn. From 10 to 86400.'

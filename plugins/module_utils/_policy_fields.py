@@ -82,6 +82,10 @@ FIELDS: dict[str, dict[str, t.Any]] = {
                     "quantum": {
                         "type": "str",
                         "default": "100m"
+                    },
+                    "violation_budget": {
+                        "type": "str",
+                        "default": "1%"
                     }
                 }
             },
@@ -110,6 +114,10 @@ FIELDS: dict[str, dict[str, t.Any]] = {
                     "quantum": {
                         "type": "str",
                         "default": "64Mi"
+                    },
+                    "violation_budget": {
+                        "type": "str",
+                        "default": "0.5%"
                     }
                 }
             },
