@@ -110,10 +110,13 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils._api import A
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, API_VERSION
 
 POLL_SECONDS = 1.0
+NODE_COLOCATIONS = f"/apis/{API_GROUP}/{API_VERSION}/nodecolocations"
 JSON = t.Dict[str, t.Any]
 
 
-def missing(condition: str, names: list[str], nodes: dict[str, JSON], after: dict[str, str]) -> dict[str, str]:
+def missing(
+    condition: str, names: list[str], nodes: dict[str, JSON], ncols: dict[str, JSON], after: dict[str, str]
+) -> dict[str, str]:
     """Node to what it still lacks; empty when the wait is over."""
     told = {}
     for name in names:
@@ -121,7 +124,7 @@ def missing(condition: str, names: list[str], nodes: dict[str, JSON], after: dic
         if node is None:
             told[name] = "there is no such Node"
         elif condition == "published":
-            if not _state.published(node):
+            if not _state.published(node, ncols.get(name)):
                 told[name] = "has published nothing"
         elif name in after and _cluster.heartbeat(node) == after[name]:
             told[name] = f"kubelet has said nothing since {after[name]}"
@@ -149,7 +152,8 @@ def main() -> None:
     while True:
         try:
             nodes = {n["metadata"]["name"]: n for n in api.nodes()} if len(names) > 5 else _some(api, names)
-            told = missing(condition, names, nodes, given["after"])
+            kinds = api.list(NODE_COLOCATIONS) if condition == "published" else []
+            told = missing(condition, names, nodes, {n["metadata"]["name"]: n for n in kinds}, given["after"])
         except ApiError as e:
             if e.status in (401, 403):
                 module.fail_json(msg=f"Not allowed to read Nodes: {e}")
@@ -183,7 +187,7 @@ def _why(api: t.Any, name: str, node: JSON | None, what: str) -> str:
     if node is None:
         return what
     try:
-        ncol = api.get(f"/apis/{API_GROUP}/{API_VERSION}/nodecolocations/{name}")
+        ncol = api.get(f"{NODE_COLOCATIONS}/{name}")
     except ApiError:
         return what
     return _state.why_unpublished(node, ncol, datetime.datetime.now(datetime.timezone.utc))

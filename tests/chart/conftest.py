@@ -186,11 +186,21 @@ def serving(server: ApiServer, folder: Path, *more: str) -> Iterator[int]:
         environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
         process = subprocess.Popen(argv, stdout=log, stderr=log, env=environment)
     try:
-        eventually(lambda: _ready(health), f"manager ready, see {log.name}")
+        with _telling(Path(log.name)):
+            eventually(lambda: _ready(health) or process.poll() is not None, "manager ready", 90)
+            assert process.poll() is None, "the manager ended"
         yield health
     finally:
         process.terminate()
         process.wait(20)
+
+
+@contextlib.contextmanager
+def _telling(log: Path) -> Iterator[None]:
+    try:
+        yield
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{log.read_text()[-2000:]}") from error
 
 
 def _ready(port: int) -> bool:

@@ -87,4 +87,9 @@ def test_waiting_until_published_says_what_is_missing(api: ApiServer, tmp_path: 
     assert "1 of 1 node(s) are not published" in tasks(tmp_path, api, waits)[0]["msg"]
     keys = {"kubernetes.io/be-cpu": "1000", "kubernetes.io/be-memory": "1000"}
     set_status(api, "batch-1", {"capacity": keys, "allocatable": keys})
+    assert "has made no NodeColocation for it" in tasks(tmp_path, api, waits)[0]["msg"], "it is somebody else's number"
+    kind = {"apiVersion": "colocation.openfuyao.com/v1alpha1", "kind": "NodeColocation"}
+    api.kubectl("create", "-f", "-", stdin=json.dumps({**kind, "metadata": {"name": "batch-1"}, "spec": {}}))
+    reported = json.dumps({"status": {"observedAt": "2026-11-21T10:00:00Z"}})
+    api.kubectl("patch", "nodecolocation", "batch-1", "--subresource=status", "--type=merge", "-p", reported)
     assert not tasks(tmp_path, api, waits)[0]["failed"]
