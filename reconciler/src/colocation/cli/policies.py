@@ -17,6 +17,7 @@ from msgspec import structs
 from colocation.budget import Candidate, PodSums, Selection, add_up, replay
 from colocation.cli import traces
 from colocation.cli.common import CliError, ask_manager, table
+from colocation.decoding import convert
 from colocation.model import names
 from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.policy import PolicySpec, part
@@ -43,7 +44,7 @@ def read_policies(path: Path) -> list[dict[str, Any]]:
             raise CliError(f"{where}: it has no metadata.name")
         _check(item.get("spec") or {}, PolicySpec, f"{where}: spec")
         try:
-            msgspec.convert(item, ColocationPolicy)
+            convert(item, ColocationPolicy)
         except msgspec.ValidationError as error:
             raise CliError(f"{where}: {error}") from error
     if not items:
@@ -115,7 +116,7 @@ def replay_policies(
     """Each policy on each node of a trace: figures by policy and resource, parts of one."""
     rows, done = [], 0
     for item in policies:
-        wire = msgspec.convert(item, ColocationPolicy)
+        wire = convert(item, ColocationPolicy)
         shares: dict[str, list[float]] = {"cpu": [], "memory": []}
         over = {"cpu": 0, "memory": 0}
         writes = 0

@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
+from colocation.decoding import decoder
 from colocation.kube.backoff import Backoff
 from colocation.kube.resources import Resource
 from colocation.kube.rest import PAGE, ApiError, Rest
@@ -115,9 +116,9 @@ class Reflector(Generic[W, F]):
         self._rest, self._resource, self._project, self._emit = rest, resource, project, emit
         self._query, self._page, self._read_seconds = dict(query or {}), page, read_seconds
         self._watch_query = dict(watch_query or self._query)
-        self._wire = msgspec.json.Decoder(wire)
-        self._named = msgspec.json.Decoder(_Named)
-        self._versioned = msgspec.json.Decoder(_Versioned)
+        self._wire = decoder(wire)
+        self._named = decoder(_Named)
+        self._versioned = decoder(_Versioned)
         self._backoff = backoff or Backoff()
         self._sight, self._seeing = sight, Seeing.AGAIN
         self._keys: set[str] = set()

@@ -14,6 +14,7 @@ import urllib3
 from msgspec import Raw, Struct, field
 
 from colocation import __version__
+from colocation.decoding import decode
 from colocation.kube.login import Login
 from colocation.kube.resources import Resource
 
@@ -99,7 +100,7 @@ class Rest:
 
     def get(self, path: str, kind: type[T], *, label: str = "") -> T:
         """GET one object (or any JSON) as ``kind``."""
-        return msgspec.json.decode(self.send("GET", path, label=label), type=kind)
+        return decode(self.send("GET", path, label=label), kind)
 
     def text(self, path: str, *, label: str = "") -> bytes:
         """GET whatever is there, as it is."""
@@ -111,7 +112,7 @@ class Rest:
         while True:
             wanted = dict(query, **({"limit": str(limit)} if limit else {}), **({"continue": token} if token else {}))
             body = self.send("GET", resource.path(), query=wanted, label=f"{resource.plural}", verb="LIST")
-            page = msgspec.json.decode(body, type=Page)
+            page = decode(body, Page)
             yield page
             token = page.metadata.continue_
             if not token:
@@ -209,7 +210,7 @@ def _error(response: urllib3.BaseHTTPResponse) -> ApiError:
     except (urllib3.exceptions.HTTPError, OSError):
         text = b""
     try:
-        status = msgspec.json.decode(text, type=_Status)
+        status = decode(text, _Status)
     except msgspec.DecodeError:
         status = _Status(message=text[:500].decode(errors="replace").strip())
     said = response.headers.get("Retry-After", "")

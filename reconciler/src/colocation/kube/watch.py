@@ -12,6 +12,7 @@ import msgspec
 import urllib3
 from msgspec import Raw, Struct
 
+from colocation.decoding import decode, decoder
 from colocation.kube.resources import Resource
 from colocation.kube.rest import ApiError, Rest
 
@@ -44,7 +45,7 @@ class Watch:
         self._lock = threading.Lock()
         self._response: urllib3.BaseHTTPResponse | None = None
         self._cut = False
-        self._decoder = msgspec.json.Decoder(Line)
+        self._decoder = decoder(Line)
 
     def lines(
         self, query: Mapping[str, str], read_seconds: float = READ_SECONDS, opened: Callable[[], None] | None = None
@@ -95,6 +96,6 @@ class Watch:
         except msgspec.DecodeError as error:
             raise ApiError(0, "Unreachable", f"watch sent half a line: {error}") from error
         if decoded.type == "ERROR":
-            status = msgspec.json.decode(decoded.object, type=_ErrorStatus)
+            status = decode(decoded.object, _ErrorStatus)
             raise ApiError(status.code, status.reason, status.message)
         return decoded

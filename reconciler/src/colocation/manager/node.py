@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct, field
 
 from colocation.budget import Candidate, Evaluation, PodSums, ReportView, Selection, Windows, add_up, strategies
+from colocation.decoding import convert
 from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.report import MAX_PODS, BePod, NodeColocationSpec, NodeColocationStatus, OnlinePod
 from colocation.model.status import PolicyStatus
@@ -58,7 +59,7 @@ def policy_facts(wire: ColocationPolicy) -> PolicyFacts:
     """Project a ColocationPolicy."""
     meta = wire.metadata
     try:
-        status = msgspec.convert(wire.status or {}, PolicyStatus)
+        status = convert(wire.status or {}, PolicyStatus)
     except msgspec.ValidationError:
         status = PolicyStatus()
     return PolicyFacts(Candidate(meta.name, meta.generation, wire.spec), meta.uid, meta.resource_version, status)

@@ -27,6 +27,7 @@ from colocation.budget import (
     same_effect,
 )
 from colocation.budget.select import matches
+from colocation.decoding import convert
 from colocation.kube.resources import POLICIES
 from colocation.manager.events import About, Events
 from colocation.manager.node import NodeState, PolicyFacts
@@ -290,7 +291,7 @@ def _remembered(facts: PolicyFacts) -> Candidate | None:
     if settled is None:
         return None
     try:
-        spec = msgspec.convert(settled.spec, PolicySpec)
+        spec = convert(settled.spec, PolicySpec)
     except msgspec.ValidationError:
         return None  # of a version that we cannot read
     return Candidate(facts.candidate.name, settled.generation, spec)

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from colocation.decoding import decode
 from colocation.manager import views
 from colocation.manager.loop import Loop, ask
 from colocation.manager.metrics import Metrics
@@ -126,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
 def _simulate(loop: Loop, query: str) -> dict[str, Any]:
     """``policies``: JSON list of ColocationPolicies; ``delete``: names. In slices: the loop has other work."""
     given = parse_qs(query)
-    wires = msgspec.json.decode(given.get("policies", ["[]"])[0], type=list[ColocationPolicy])
+    wires = decode(given.get("policies", ["[]"])[0], list[ColocationPolicy])
     wanted = [policy_facts(wire).candidate for wire in wires]
     gone = given.get("delete", [])
     names = ask(loop, views.names_of, ANSWER_SECONDS)

@@ -98,6 +98,9 @@ class _Reserved(Struct, forbid_unknown_fields=True):
     memory: str | int | float = 0
 
 
+_RESERVED: Final = msgspec.json.Decoder(_Reserved)
+
+
 class NodeFacts(Struct, frozen=True, gc=False):
     """One Node: its size, what Kubernetes reserves of it, and what we published."""
 
@@ -242,7 +245,7 @@ def _reserved(text: str | None) -> tuple[int, int, str | None]:
     if text is None:
         return 0, 0, None
     try:
-        said = msgspec.json.decode(text, type=_Reserved)
+        said = _RESERVED.decode(text)
         cpu, memory = millicores(said.cpu), parse(said.memory)
         if cpu < 0 or memory < 0:
             raise ValueError("less than nothing is reserved")  # noqa: TRY301

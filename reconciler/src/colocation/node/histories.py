@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from colocation.decoding import decode
 from colocation.node.journal import write_atomically
 from colocation.predict.peak import Checkpoint, Histories
 
@@ -37,7 +38,7 @@ class Keeper:
         """What was kept; empty, with a word in the log, if it cannot be used."""
         histories = Histories()
         try:
-            file = msgspec.json.decode(self._path.read_bytes(), type=File)
+            file = decode(self._path.read_bytes(), File)
             histories.restore(file.kept, now, max(0.0, time.time() - file.written))
         except FileNotFoundError:
             pass

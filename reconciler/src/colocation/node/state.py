@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from colocation.decoding import decode
 from colocation.model.report import NodeColocationSpec
 from colocation.node.journal import write_atomically
 
@@ -19,7 +20,7 @@ def save(path: Path, spec: NodeColocationSpec) -> None:
 def load(path: Path) -> NodeColocationSpec | None:
     """The kept spec; None if there is none, or if what is there cannot be read as one."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=NodeColocationSpec)
+        return decode(path.read_bytes(), NodeColocationSpec)
     except (OSError, ValueError, RecursionError):  # msgspec's errors, and broken UTF-8, are ValueErrors
         return None
 
