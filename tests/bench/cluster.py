@@ -140,7 +140,13 @@ class Cluster:
 
     def reset(self) -> None:
         """Nothing of ours is on the nodes any more, and no lease is held."""
-        self.rest.send("DELETE", NODE_COLOCATIONS.path(), read_seconds=600)  # all of them in one request
+        for chance in reversed(range(10)):  # all of them in one request, which the server gives up after a minute
+            try:
+                self.rest.send("DELETE", NODE_COLOCATIONS.path(), read_seconds=600)
+                break
+            except ApiError as error:
+                if error.code != 504 or not chance:
+                    raise
         gone = dict.fromkeys(KEYS)
         body = {
             "metadata": {"annotations": {names.WITHDRAWN_ANNOTATION: None}},
