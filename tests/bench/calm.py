@@ -37,7 +37,8 @@ COARSE: Final = PolicySpec(oversell=Oversell(cpu=OversellCpu(quantum="1"), memor
 WORDS: Final = """
 A day, minute by minute, through the agent's predictor and the manager's budget, window and comparison: with the default
 policy, and with quanta of about 1 % of these nodes (coarse). Beside them, on the same reports, two rules of others.
-Counted from 06:15 on, when both predictions have been learnt.
+Counted from 06:15 on, when both predictions have been learnt. A pod requests 4 CPUs and 16 GiB, and a node is as large
+as the requests of its pods: 80 CPUs, 320 GiB.
 
 Writes: of a Node, an hour. Rise and fall: the largest in one minute, in percent of the node. Above free: part of the
 time in which more was published than was really free in the minute that followed; above allowed: than the policy lets
