@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +10,7 @@ import pytest
 
 os.environ.setdefault("LAB_ID", "9")
 
-from tests.lab.cluster import Cluster, eventually
-from tests.lab.config import CLONE, Lab
+from tests.lab.cluster import Cluster, eventually, fresh
 
 LIST_FILES = (
     "find /etc /usr/local /opt /root /srv -xdev -type f -not -path '/root/.ansible/*' -exec sha256sum {} + | sort -k2"
@@ -29,17 +26,10 @@ VALUES = Path(__file__).parent / "rollout.yml"
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A fresh lab, nothing rolled out. To write tests by: E2E_KEEP=1 leaves it up and takes one that is up."""
-    lab = Lab.from_env()
     if os.geteuid() != 0:
         pytest.skip("machines need root")
-    if not os.environ.get("E2E_KEEP"):
-        subprocess.run([sys.executable, "-m", "tests.lab", "down"], cwd=CLONE, check=True)
-    subprocess.run([sys.executable, "-m", "tests.lab", "up"], cwd=CLONE, check=True)
-    try:
-        yield Cluster(lab)
-    finally:
-        if not os.environ.get("E2E_KEEP"):
-            subprocess.run([sys.executable, "-m", "tests.lab", "down"], cwd=CLONE, check=True)
+    with fresh() as lab:
+        yield lab
 
 
 @pytest.fixture(scope="session")

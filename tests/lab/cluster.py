@@ -8,7 +8,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .config import CLONE, Lab, cache_dir
@@ -87,3 +88,16 @@ def eventually(look: Callable[[], Any], seconds: float, what: str, every: float 
         if time.monotonic() >= end:
             raise AssertionError(f"not within {seconds:.0f} s: {what} (last: {last})")
         time.sleep(every)
+
+
+@contextmanager
+def fresh() -> Iterator[Cluster]:
+    """A new lab, nothing rolled out, gone afterwards. E2E_KEEP=1 leaves it up, and takes one that is up."""
+    keep = bool(os.environ.get("E2E_KEEP"))
+    for step in ("up",) if keep else ("down", "up"):
+        subprocess.run([sys.executable, "-m", "tests.lab", step], cwd=CLONE, check=True)
+    try:
+        yield Cluster(Lab.from_env())
+    finally:
+        if not keep:
+            subprocess.run([sys.executable, "-m", "tests.lab", "down"], cwd=CLONE, check=True)

@@ -14,8 +14,7 @@ import pytest
 os.environ.setdefault("LAB_ID", "8")
 
 from build.paths import CLONE, cache
-from tests.lab.cluster import Cluster
-from tests.lab.config import Lab
+from tests.lab.cluster import Cluster, fresh
 from tests.ops.versions import Version
 
 VALUES = CLONE / "tests/e2e/rollout.yml"
@@ -29,15 +28,8 @@ def cluster() -> Iterator[Cluster]:
     """A fresh lab, nothing rolled out. E2E_KEEP=1 leaves it up and takes one that is up."""
     if os.geteuid() != 0:
         pytest.skip("machines need root")
-    lab = Lab.from_env()
-    if not os.environ.get("E2E_KEEP"):
-        subprocess.run([sys.executable, "-m", "tests.lab", "down"], cwd=CLONE, check=True)
-    subprocess.run([sys.executable, "-m", "tests.lab", "up"], cwd=CLONE, check=True)
-    try:
-        yield Cluster(lab)
-    finally:
-        if not os.environ.get("E2E_KEEP"):
-            subprocess.run([sys.executable, "-m", "tests.lab", "down"], cwd=CLONE, check=True)
+    with fresh() as lab:
+        yield lab
 
 
 def command(
