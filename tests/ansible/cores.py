@@ -10,6 +10,7 @@ cache folder. Integration targets speak to a real API server.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shlex
 import subprocess
@@ -28,7 +29,7 @@ from tests.lab.progress import say, step
 
 CORES = {"2.20": "2.20.10", "2.21": "2.21.5"}
 CONTROL = ("13", "python3,python3-venv,git,openssh-client,ca-certificates,procps")
-TARGET = ("11", "python3,python3-pip,python3-setuptools,ca-certificates,procps")
+TARGET = ("11", "python3,python3-venv,python3-setuptools,ca-certificates,procps")
 PYTHON = "3.13"
 LIBRARIES = ("kubernetes", "PyYAML", "cryptography")
 """Beside ansible-core, in the versions of requirements/dev.txt."""
@@ -122,12 +123,13 @@ class Root:
         """A virtual environment of its Python with these packages, kept in the cache folder."""
         at = cache_dir() / name
         marker = at / ".complete"
-        if marker.exists() and marker.read_text() == "\n".join(packages):
-            return at
-        with step(f"installing {packages[0]}", "half a minute, once"):
-            self.run(["python3", "-m", "venv", "--clear", at], cache_dir(), None, cache_dir())
-            self.run([at / "bin/pip", "install", "--quiet", *packages], cache_dir(), None, cache_dir())
-        marker.write_text("\n".join(packages))
+        with at.with_name(f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (marker.exists() and marker.read_text() == "\n".join(packages)):
+                with step(f"installing {packages[0]}", "half a minute, once"):
+                    self.run(["python3", "-m", "venv", "--clear", at], cache_dir(), None, cache_dir())
+                    self.run([at / "bin/pip", "install", "--quiet", *packages], cache_dir(), None, cache_dir())
+                marker.write_text("\n".join(packages))
         return at
 
 

@@ -17,12 +17,12 @@ def policy(name, made):
     return {"metadata": {"name": name, "labels": labels, "resourceVersion": "7"}, "spec": {"priority": 1}, "status": {"x": 1}}
 
 
-def node(name, labels=LABEL):
-    return {"metadata": {"name": name, "labels": dict(labels)}}
+def node(name, labelled=True):
+    return {"metadata": {"name": name, "labels": dict(LABEL) if labelled else {}}}
 
 
 def made(values=None, notes=None):
-    policies, nodes = [policy("b", False), policy("a", True)], [node("n1"), node("n2", {})]
+    policies, nodes = [policy("b", False), policy("a", True)], [node("n1"), node("n2", labelled=False)]
     return _backup.document(RELEASE, values or {}, notes or {}, policies, nodes)
 
 
