@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from .machine import Machine
@@ -26,12 +27,21 @@ KNOBS = {
     2: ("cpu.max", "cpu.weight", "cpu.idle", "memory.max", "memory.high", "memory.low", "io.weight", "io.max"),
 }
 """Everything that the agent could write to, and kubelet's own values beside it."""
+COUNTERS = ("cpuacct.usage", "cpu.stat", "memory.usage_in_bytes", "memory.current", "memory.stat")
+"""What the agent reads of a group, on v1 and v2."""
 
 
-def policy(machine: Machine, *, enabled: bool = True) -> None:
+def policy(machine: Machine, *, enabled: bool = True, protect: Mapping[str, Any] | None = None) -> None:
     """The one policy."""
     body = {"apiVersion": "colocation.openfuyao.com/v1alpha1", "kind": "ColocationPolicy"}
-    machine.apply({**body, "metadata": {"name": "default"}, "spec": {**POLICY, "enabled": enabled}})
+    spec = {**POLICY, "enabled": enabled, **({"protect": protect} if protect else {})}
+    machine.apply({**body, "metadata": {"name": "default"}, "spec": spec})
+
+
+def enforced(machine: Machine) -> tuple[str, str]:
+    """(status, message) of the condition Enforced."""
+    rows = machine.get("ncol", machine.name)["status"]["conditions"]
+    return next((row["status"], row["message"]) for row in rows if row["type"] == "Enforced")
 
 
 def pod(machine: Machine, name: str, command: list[str] = SLEEP, *, kind: str = "BE") -> dict[str, Any]:
@@ -129,6 +139,22 @@ def loosen(machine: Machine) -> None:
     else:
         files, value = "kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod*.slice/cpu.max", "max"
     machine.ssh(f"cd /sys/fs/cgroup; for f in {files}; do echo {value} > $f; done")
+
+
+@contextmanager
+def spoilt(machine: Machine, *uids: str) -> Iterator[None]:
+    """Garbage is mounted over the counters of these pods' groups, and over the CPU counter of the root's."""
+    names = " -o ".join(f"-name {name}" for name in COUNTERS)
+    pods = " -o ".join(f"-path '*pod{form}*'" for uid in uids for form in (uid, uid.replace("-", "_")))
+    root = "-maxdepth 2 -name cpuacct.usage" if machine.version == 1 else "-maxdepth 1 -name cpu.stat"
+    find = f"find /sys/fs/cgroup {root}; find /sys/fs/cgroup \\( {pods} \\) \\( {names} \\)"
+    mount = f"echo garbage > /run/garbage; {{ {find}; }} > /run/spoilt; wc -l < /run/spoilt"
+    mount += "; while read -r f; do mount --bind /run/garbage $f; done < /run/spoilt"
+    try:
+        assert int(machine.ssh(mount)) > len(uids) * (3 if machine.version == 1 else 2), "not all were found"
+        yield
+    finally:
+        machine.ssh("while read -r f; do umount -l $f; done < /run/spoilt")
 
 
 def clear(machine: Machine) -> None:

@@ -20,7 +20,7 @@ from tests.lab.apiserver import free_ports
 from tests.lab.config import CLONE, Lab
 
 from .agent import Agent
-from .cluster import BE_CPU, clear, policy
+from .cluster import BE_CPU, SPIN, clear, limited, pod, policy, running, values
 from .machine import KIND, LabMachine, Machine, VmMachine
 
 
@@ -91,6 +91,15 @@ def agent(machine: Machine, installed: Agent) -> Iterator[Agent]:
     installed.start()
     yield installed
     clear(machine)
+
+
+@pytest.fixture
+def held(machine: Machine, agent: Agent) -> str:
+    """uid of a best-effort pod that is held."""
+    machine.apply(pod(machine, "one", SPIN))
+    uid = running(machine, "one")["one"]
+    machine.eventually(lambda: limited(values(machine)[uid]), 60, "held")
+    return uid
 
 
 def _plain(path: Path) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def test_killed_in_a_loop_while_pods_churn(machine: Machine, agent: Agent) -> No
     assert seen["most_changed"] >= 3, "nothing was ever held: the kills came too early to say anything"
     policy(machine)
     agent.start()
-    machine.eventually(lambda: all(limited(values(machine)[uid]) for uid in fixed.values()), 15, "held again")
+    machine.eventually(lambda: all(limited(values(machine)[uid]) for uid in fixed.values()), 60, "held again")
     agent.rounds(2)
     now = values(machine)
     assert now[online] == untouched
@@ -94,7 +94,7 @@ def test_restore_after_kill_9_puts_everything_back_exactly(machine: Machine, age
     before = values(machine)
     assert all(free(before[uids[name]]) for name in ("be0", "be1")), before
     agent.start()
-    machine.eventually(lambda: all(limited(values(machine)[uids[n]]) for n in ("be0", "be1")), 15, "held")
+    machine.eventually(lambda: all(limited(values(machine)[uids[n]]) for n in ("be0", "be1")), 60, "held")
     agent.kill_for_good()
     said = json.loads(agent.restore())
     assert said["failed"] == []
@@ -110,7 +110,7 @@ def test_disabling_puts_everything_back_exactly(machine: Machine, agent: Agent) 
     uids = running(machine, "be0", "be1")
     before = values(machine)
     agent.start()
-    machine.eventually(lambda: all(limited(values(machine)[uid]) for uid in uids.values()), 15, "held")
+    machine.eventually(lambda: all(limited(values(machine)[uid]) for uid in uids.values()), 60, "held")
     policy(machine, enabled=False)
     machine.eventually(lambda: values(machine) == before, 20, "put back")
     clear(machine)

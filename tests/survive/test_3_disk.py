@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from .agent import JOURNAL, STATE, Agent
-from .cluster import free, limited, loosen, pod, running, values
+from .cluster import enforced, free, limited, loosen, pod, running, values
 from .machine import Machine
 
 pytestmark = pytest.mark.lab
@@ -28,17 +28,11 @@ def small(machine: Machine, agent: Agent) -> Iterator[Agent]:
     machine.ssh(f"umount {STATE}")
 
 
-def enforced(machine: Machine) -> tuple[str, str]:
-    """(status, message) of the condition Enforced."""
-    rows = machine.get("ncol", machine.name)["status"]["conditions"]
-    return next((row["status"], row["message"]) for row in rows if row["type"] == "Enforced")
-
-
 def test_disk_full(machine: Machine, small: Agent) -> None:
     small.start()
     machine.apply(pod(machine, "early"))
     early = running(machine, "early")["early"]
-    machine.eventually(lambda: limited(values(machine)[early]), 15, "the first pod is held")
+    machine.eventually(lambda: limited(values(machine)[early]), 60, "the first pod is held")
     machine.ssh(FILL)
     names = [f"late{n}" for n in range(8)]  # the journal's last block still has room for two or three
     machine.apply(*(pod(machine, name) for name in names))
@@ -65,7 +59,7 @@ def test_restore_on_a_full_disk(machine: Machine, small: Agent) -> None:
     uid = running(machine, "one")["one"]
     before = values(machine)
     small.start()
-    machine.eventually(lambda: limited(values(machine)[uid]), 15, "held")
+    machine.eventually(lambda: limited(values(machine)[uid]), 60, "held")
     machine.ssh(FILL)
     small.kill_for_good()
     assert json.loads(small.restore())["failed"] == []
@@ -76,7 +70,7 @@ def test_a_read_only_state_folder(machine: Machine, small: Agent) -> None:
     small.start()
     machine.apply(pod(machine, "early"))
     early = running(machine, "early")["early"]
-    machine.eventually(lambda: limited(values(machine)[early]), 15, "the first pod is held")
+    machine.eventually(lambda: limited(values(machine)[early]), 60, "the first pod is held")
     small.stop()
     machine.ssh(f"mount -o remount,ro {STATE}")
     small.start()  # it does not even get its lock file
