@@ -17,7 +17,7 @@ POLICY = {
         "cpu": {"strategy": "usage", "reclaimPercent": 100, "quantum": "1m"},
         "memory": {"strategy": "usage", "reclaimPercent": 100},
         "growAfterSeconds": 0,
-        "staleAfterSeconds": 60,
+        "staleAfterSeconds": 600,  # tests stop the agent, and start pods meanwhile
     },
     "report": {"intervalSeconds": 5, "minIntervalSeconds": 1, "changePercent": 3},
     "suppress": {"cpu": {"targetPercent": 60}},

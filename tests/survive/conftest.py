@@ -71,24 +71,24 @@ def manager(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="session")
 def installed(machine: Machine, manager: subprocess.Popen[bytes]) -> Agent:
-    """The agent, on the machine, started once: the node sells."""
+    """The agent, on the machine, started once."""
     agent = Agent(machine)
     agent.start()
+    return agent
+
+
+@pytest.fixture
+def agent(machine: Machine, manager: subprocess.Popen[bytes], installed: Agent) -> Iterator[Agent]:
+    """The agent at work, the policy on, the node sells; no pods before, none after."""
 
     def sells() -> bool:
         assert manager.poll() is None, f"the manager has ended with {manager.returncode}"
         return int(machine.get("node", machine.name)["status"]["allocatable"].get(BE_CPU, 0)) > 100
 
-    machine.eventually(sells, 60, "the node sells")
-    return agent
-
-
-@pytest.fixture
-def agent(machine: Machine, installed: Agent) -> Iterator[Agent]:
-    """The agent at work, the policy on; no pods before, none after."""
     clear(machine)
     policy(machine)
     installed.start()
+    machine.eventually(sells, 60, "the node sells")
     yield installed
     clear(machine)
 
