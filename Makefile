@@ -63,7 +63,7 @@ survive: setup binaries  ## all that a manager must survive, against a real API 
 	$(call step,what a manager survives)
 	@$(PYTEST) -v reconciler/tests/component/test_survives.py
 
-survive-agent: need-root setup binaries  ## what an agent survives, on a real node (v1): kills, full disk, API away, restarts, reboot (root; 10 min; KILLS=60)
+survive-agent: need-root setup binaries  ## what an agent survives, on a real node (v1): kills, full disk, API away, restarts, reboot, garbage (root; 14 min; KILLS=60)
 	$(call step,what an agent survives)
 	@MACHINE=v1 $(PYTEST) -v -x tests/survive
 
