@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.openfuyao.colocation.plugins.module_utils import _node
@@ -32,7 +31,11 @@ class ActionModule(ActionBase):
             return self._execute_module(MODULE, module_args=args, task_vars=task_vars)
 
         archive = os.path.abspath(os.path.expanduser(str(args["archive"])))
-        args.update(archive=archive, sha256=self._digest(archive))
+        try:
+            args.update(archive=archive, sha256=self._digest(archive))
+        except OSError as e:
+            message = f"The image archive {archive} cannot be read: {e.strerror}. Set colocation_image_archive."
+            return {"failed": True, "msg": message}
         result = self._execute_module(MODULE, module_args=args, task_vars=task_vars)
         if not result.get("needed") or result.get("failed"):
             return result
@@ -47,13 +50,8 @@ class ActionModule(ActionBase):
             self._remove_tmp_path(self._connection._shell.tmpdir)
 
     def _digest(self, archive: str) -> str:
-        try:
-            stat = os.stat(archive)
-            key = (archive, stat.st_mtime, stat.st_size)
-            if key not in _digests:
-                _digests[key] = _node.sha256(archive)
-        except OSError as e:
-            raise AnsibleActionFail(
-                f"The image archive {archive} cannot be read: {e.strerror}. Set colocation_image_archive."
-            ) from e
+        stat = os.stat(archive)
+        key = (archive, stat.st_mtime, stat.st_size)
+        if key not in _digests:
+            _digests[key] = _node.sha256(archive)
         return _digests[key]
