@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old test-ansible docs-site bench-collection test-debian13
+.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-accidents test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old test-ansible docs-site bench-collection test-debian13
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -113,6 +113,10 @@ test-life: need-root setup build  ## report, verify, backup, restore, taking ove
 	@$(BIN)/python -m tests.lab build versitygw
 	$(call step,the plays of every day)
 	@$(PYTEST) -q -x tests/ops/test_life.py
+
+test-accidents: need-root setup build  ## what goes wrong while plays run: nodes down, ssh cut, reboots, full disks (root; not in make test)
+	$(call step,accidents on real machines)
+	@$(PYTEST) -q -x tests/ops/test_accidents.py
 
 test-offline: need-root setup image-oci build  ## an air-gapped site installs from a bundle, upgrades from another, goes back (root; not in make test)
 	$(call step,bundles, with the network cut)

@@ -55,10 +55,11 @@ def write(path: str, text: str, mode: int | None = 0o644) -> None:
             mode = stat.S_IMODE(have.st_mode)
         os.chmod(new, 0o644 if mode is None else mode)
         os.replace(new, path)
-    except OSError:
+    except OSError as e:
         with contextlib.suppress(OSError):
             os.unlink(new)
-        raise
+        # A disk that is full names no file, and nobody knows the new one's name.
+        raise OSError(e.errno, e.strerror, path) from e
 
 
 class Before:

@@ -15,6 +15,7 @@ from tests.lab.cluster import Cluster, eventually, fresh
 LIST_FILES = (
     "find /etc /usr/local /opt /root /srv -xdev -type f -not -path '/root/.ansible/*' -exec sha256sum {} + | sort -k2"
 )
+LIST_SYSCTLS = r"sysctl -a -r '^net\.core\.'"  # those that each node has for itself
 LIST_UNITS = "systemctl list-units --all --plain --no-legend | grep -iE 'coloc|openfuyao'; true"
 KNOBS = (
     "cpu/kubepods/cpu.shares cpu/kubepods/besteffort/cpu.shares cpu/kubepods/besteffort/cpu.idle "
@@ -77,8 +78,9 @@ def snapshot(cluster: Cluster) -> dict[str, object]:
         }
         # Whole files by checksum where a roll-out could write.
         seen[f"{name} files"] = cluster.ssh(name, LIST_FILES).splitlines()
-        seen[f"{name} state"] = cluster.ssh(name, "find /var/lib/openfuyao-colocation 2>/dev/null; true").split()
+        seen[f"{name} state"] = cluster.ssh(name, "find /var/lib/openfuyao-colocation 2>/dev/null | sort; true").split()
         seen[f"{name} cgroups"] = cluster.ssh(name, f"cd /sys/fs/cgroup; grep -H . {KNOBS}").splitlines()
         seen[f"{name} images"] = sorted(cluster.ssh(name, "ctr -n k8s.io images ls -q").split())
+        seen[f"{name} sysctls"] = cluster.ssh(name, LIST_SYSCTLS).splitlines()
         seen[f"{name} units"] = cluster.ssh(name, LIST_UNITS).split()
     return seen
