@@ -109,12 +109,12 @@ test-roles: need-root setup build  ## kubelet, containerd, images that are built
 	$(call step,kubelet and containerd on real machines)
 	@$(PYTEST) -q -x tests/ops/test_roles.py
 
-test-life: need-root setup build  ## report, verify, backup, restore, taking over, on machines (root; not yet run as a whole)
+test-life: need-root setup build  ## report, verify, backup, restore, taking over, on machines (root; not yet green in one run)
 	@$(BIN)/python -m tests.lab build versitygw
 	$(call step,the plays of every day)
 	@$(PYTEST) -q -x tests/ops/test_life.py
 
-test-accidents: need-root setup build  ## what goes wrong while plays run: nodes down, ssh cut, reboots, full disks (root; not in make test)
+test-accidents: need-root setup build  ## what goes wrong while plays run: nodes down, ssh cut, reboots, full disks (root; not yet run)
 	$(call step,accidents on real machines)
 	@$(PYTEST) -q -x tests/ops/test_accidents.py
 
