@@ -128,7 +128,7 @@ test-old: need-root setup build  ## admission by the webhook, and the lab, on Ku
 	$(call step,the lab with Kubernetes 1.32)
 	@KUBE=1.32 $(PYTEST) -q -x tests/e2e/test_1_rollout.py tests/e2e/test_2_data.py tests/e2e/test_4_uninstall.py
 
-bench: setup binaries  ## figures beside their floors, into docs/benchmarks/ (6 min; SCALE=full: 10,000 nodes on the server, 10 min)
+bench: setup binaries  ## figures beside their floors, into docs/benchmarks/ (about 10 min; SCALE=full: 10,000 nodes on the server, half an hour)
 	@$(BIN)/python -m tests.bench
 
 bench-agent: need-root setup binaries  ## what the agent costs and what a service feels of it, on a lab node (root; 30 min beside nothing else)
