@@ -64,8 +64,8 @@ def _warm(nodes: int, pods_each: int, minutes: int) -> list[Figure]:
                note=f"All nodes, pods and reports in memory; an empty manager has {warm.base_mib * MB:.0f} MB. "
                     "Without threads and connections."),
         figure("churn-growth", warm.churn_mib * MB, "MB", most=3,
-               note=f"Over the last 10 of {minutes} minutes' worth of churn: each minute every node reports, and one pod "
-                    "in fifty is replaced."),
+               note=f"Over the last 10 of {minutes} minutes' worth of churn: each minute every node reports, and one "
+                    "pod in fifty is replaced."),
         figure("resident-churned", warm.churned_mib * MB, "MB",
                note="After it. It fills up in the first half hour; 120 minutes, run once, ended where 30 do."),
         figure("report-cpu-loop", warm.report_seconds * 1000, "ms", most=0.3,
