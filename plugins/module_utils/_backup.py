@@ -32,7 +32,7 @@ def document(release: JSON, values: JSON, notes: JSON, policies: list[JSON], nod
     content = {
         "schema": SCHEMA,
         "chart": release["version"],
-        "values": own_values(values, _rollout.affinity((notes.get("image") or {}).get("nodes") or [])),
+        "chart_values": own_values(values, _rollout.affinity((notes.get("image") or {}).get("nodes") or [])),
         "policies": sorted(
             (
                 {"name": p["metadata"]["name"], "spec": p.get("spec") or {}, "by_hand": p["metadata"]["name"] not in made}

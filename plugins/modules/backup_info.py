@@ -56,7 +56,7 @@ backup:
     chart:
       description: Version of the chart.
       type: str
-    values:
+    chart_values:
       description: The operator's chart values.
       type: dict
     policies:

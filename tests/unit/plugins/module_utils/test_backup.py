@@ -43,9 +43,9 @@ def test_values_that_the_roles_set_for_this_cluster_are_left_out_and_the_operato
         "manager": {"affinity": pinned, "replicas": 2},
         "agent": {"updateStrategy": "OnDelete"},
     }
-    assert made(values, {"image": {"nodes": ["n1"]}})["values"] == {"manager": {"replicas": 2}}
+    assert made(values, {"image": {"nodes": ["n1"]}})["chart_values"] == {"manager": {"replicas": 2}}
     own = {"manager": {"affinity": {"podAffinity": {}}}, "agent": {"updateStrategy": "RollingUpdate"}}
-    assert made(own)["values"] == own
+    assert made(own)["chart_values"] == own
 
 
 def test_the_same_colocation_gives_the_same_bytes_and_is_read_back():
