@@ -31,6 +31,11 @@ COUNTERS = ("cpuacct.usage", "cpu.stat", "memory.usage_in_bytes", "memory.curren
 """What the agent reads of a group, on v1 and v2."""
 
 
+def busy(machine: Machine) -> list[str]:
+    """What a pod does. Emulated, next to nothing: what spins there is taken from kubelet and sshd."""
+    return SPIN if machine.version == 1 else ["sh", "-c", "while true; do sleep 1; done"]
+
+
 def policy(machine: Machine, *, enabled: bool = True, protect: Mapping[str, Any] | None = None) -> None:
     """The one policy."""
     body = {"apiVersion": "colocation.openfuyao.com/v1alpha1", "kind": "ColocationPolicy"}

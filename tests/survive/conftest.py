@@ -20,7 +20,7 @@ from tests.lab.apiserver import free_ports
 from tests.lab.config import CLONE, Lab
 
 from .agent import Agent
-from .cluster import BE_CPU, SPIN, clear, limited, pod, policy, running, values
+from .cluster import BE_CPU, busy, clear, limited, pod, policy, running, values
 from .machine import KIND, LabMachine, Machine, VmMachine
 
 
@@ -96,7 +96,7 @@ def agent(machine: Machine, manager: subprocess.Popen[bytes], installed: Agent) 
 @pytest.fixture
 def held(machine: Machine, agent: Agent) -> str:
     """uid of a best-effort pod that is held."""
-    machine.apply(pod(machine, "one", SPIN))
+    machine.apply(pod(machine, "one", busy(machine)))
     uid = running(machine, "one")["one"]
     machine.eventually(lambda: limited(values(machine)[uid]), 60, "held")
     return uid

@@ -10,7 +10,7 @@ from typing import Self
 import pytest
 
 from .agent import HOME, JOURNAL, PYTHON, STATE, Agent
-from .cluster import SPIN, clear, free, limited, pod, policy, running, values
+from .cluster import busy, clear, free, limited, pod, policy, running, values
 from .machine import Machine
 
 pytestmark = pytest.mark.lab
@@ -89,7 +89,7 @@ def test_killed_in_a_loop_while_pods_churn(machine: Machine, agent: Agent) -> No
 
 def test_restore_after_kill_9_puts_everything_back_exactly(machine: Machine, agent: Agent) -> None:
     agent.stop()
-    machine.apply(*(pod(machine, f"be{n}", SPIN) for n in range(2)), pod(machine, "online", kind="LS"))
+    machine.apply(*(pod(machine, f"be{n}", busy(machine)) for n in range(2)), pod(machine, "online", kind="LS"))
     uids = running(machine, "be0", "be1", "online")
     before = values(machine)
     assert all(free(before[uids[name]]) for name in ("be0", "be1")), before
@@ -106,7 +106,7 @@ def test_restore_after_kill_9_puts_everything_back_exactly(machine: Machine, age
 
 def test_disabling_puts_everything_back_exactly(machine: Machine, agent: Agent) -> None:
     agent.stop()
-    machine.apply(*(pod(machine, f"be{n}", SPIN) for n in range(2)))
+    machine.apply(*(pod(machine, f"be{n}", busy(machine)) for n in range(2)))
     uids = running(machine, "be0", "be1")
     before = values(machine)
     agent.start()

@@ -10,7 +10,7 @@ import pytest
 from tests.lab.config import CLONE
 
 from .agent import PYTHON, Agent
-from .cluster import SPIN, pod, running
+from .cluster import busy, pod, running
 from .machine import KIND, Machine
 
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(KIND != "v2", reason="a node of the lab shares the host's kernel")]
@@ -53,7 +53,7 @@ def test_the_component_tests_on_real_cgroups_of_v2(machine: Machine, agent: Agen
 
 
 def test_a_cpu_that_is_unplugged_lowers_what_offline_work_may_use(machine: Machine, agent: Agent) -> None:
-    machine.apply(pod(machine, "one", SPIN))
+    machine.apply(pod(machine, "one", busy(machine)))
     running(machine, "one")
     agent.rounds(7)
     try:
