@@ -113,15 +113,10 @@ class Buildah:
         """Build into the store."""
         # chroot: nothing is run in the image, and no container runtime is needed on this machine.
         command = ["bud", "-q", "--isolation", "chroot", "--identity-label=false", "--manifest", "colocation"]
-        command += [
-            "--platform",
-            ",".join(recipe.platforms),
-            "--timestamp",
-            recipe.epoch,
-            "--file",
-            str(recipe.dockerfile),
-        ]
+        command += ["--timestamp", recipe.epoch, "--file", str(recipe.dockerfile)]
         for key, value in {**recipe.arguments, "SOURCE_DATE_EPOCH": recipe.epoch}.items():
             command += ["--build-arg", f"{key}={value}"]
         command += [part for key, value in recipe.annotations.items() for part in ("--annotation", f"{key}={value}")]
-        run("buildah", *self.options, *command, recipe.context)
+        # One by one: built at once, they would stand in the index, and so in its digest, as they got ready.
+        for platform in recipe.platforms:
+            run("buildah", *self.options, *command, "--platform", platform, recipe.context)
