@@ -110,6 +110,15 @@ def loaded(module: str, sys: str = "/sys") -> bool:
     return os.path.isdir(os.path.join(sys, "module", module.replace("-", "_")))
 
 
+def unknown_sysctls(
+    names: t.Iterable[str], modules: t.Iterable[str], proc: str = "/proc", sys: str = "/sys"
+) -> list[str]:
+    """Parameters that this kernel does not have; none while a module that may bring them is yet to be loaded."""
+    if not all(loaded(one, sys) for one in modules):
+        return []
+    return [name for name in names if not os.path.isfile(sysctl_path(name, proc))]
+
+
 def os_release(text: str | None) -> dict[str, str]:
     """ID, VERSION_ID and PRETTY_NAME of /etc/os-release."""
     fields = dict(line.split("=", 1) for line in (text or "").splitlines() if "=" in line and not line.startswith("#"))

@@ -30,6 +30,20 @@ options:
       - Free bytes below which RV(problems) says so.
     type: int
     default: 0
+  sysctls:
+    description:
+      - Names of kernel parameters that are going to be set; RV(problems) says which of them this kernel does not have.
+      - A node that is not booted, such as an image that is built, is not asked.
+    type: list
+    elements: str
+    default: []
+  modules:
+    description:
+      - Kernel modules that are going to be loaded. While one of them is not, no parameter is called unknown, since the
+        module may bring it.
+    type: list
+    elements: str
+    default: []
   path:
     description:
       - Where free disk space is measured.
@@ -132,6 +146,8 @@ def main() -> None:
         argument_spec={
             "memory_needed": {"type": "int", "default": 0},
             "disk_needed": {"type": "int", "default": 0},
+            "sysctls": {"type": "list", "elements": "str", "default": []},
+            "modules": {"type": "list", "elements": "str", "default": []},
             "path": {"type": "path", "default": "/var/lib/openfuyao-colocation"},
         },
         supports_check_mode=True,
@@ -148,6 +164,9 @@ def main() -> None:
         disk_free_bytes=_node.free_bytes(module.params["path"]),
     )
     found["problems"] = _node.capability_problems(found, module.params["memory_needed"], module.params["disk_needed"])
+    if _node.booted():
+        unknown = _node.unknown_sysctls(module.params["sysctls"], module.params["modules"])
+        found["problems"] += [f"its kernel has no parameter {name}: correct colocation_node_sysctls" for name in unknown]
     try:
         found["services_of_ours"] = _service.noted(_node.Before(module.params["path"]).notes)
     except (OSError, ValueError) as e:

@@ -137,10 +137,11 @@ class Prepare:
                     lambda n=name: self._modprobe(n),
                 )
         noted = self.before.section("sysctls")
+        if self.booted and (unknown := _node.unknown_sysctls(self.sysctls, self.modules)):
+            said = ", ".join(unknown)
+            self.module.fail_json(msg=f"This kernel has no parameter {said}. Correct colocation_node_sysctls.")
         for name, value in self.sysctls.items() if self.booted else []:
             have = _node.read(_node.sysctl_path(name))
-            if have is None and not any(m for m in self.modules if not _node.loaded(m)):
-                self.module.fail_json(msg=f"This kernel has no parameter {name}. Correct colocation_node_sysctls.")
             if not _node.same_value(have, value):
                 if have is not None:
                     self.before.note("sysctls", name, " ".join(have.split()))

@@ -30,6 +30,11 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         "There is no variable colocation_polices. Did you mean colocation_policies?",
     ),
     "a number that is a word": ("site", {"colocation_gate_soak": "soon"}, "colocation_gate_soak"),
+    "kernel parameters that are no mapping": (
+        "site",
+        {"colocation_node_sysctls": "vm.swappiness=1"},
+        "colocation_node_sysctls",
+    ),
     "policies that are no list": ("site", {"colocation_policies": {"a": 1}}, "colocation_policies"),
     "a policy without a name": ("site", {"colocation_policies": [{"spec": {}}]}, "missing required arguments: name"),
     "a percentage of 300": (

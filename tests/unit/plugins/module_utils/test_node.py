@@ -114,6 +114,19 @@ def test_where_a_kernel_parameter_lives(name, path):
 
 
 @pytest.mark.parametrize(
+    "modules, unknown",
+    [([], ["vm.swapiness", "net.core"]), (["there"], ["vm.swapiness", "net.core"]), (["there", "to-come"], [])],
+)
+def test_parameters_that_the_kernel_lacks_unless_a_module_may_bring_them(tmp_path, modules, unknown):
+    (tmp_path / "proc/sys/vm").mkdir(parents=True)
+    (tmp_path / "proc/sys/net/core").mkdir(parents=True)
+    (tmp_path / "proc/sys/vm/swappiness").write_text("60\n")
+    (tmp_path / "sys/module/there").mkdir(parents=True)
+    names = ["vm.swappiness", "vm.swapiness", "net.core"]
+    assert _node.unknown_sysctls(names, modules, str(tmp_path / "proc"), str(tmp_path / "sys")) == unknown
+
+
+@pytest.mark.parametrize(
     "have, want, same", [("1\t2\n", "1 2", True), ("60\n", "60", True), ("60", "1", False), (None, "1", False)]
 )
 def test_values_are_compared_as_the_kernel_writes_them(have, want, same):
