@@ -9,9 +9,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from tests.lab import binaries
 from tests.lab.apiserver import ApiServer, free_ports
 from tests.lab.errors import LabError
 from tests.lab.process import run
+from tests.lab.waiting import eventually
 
 from .accounts import Account
 
@@ -76,14 +76,6 @@ def render_everything(kube: str, which: str = "helm") -> str:
     """All that the chart can make on a cluster of that version: admission by what it serves."""
     mutates = (MUTATION,) if kube >= "1.36" else ()
     return render(*(f"--set={one}" for one in EVERYTHING), kube=kube, apis=(OPERATOR, *mutates), which=which)
-
-
-def eventually(check: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
-    """Policies and RBAC reach the API server's caches a moment after they were made."""
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.1)
 
 
 def container(name: str = "app", requests: Any = None, limits: Any = None, **more: Any) -> dict[str, Any]:
@@ -150,8 +142,8 @@ def enforced(server: ApiServer) -> None:
     """Wait until pods are changed, and wrong ones refused."""
     server.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
     probe = Pods(server, "default")
-    eventually(lambda: "volcano.sh/preemptable" in probe.admit(pod())["metadata"]["annotations"], "mutation")
-    eventually(lambda: not probe.admits(pod(qos="X")), "validation")
+    eventually(lambda: "volcano.sh/preemptable" in probe.admit(pod())["metadata"]["annotations"], 30, "mutation")
+    eventually(lambda: not probe.admits(pod(qos="X")), 30, "validation")
 
 
 @contextlib.contextmanager
@@ -187,7 +179,7 @@ def serving(server: ApiServer, folder: Path, *more: str) -> Iterator[int]:
         process = subprocess.Popen(argv, stdout=log, stderr=log, env=environment)
     try:
         with _telling(Path(log.name)):
-            eventually(lambda: _ready(health) or process.poll() is not None, "manager ready", 90)
+            eventually(lambda: _ready(health) or process.poll() is not None, 90, "manager ready")
             assert process.poll() is None, "the manager ended"
         yield health
     finally:
@@ -272,8 +264,8 @@ def agent(api: ApiServer, nodes: tuple[str, str]) -> Account:
     made = Account(api, token(api, "colocation-agent", "--bound-object-kind=Pod", "--bound-object-name=agent-one"))
     own, other = (f"/apis/colocation.openfuyao.com/v1alpha1/nodecolocations/{name}/status" for name in nodes)
     body = {"status": {"windowSeconds": 1}}
-    eventually(lambda: made.refusal("PATCH", own, body) == "", "rights")
-    eventually(lambda: "own node" in made.refusal("PATCH", other, body), "guard")
+    eventually(lambda: made.refusal("PATCH", own, body) == "", 30, "rights")
+    eventually(lambda: "own node" in made.refusal("PATCH", other, body), 30, "guard")
     return made
 
 
@@ -282,5 +274,5 @@ def manager(api: ApiServer, nodes: tuple[str, str]) -> Account:
     """The manager, by its own token."""
     made = Account(api, token(api, "colocation-manager"))
     cpu = {"status": {"capacity": {"cpu": "5"}}}
-    eventually(lambda: "may change no" in made.refusal("PATCH", "/api/v1/nodes/two/status", cpu), "guard")
+    eventually(lambda: "may change no" in made.refusal("PATCH", "/api/v1/nodes/two/status", cpu), 30, "guard")
     return made

@@ -16,8 +16,9 @@ from tests.lab import binaries
 from tests.lab.apiserver import ApiServer
 from tests.lab.errors import LabError
 from tests.lab.process import run
+from tests.lab.waiting import eventually
 
-from .conftest import OLD, Pods, container, eventually, pod
+from .conftest import OLD, Pods, container, pod
 
 WAYS = ["webhook"] if OLD else ["cel", "webhook"]
 CPU, MEMORY, GATE = "kubernetes.io/be-cpu", "kubernetes.io/be-memory", "colocation.openfuyao.com/be-pods"
@@ -183,7 +184,9 @@ def test_a_limit_range_puts_cpu_back_and_it_is_taken_away_again(api: ApiServer) 
     body = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "l", "namespace": "limited"}, "spec": limits}
     api.kubectl("create", "-f", "-", stdin=json.dumps(body))
     limited = Pods(api, "limited")
-    eventually(lambda: "requests" in limited.admit(pod(qos=None))["spec"]["containers"][0]["resources"], "LimitRange")
+    eventually(
+        lambda: "requests" in limited.admit(pod(qos=None))["spec"]["containers"][0]["resources"], 30, "LimitRange"
+    )
 
     given = limited.admit(pod(container("a", {"cpu": "1"}, {"cpu": "1"}), container("b")))
     b = {CPU: 300, MEMORY: 64 * 2**20}
@@ -243,7 +246,7 @@ def test_a_namespace_gives_its_class_to_pods_that_name_none(namespace: Callable[
     def made() -> Any:
         return pods.admit(pod(container("a", two, two), container("b", two, two), qos=None))
 
-    eventually(lambda: made()["metadata"].get("annotations", {}).get("openfuyao.com/qos-level") == qos, "default")
+    eventually(lambda: made()["metadata"].get("annotations", {}).get("openfuyao.com/qos-level") == qos, 30, "default")
     given = made()
     assert given["spec"]["priorityClassName"] == f"priority-{qos.lower()}"
     own = {"requests": {CPU: 2000}, "limits": {CPU: 2000}}
@@ -260,7 +263,7 @@ def test_a_namespace_can_opt_out(namespace: Callable[..., Pods]) -> None:
     pods = namespace("out", mutate="false", default_qos_level="BE")
     plain = {"cpu": "1"}
     body = pod(container(requests=plain))
-    eventually(lambda: pods.admit(body)["spec"]["containers"][0]["resources"] == {"requests": plain}, "opted out")
+    eventually(lambda: pods.admit(body)["spec"]["containers"][0]["resources"] == {"requests": plain}, 30, "opted out")
     assert "annotations" not in pods.admit(pod(qos=None))["metadata"]
     assert "HLS, LS, BE" in pods.refusal(pod(qos="X")), "wrong is wrong everywhere"
 

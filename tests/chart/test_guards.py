@@ -9,9 +9,10 @@ import pytest
 
 from tests.lab.apiserver import ApiServer
 from tests.lab.errors import LabError
+from tests.lab.waiting import eventually
 
 from .accounts import Account
-from .conftest import NAMESPACE, eventually, token
+from .conftest import NAMESPACE, token
 
 NODE, NCOL = "/api/v1/nodes", "/apis/colocation.openfuyao.com/v1alpha1/nodecolocations"
 
@@ -106,7 +107,7 @@ def test_a_person_may_be_given_explanations_and_nothing_else_of_the_proxy(api: A
             return False
 
     try:
-        eventually(lambda: may("http:colocation-manager:8080"), "rights")
+        eventually(lambda: may("http:colocation-manager:8080"), 30, "rights")
         assert not may("another")
     finally:
         api.kubectl("delete", "rolebinding", "ana", f"--namespace={NAMESPACE}")

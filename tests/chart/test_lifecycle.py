@@ -11,8 +11,9 @@ import pytest
 
 from tests.lab.apiserver import ApiServer
 from tests.lab.errors import LabError
+from tests.lab.waiting import eventually
 
-from .conftest import CHART, DATA, EVERYTHING, NAMESPACE, eventually, helm
+from .conftest import CHART, DATA, EVERYTHING, NAMESPACE, helm
 from .test_crds import create
 
 PREVIOUS = DATA / "colocation-package-0.0.1.tgz"
@@ -86,12 +87,12 @@ def test_install_upgrade_rollback_uninstall_with_stored_objects(release: Release
         api.kubectl("patch", "ncol", "n1", "--subresource=status", "--type=merge", "-p", json.dumps(newer))
         return bool(release.report()["pods"][0].get("predicted") == [9, 9, 60])
 
-    eventually(learns, "the CRD has the field that this chart brought")
+    eventually(learns, 30, "the CRD has the field that this chart brought")
     assert "networkpolicy.networking.k8s.io/colocation-agent" in release.left()
 
     release.helm("rollback", "colocation", "1")
     assert release.policy() == before
-    eventually(lambda: not learns(), "the CRD went back too, and drops what it does not know")
+    eventually(lambda: not learns(), 30, "the CRD went back too, and drops what it does not know")
     assert "networkpolicy.networking.k8s.io/colocation-agent" not in release.left()
 
     release.helm("upgrade", "colocation", CHART)

@@ -13,8 +13,9 @@ import yaml
 from colocation.kube.resources import PODS
 from colocation.kube.rest import ApiError
 from tests.lab.apiserver import ApiServer
+from tests.lab.waiting import eventually
 
-from .conftest import CHART, Pods, apply, client, container, eventually, pod
+from .conftest import CHART, Pods, apply, client, container, pod
 
 PROFILES = CHART.parents[1] / "docs/profiles"
 CPU, MEMORY, TICKETS = "kubernetes.io/be-cpu", "kubernetes.io/be-memory", "requests.colocation.openfuyao.com/be-pods"
@@ -107,7 +108,7 @@ def limited(api: ApiServer) -> Callable[..., Pods]:
 def test_a_limit_range_of_pods_bounds_what_one_may_ask_for(limited: Callable[..., Pods]) -> None:
     pods = limited(type="Pod", max={CPU: "1500"})
     two = pod(container("c", ONE, ONE), container("d", ONE, ONE))
-    eventually(lambda: not pods.admits(two), "LimitRange")
+    eventually(lambda: not pods.admits(two), 30, "LimitRange")
     assert "maximum kubernetes.io/be-cpu usage per Pod is 1500, but limit is 2k" in pods.refusal(two)
     assert pods.admits(pod(container("c", ONE, ONE)))
     assert "No limit is specified" in pods.refusal(pod(container("c", ONE)))
@@ -121,7 +122,7 @@ def test_a_limit_range_of_containers_may_not_speak_of_ours(limited: Callable[...
     def asked() -> Any:
         return pods.admit(pod(container("c", ONE, ONE)))["spec"]["containers"][0]["resources"]["requests"]
 
-    eventually(lambda: asked()[CPU] == "900", "LimitRange")
+    eventually(lambda: asked()[CPU] == "900", 30, "LimitRange")
     assert "which only BE pods may" in pods.refusal(pod(qos=None))
 
 
@@ -138,7 +139,7 @@ def test_the_profile_of_a_batch_namespace(api: ApiServer) -> None:
     def asked() -> Any:
         return pods.admit(nothing)["spec"]["containers"][0]["resources"].get("requests", {})
 
-    eventually(lambda: asked().get(CPU) == "500", "default class and LimitRange")
+    eventually(lambda: asked().get(CPU) == "500", 30, "default class and LimitRange")
     given = pods.admit(nothing)
     assert given["metadata"]["annotations"]["openfuyao.com/qos-level"] == "BE"
     assert given["spec"]["containers"][0]["resources"]["requests"][CPU] == "500"

@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from tests.lab.apiserver import ApiServer
+from tests.lab.waiting import eventually
 
 from .accounts import VERBS, Account, Question, questions
-from .conftest import CHART, NAMESPACE, eventually, render
+from .conftest import CHART, NAMESPACE, render
 
 PAGE = CHART.parents[1] / "docs/security.md"
 NODE, NCOL = "/api/v1/nodes", "/apis/colocation.openfuyao.com/v1alpha1/nodecolocations"
@@ -154,7 +155,7 @@ def test_with_the_webhook_the_manager_has_one_secret_and_one_configuration_more(
         for right in rights:
             resource, _, group = right.resource.partition(".")
             question = Question(group, resource, right.verb, right.where, right.name)
-            eventually(partial(manager.may, question), str(question))
+            eventually(partial(manager.may, question), 30, str(question))
             assert not manager.may(question._replace(name="another"))
             assert not manager.may(question._replace(name=""))
         for verb in VERBS:

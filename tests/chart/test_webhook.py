@@ -17,8 +17,9 @@ from colocation.kube.rest import STRATEGIC_PATCH, ApiError, Rest
 from colocation.manager import certificates
 from colocation.manager.keeper import Kept
 from tests.lab.apiserver import ApiServer
+from tests.lab.waiting import eventually
 
-from .conftest import NAMESPACE, OLD, OPTIONS, Pods, container, enforced, eventually, install, pod, serving
+from .conftest import NAMESPACE, OLD, OPTIONS, Pods, container, enforced, install, pod, serving
 from .test_render import find, manifests
 
 SECRET = SECRETS.path("colocation-webhook", namespace=NAMESPACE)
@@ -93,7 +94,7 @@ def test_a_lost_secret_is_made_anew_and_trusted(server: ApiServer, rest: Rest, t
     rest.patch(SECRET, {"data": None})
     with serving(server, tmp_path):
         pods = Pods(server, "default")
-        eventually(lambda: pods.admit(pod())["spec"]["priority"] == -100, "mutation again")
+        eventually(lambda: pods.admit(pod())["spec"]["priority"] == -100, 30, "mutation again")
     assert bundles(rest) == {base64.b64encode(data(rest)["ca.crt"]).decode()}
 
 
@@ -103,7 +104,7 @@ def test_while_no_manager_answers_pods_are_made_as_asked_for_and_wrong_ones_refu
     with serving(server, tmp_path):
         pass  # it was the one that is called, and is gone
     pods = Pods(server, "default")
-    eventually(lambda: "volcano.sh/preemptable" not in pods.admit(pod())["metadata"]["annotations"], "ignored")
+    eventually(lambda: "volcano.sh/preemptable" not in pods.admit(pod())["metadata"]["annotations"], 30, "ignored")
     assert "HLS, LS, BE" in pods.refusal(pod(qos="X"))
     assert "to BE" in pods.refusal(
         pod(container("c", {"kubernetes.io/be-cpu": "1"}, {"kubernetes.io/be-cpu": "1"}), qos=None)
@@ -178,7 +179,7 @@ def test_a_certificate_that_somebody_else_renews_is_used_and_never_written(
     server.kubectl("apply", "-f", "-", stdin=json.dumps(body))
     install(server, *OPTIONS, *MODE, "admission.webhook.secretName=theirs")
     with serving(server, tmp_path):
-        eventually(lambda: Pods(server, "default").admit(pod())["spec"]["priority"] == -100, "mutation")
+        eventually(lambda: Pods(server, "default").admit(pod())["spec"]["priority"] == -100, 30, "mutation")
         assert bundles(rest) == {base64.b64encode(theirs.authorities).decode()}
         path = SECRETS.path("theirs", namespace=NAMESPACE)
         assert rest.get(path, dict)["data"] == body["data"]

@@ -11,9 +11,10 @@ import pytest
 from tests.chart_lab.prometheus import Prometheus
 from tests.e2e.conftest import cluster as cluster  # noqa: PLC0414 - a fixture is used by its name
 from tests.lab import binaries, machines
-from tests.lab.cluster import Cluster, eventually
+from tests.lab.cluster import Cluster
 from tests.lab.config import CLONE
 from tests.lab.process import run
+from tests.lab.waiting import eventually
 
 NAMESPACE = "openfuyao-colocation"
 CHART = CLONE / "charts/colocation-package"

@@ -11,7 +11,8 @@ import pytest
 
 from tests.chart.conftest import DATA
 from tests.chart_lab.conftest import CHART, NAMESPACE, helm, policy, sold
-from tests.lab.cluster import Cluster, eventually
+from tests.lab.cluster import Cluster
+from tests.lab.waiting import eventually
 
 pytestmark = pytest.mark.lab
 PREVIOUS = str(DATA / "colocation-package-0.0.1.tgz")

@@ -12,9 +12,10 @@ import yaml
 from tests.chart_lab.conftest import BE_CPU, CHART, policy, sold
 from tests.e2e.pods import pod
 from tests.lab import binaries, control_plane
-from tests.lab.cluster import Cluster, eventually
+from tests.lab.cluster import Cluster
 from tests.lab.network import in_netns
 from tests.lab.process import Daemon
+from tests.lab.waiting import eventually
 
 pytestmark = pytest.mark.lab
 PODS = 12

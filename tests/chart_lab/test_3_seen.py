@@ -11,7 +11,8 @@ import yaml
 from tests.chart_lab.conftest import CHART, NAMESPACE, POLICY, helm, policy
 from tests.chart_lab.prometheus import RULES, Prometheus
 from tests.e2e.pods import SPIN, pod
-from tests.lab.cluster import Cluster, eventually
+from tests.lab.cluster import Cluster
+from tests.lab.waiting import eventually
 from tools.dashboards import CLUSTER, NODE
 
 pytestmark = pytest.mark.lab

@@ -10,7 +10,8 @@ import pytest
 
 os.environ.setdefault("LAB_ID", "9")
 
-from tests.lab.cluster import Cluster, eventually, fresh
+from tests.lab.cluster import Cluster, fresh
+from tests.lab.waiting import eventually
 
 LIST_FILES = (
     "find /etc /usr/local /opt /root /srv -xdev -type f -not -path '/root/.ansible/*' -exec sha256sum {} + | sort -k2"

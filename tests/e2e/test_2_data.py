@@ -7,7 +7,8 @@ import time
 import pytest
 
 from tests.e2e.pods import SPIN, pod
-from tests.lab.cluster import Cluster, eventually
+from tests.lab.cluster import Cluster
+from tests.lab.waiting import eventually
 
 pytestmark = pytest.mark.lab
 BE_CPU, BE_MEMORY, GATE = "kubernetes.io/be-cpu", "kubernetes.io/be-memory", "colocation.openfuyao.com/be-pods"

@@ -10,8 +10,9 @@ import pytest
 from tests.e2e.pods import HOLD, SPIN, pod
 from tests.e2e.test_2_data import BE_CPU, GATE, cgroup, published, read, running
 from tests.lab import control_plane
-from tests.lab.cluster import Cluster, eventually
+from tests.lab.cluster import Cluster
 from tests.lab.lifecycle import running as running_lab
+from tests.lab.waiting import eventually
 
 pytestmark = pytest.mark.lab
 COMPLAINTS = "cpu.shares|cpu.idle|cpu.weight|OutOf|Failed to (ensure|update).*cgroup"

@@ -17,9 +17,10 @@ os.environ.setdefault("LAB_ID", "8")
 from build import oci
 from build.paths import CLONE, OUT, version
 from tests.lab import binaries, lifecycle
-from tests.lab.cluster import Cluster, eventually
+from tests.lab.cluster import Cluster
 from tests.lab.config import Lab
 from tests.lab.registry import Registry
+from tests.lab.waiting import eventually
 
 pytestmark = pytest.mark.lab
 NAMESPACE = "openfuyao-colocation"

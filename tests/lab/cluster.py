@@ -7,8 +7,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -72,22 +71,6 @@ class Cluster:
                 f"ansible-playbook {name}.yml failed\n{(done.stdout or '')[-6000:]}{(done.stderr or '')[-2000:]}"
             )
         return done.stdout or ""
-
-
-def eventually(look: Callable[[], Any], seconds: float, what: str, every: float = 0.5) -> Any:
-    """Look until the answer is true, and return it; raises AssertionError that says what did not happen."""
-    end = time.monotonic() + seconds
-    last: object = None
-    while True:
-        try:
-            if answer := look():
-                return answer
-            last = answer
-        except (RuntimeError, KeyError, ValueError, subprocess.TimeoutExpired) as error:
-            last = error
-        if time.monotonic() >= end:
-            raise AssertionError(f"not within {seconds:.0f} s: {what} (last: {last})")
-        time.sleep(every)
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab import machines
-from tests.lab.cluster import Cluster, eventually
+from tests.lab.cluster import Cluster
+from tests.lab.waiting import eventually
 
 NAME = ("-n", "theirs", "deployment/colocation-manager")
 KEYS = ("kubernetes.io/be-cpu", "kubernetes.io/be-memory", "colocation.openfuyao.com/be-pods")

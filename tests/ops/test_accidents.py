@@ -16,8 +16,9 @@ import pytest
 from build.paths import CLONE
 from tests.e2e.conftest import snapshot
 from tests.lab import machines
-from tests.lab.cluster import Cluster, eventually
+from tests.lab.cluster import Cluster
 from tests.lab.config import Node
+from tests.lab.waiting import eventually
 from tests.ops import versions
 from tests.ops.conftest import agents, changed, command, lease, play
 
@@ -109,6 +110,15 @@ def test_a_node_that_is_down_is_named_before_anything_changes_and_left_out_if_wa
         assert lease(cluster) == ""
     finally:
         boot(cluster)
+
+
+def test_a_kernel_parameter_that_is_misspelt_is_refused_before_anything_changes(cluster: Cluster) -> None:
+    misspelt = ("-e", json.dumps({"colocation_node_sysctls": {"net.core.somaxcon": 1}}))
+    was = cluster.nodes()
+    said = " ".join(play(cluster, versions.ours(), "site", *misspelt, fails=True).split())
+    assert "its kernel has no parameter net.core.somaxcon: correct colocation_node_sysctls" in said
+    assert "Nothing was changed." in said
+    assert (cluster.nodes(), lease(cluster)) == (was, "")
 
 
 def test_ssh_that_is_cut_while_images_are_brought_is_told_and_the_next_run_finishes(cluster: Cluster) -> None:

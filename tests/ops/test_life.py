@@ -16,7 +16,8 @@ import pytest
 from build.paths import CLONE
 from tests.e2e.conftest import snapshot
 from tests.e2e.pods import SPIN, pod
-from tests.lab.cluster import Cluster, eventually
+from tests.lab.cluster import Cluster
+from tests.lab.waiting import eventually
 from tests.ops import versions
 from tests.ops.bucket import KEYS, Bucket, boto
 from tests.ops.conftest import NS, changed, command, lease, manager, play
@@ -212,7 +213,6 @@ def test_a_verify_that_is_interrupted_cleans_up(out: Cluster) -> None:
             lambda: "online" in out.kubectl("get", "pods", "-n", "colocation-verify", "-o", "name"),
             120,
             "half way",
-            every=0.2,
         )
         running.send_signal(signal.SIGINT)
         running.communicate(timeout=60)

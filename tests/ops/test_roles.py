@@ -11,7 +11,8 @@ import pytest
 
 from build.paths import CLONE
 from tests.e2e.conftest import snapshot
-from tests.lab.cluster import Cluster, eventually
+from tests.lab.cluster import Cluster
+from tests.lab.waiting import eventually
 from tests.ops import versions
 from tests.ops.conftest import changed, command, play
 

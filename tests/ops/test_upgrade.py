@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.pods import SPIN, pod
-from tests.lab.cluster import Cluster, eventually
+from tests.lab.cluster import Cluster
+from tests.lab.waiting import eventually
 from tests.ops import versions
 from tests.ops.conftest import NS, agents, changed, command, lease, manager, play
 from tests.ops.versions import Version

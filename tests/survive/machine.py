@@ -12,12 +12,11 @@ from typing import Any
 
 from tests.lab import binaries, control_plane, machines
 from tests.lab.apiserver import ApiServer
-from tests.lab.cluster import eventually
 from tests.lab.config import CLONE, Lab
-from tests.lab.errors import LabError
 from tests.lab.lifecycle import running
 from tests.lab.process import run
 from tests.lab.vm import HOST, NAME, Vm
+from tests.lab.waiting import eventually
 
 AGENT_PORT = 9101
 KIND = os.environ.get("MACHINE", "v1")
@@ -83,14 +82,7 @@ class Machine(ABC):
 
     def eventually(self, look: Any, seconds: float, what: str) -> Any:
         """Look until it is true; a slow machine is given more time."""
-
-        def patient() -> Any:
-            try:
-                return look()
-            except (LabError, OSError) as error:
-                raise RuntimeError(str(error)) from error
-
-        return eventually(patient, seconds * self.slow, what, every=0.5)
+        return eventually(look, seconds * self.slow, what)
 
     @abstractmethod
     def close(self) -> None:

@@ -10,17 +10,17 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from colocation.kube.resources import EVENTS, LEASES, NODE_COLOCATIONS, NODES, PODS, POLICIES
-from colocation.kube.rest import ApiError, Rest
+from colocation.kube.rest import Rest
 from tests.lab.apiserver import ApiServer, free_ports
+from tests.lab.waiting import eventually
 
-T = TypeVar("T")
 GI = 2**30
 SOURCES = Path(__file__).parents[2] / "src"
 CRDS = Path(__file__).parents[3] / "charts/colocation-package/templates/crds"
@@ -51,22 +51,6 @@ def compact(api: ApiServer) -> None:
     """Have etcd forget all history up to now."""
     header = api.etcd("range", {"key": base64.b64encode(b"none").decode()})["header"]
     api.etcd("compaction", {"revision": header["revision"], "physical": True})
-
-
-def eventually(check: Callable[[], T], seconds: float = 10.0, why: str = "") -> T:
-    """The first truthy answer of ``check``; its last one is in the failure."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            answer = check()
-        except (ApiError, OSError, KeyError) as error:
-            answer = None  # type: ignore[assignment]
-            why = why or repr(error)
-        if answer:
-            return answer
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {seconds} s: {why or answer!r}")
-        time.sleep(0.05)
 
 
 class Manager:

@@ -12,8 +12,9 @@ from colocation.kube.login import kubeconfig
 from colocation.kube.resources import NODE_COLOCATIONS
 from colocation.kube.rest import ApiError, Rest
 from tests.lab.apiserver import ApiServer
+from tests.lab.waiting import eventually
 
-from .cluster import Cluster, crds, eventually
+from .cluster import Cluster, crds
 
 _numbers = itertools.count(1)
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from colocation.kube.resources import NODES
+from tests.lab.waiting import eventually
 
-from .cluster import GI, SOURCES, Cluster, eventually
+from .cluster import GI, SOURCES, Cluster
 from .test_manager import FAST, publishing
 
 pytestmark = pytest.mark.apiserver

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from colocation.kube.resources import EVENTS, PODS, Resource
+from tests.lab.waiting import eventually
 
-from .cluster import GI, Cluster, eventually
+from .cluster import GI, Cluster
 from .test_manager import publishing
 
 pytestmark = pytest.mark.apiserver
@@ -51,4 +52,4 @@ def test_a_budget_is_kept_then_the_pod_goes_the_node_lowered_first(cluster: Clus
     eventually(lambda: not there(cluster, "batch"), 20)
     assert "memory in use is 90Gi of 100Gi" in eventually(lambda: told(cluster, "batch").get("Evicted"))
     cluster.report("n1", evictionRequests=[])
-    eventually(lambda: cluster.published("n1")[2] is not None, why="open again")
+    eventually(lambda: cluster.published("n1")[2] is not None, what="open again")

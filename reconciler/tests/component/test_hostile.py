@@ -15,8 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from colocation.cli.explain import render
 from colocation.kube.resources import NODE_COLOCATIONS, PODS
 from colocation.kube.rest import MERGE_PATCH, ApiError
+from tests.lab.waiting import eventually
 
-from .cluster import GI, Cluster, Manager, eventually
+from .cluster import GI, Cluster, Manager
 from .test_manager import ROOM, publishing
 
 pytestmark = pytest.mark.apiserver

@@ -11,8 +11,9 @@ import pytest
 from colocation.kube.resources import LEASES, NODE_COLOCATIONS, NODES, POLICIES
 from colocation.kube.rest import ApiError
 from colocation.model import names
+from tests.lab.waiting import eventually
 
-from .cluster import GI, NAMESPACE, Cluster, eventually
+from .cluster import GI, NAMESPACE, Cluster
 
 pytestmark = pytest.mark.apiserver
 
@@ -27,7 +28,7 @@ def publishing(cluster: Cluster, *nodes: str) -> None:
         cluster.node(name)
         eventually(lambda name=name: cluster.ncol(name))
         cluster.report(name)
-        eventually(lambda name=name: cluster.published(name) == ROOM, why=f"{name} not published")
+        eventually(lambda name=name: cluster.published(name) == ROOM, what=f"{name} not published")
 
 
 def test_a_node_that_reports_is_published_and_its_agent_told(cluster: Cluster) -> None:
@@ -91,9 +92,9 @@ def test_be_pods_are_told_to_the_agent_and_the_gate_closes_below_the_promise(clu
     assert told == [{"uid": pod["metadata"]["uid"], "cpuRequest": 3000, "cpuLimit": 3000, "memoryLimit": GI}]
     assert cluster.published("n1") == ROOM  # a promise does not change the room
     cluster.report("n1", cpu=4500)
-    eventually(lambda: cluster.published("n1") == (3000, 60 * GI, None), why="held at the promise, closed")
+    eventually(lambda: cluster.published("n1") == (3000, 60 * GI, None), what="held at the promise, closed")
     cluster.end_pod("batch")
-    eventually(lambda: cluster.published("n1") == (1500, 60 * GI, 250), why="open again once nothing is promised")
+    eventually(lambda: cluster.published("n1") == (1500, 60 * GI, 250), what="open again once nothing is promised")
     eventually(lambda: "pods" not in cluster.ncol("n1")["spec"] or not cluster.ncol("n1")["spec"]["pods"])
 
 
@@ -172,7 +173,7 @@ def test_a_withdrawn_node_keeps_its_promise_until_it_is_drained(cluster: Cluster
             return error.code == 404
         return False
 
-    eventually(gone, why="NodeColocation not deleted")
+    eventually(gone, what="NodeColocation not deleted")
 
 
 def test_a_change_of_policy_takes_effect_at_once(cluster: Cluster) -> None:

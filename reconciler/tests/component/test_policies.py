@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from colocation.kube.resources import NODES, POLICIES
+from tests.lab.waiting import eventually
 
-from .cluster import GI, Cluster, eventually
+from .cluster import GI, Cluster
 from .test_manager import FAST, ROOM, publishing
 
 pytestmark = pytest.mark.apiserver
@@ -118,7 +119,7 @@ def test_a_canary_under_pressure_stops_the_change_and_a_restart_keeps_it_stopped
     assert (
         "cpu pressure of the first nodes rose by 38.0 points against the others" in condition(cluster, "RolledOut")[2]
     )
-    eventually(lambda: cluster.published("n1") == ROOM, why="back to what held before")
+    eventually(lambda: cluster.published("n1") == ROOM, what="back to what held before")
     assert cluster.published("n2") == ROOM
     [event] = eventually(lambda: cluster.events("p"))
     assert (event["reason"], event["type"]) == ("RolloutStopped", "Warning")

@@ -12,8 +12,9 @@ from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.kube.rest import ApiError, Rest
 from tests.lab import binaries
 from tests.lab.process import run
+from tests.lab.waiting import eventually
 
-from .cluster import CRDS, GI, NAMESPACE, Cluster, eventually
+from .cluster import CRDS, GI, NAMESPACE, Cluster
 from .test_manager import publishing
 
 pytestmark = pytest.mark.apiserver

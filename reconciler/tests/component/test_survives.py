@@ -27,8 +27,9 @@ from colocation.model.facts import NodeFacts, node_facts
 from colocation.model.wire import Node
 from tests.lab import debian
 from tests.lab.apiserver import ApiServer
+from tests.lab.waiting import eventually
 
-from .cluster import GI, Cluster, Manager, compact, eventually, forget
+from .cluster import GI, Cluster, Manager, compact, forget
 from .proxy import Proxy
 
 pytestmark = pytest.mark.apiserver

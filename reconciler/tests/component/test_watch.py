@@ -15,8 +15,9 @@ from colocation.kube.rest import ApiError, Rest
 from colocation.model.facts import PodFacts, pod_facts
 from colocation.model.wire import Node, NodeColocation, Pod
 from tests.lab.apiserver import ApiServer
+from tests.lab.waiting import eventually
 
-from .cluster import Cluster, eventually, forget
+from .cluster import Cluster, forget
 
 pytestmark = pytest.mark.apiserver
 

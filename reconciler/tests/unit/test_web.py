@@ -46,7 +46,7 @@ def asked(server: BoundedServer, source: str) -> int:
         connection.close()
 
 
-def eventually(server: BoundedServer, source: str, code: int) -> None:
+def answers(server: BoundedServer, source: str, code: int) -> None:
     end = time.monotonic() + 5
     while (last := asked(server, source)) != code:
         assert time.monotonic() < end, last
@@ -59,13 +59,13 @@ def test_an_address_with_all_its_connections_open_shuts_out_itself_only(server: 
         for _ in range(4 * MOST_OF_ONE)
     ]
     try:
-        eventually(server, "127.0.0.2", 0)
+        answers(server, "127.0.0.2", 0)
         assert asked(server, "127.0.0.1") == 204
         assert sum(thread.name.startswith("Thread") for thread in threading.enumerate()) < 2 * MOST_OF_ONE + 4
     finally:
         for one in idle:
             one.close()
-    eventually(server, "127.0.0.2", 204)
+    answers(server, "127.0.0.2", 204)
 
 
 def test_all_addresses_together_are_bounded_too(server: BoundedServer) -> None:

@@ -15,8 +15,8 @@ from msgspec import Struct
 from tests.bench.agent import load, pods
 from tests.bench.agent.node import NODE, BenchNode, freeze, read, thaw, used
 from tests.bench.figures import percentile
-from tests.lab.cluster import eventually
 from tests.lab.progress import say
+from tests.lab.waiting import eventually
 
 ARMS: Final = {
     "no protection": "off",

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from tests.bench.agent.pods import NAMESPACE, meta
 from tests.lab import machines
-from tests.lab.cluster import Cluster, eventually
+from tests.lab.cluster import Cluster
 from tests.lab.config import CGROUPS, CLONE, Lab
+from tests.lab.waiting import eventually
 
 FILES: Final = Path(__file__).parent / "files"
 DEMO: Final = CLONE / "tests/demo/files"
