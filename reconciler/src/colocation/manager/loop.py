@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 IDLE_SECONDS: Final = 1.0
 """The loop comes round at least so often: its heartbeat, and the lease, are looked at."""
 AWAIT_SECONDS: Final = 180.0
-"""A started manager catches up until each node has reported once, but no longer than this."""
+"""A started manager catches up until each node has reported once, or no other one has within so long."""
 _BATCH: Final = 1000
 _TOP: Final = 3
 """Pods named when a number has moved."""
@@ -198,7 +198,8 @@ class Loop:
         if clear_at > now:
             return clear_at
         until = self._outbox.step(now)
-        if not self._caught_up and self.settled and (now >= self._began + AWAIT_SECONDS or not self._awaits()):
+        patience = max(self._began, self.state.joined_at) + AWAIT_SECONDS
+        if not self._caught_up and self.settled and (now >= patience or not self._awaits()):
             self._caught_up = True
             self._outbox.caught_up(now)
         return until

@@ -50,6 +50,8 @@ class State:
         self.dirty: set[str] = set()
         self.bad: dict[tuple[str, str], str] = {}
         """Objects that cannot be read: (resource, key) -> why."""
+        self.joined_at = float("-inf")
+        """When a node's first report came."""
         self._pod_node: dict[str, str] = {}
         self._synced: set[str] = set()
 
@@ -236,6 +238,8 @@ class State:
         before = node.report
         if facts.status == before.status and facts.problem == before.problem:
             return
+        if before.arrived is None:
+            self.joined_at = now
         node.report = ReportView(facts.status, facts.problem, now, since_start=not first)
         if facts.status is not None:
             uids = {pod.cgroup_uid: pod.cgroup_uid for pod in node.pods.values()}

@@ -357,6 +357,24 @@ def test_an_agent_that_never_reports_does_not_lift_the_rate_for_ever() -> None:
     assert bench.written() == 1
 
 
+def test_agents_that_come_one_after_another_are_all_waited_for() -> None:
+    """10,000 agents on a slow server take longer to report than any one of them may."""
+    bench = Bench(rate=1, parallel=8, lifted=True)
+    bench.sync()
+    bench.policy()
+    for name in "abcdef":
+        bench.node(name)
+    assert bench.written() == 6
+    for name in "ab":
+        bench.now += AWAIT_SECONDS - 1
+        bench.report(name)
+        assert bench.written() == 1
+        assert bench.written() == 0
+    for name in "cdef":
+        bench.report(name)
+    assert bench.written() == 4, "no limit yet"
+
+
 def test_shrinks_grows_and_what_agents_are_told_share_one_bucket() -> None:
     bench = Bench(rate=1)
     bench.publish_at_rate()
