@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -85,3 +85,16 @@ def snapshot(cluster: Cluster) -> dict[str, object]:
         seen[f"{name} sysctls"] = cluster.ssh(name, LIST_SYSCTLS).splitlines()
         seen[f"{name} units"] = cluster.ssh(name, LIST_UNITS).split()
     return seen
+
+
+def differences(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
+    """What is not as it was; of a list only what is gone (-) and what is new (+)."""
+    found: dict[str, object] = {}
+    for key, now in after.items():
+        was = before.get(key)
+        if isinstance(was, list) and isinstance(now, list) and was != now:
+            gone, new = [each for each in was if each not in now], [each for each in now if each not in was]
+            found[key] = [*(f"- {each}" for each in gone), *(f"+ {each}" for each in new)]
+        elif was != now:
+            found[key] = {"before": was, "after": now}
+    return found

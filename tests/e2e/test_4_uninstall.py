@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.conftest import snapshot
+from tests.e2e.conftest import differences, snapshot
 from tests.e2e.pods import SPIN, pod
 from tests.e2e.test_1_rollout import recap
 from tests.e2e.test_2_data import running
@@ -23,7 +23,7 @@ def test_uninstall_leaves_nothing(rolled_out: Cluster, before: dict[str, object]
     assert not cluster.kubectl("get", "pods", "-n", "work", "--ignore-not-found"), "BE pods are drained"
     cluster.kubectl("delete", "namespace", "work")
     after = snapshot(cluster)
-    assert {key: value for key, value in after.items() if before.get(key) != value} == {}
+    assert differences(before, after) == {}
     assert after.keys() == before.keys()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from build.paths import CLONE
-from tests.e2e.conftest import snapshot
+from tests.e2e.conftest import differences, snapshot
 from tests.lab import machines
 from tests.lab.cluster import Cluster
 from tests.lab.config import Node
@@ -224,6 +224,5 @@ def test_a_file_that_cannot_be_written_is_named_and_the_next_run_finishes(cluste
 
 def test_after_all_that_uninstall_leaves_everything_as_it_was(cluster: Cluster, before: dict[str, object]) -> None:
     play(cluster, versions.ours(), "uninstall")
-    after = snapshot(cluster)
-    assert {key: value for key, value in after.items() if before.get(key) != value} == {}
+    assert differences(before, snapshot(cluster)) == {}
     assert changed(play(cluster, versions.ours(), "uninstall")) == 0

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from build.paths import CLONE
-from tests.e2e.conftest import snapshot
+from tests.e2e.conftest import differences, snapshot
 from tests.e2e.pods import SPIN, pod
 from tests.lab.cluster import Cluster
 from tests.lab.waiting import eventually
@@ -284,7 +284,7 @@ def test_restore_on_an_empty_cluster_gives_the_same_published_numbers(
     was = everything(out)
     for where in (("-e", f"backup={kept}"), s3(bucket)):
         play(out, versions.ours(), "uninstall", own=True)
-        assert {k: v for k, v in snapshot(out).items() if before.get(k) != v} == {}, "it is empty"
+        assert differences(before, snapshot(out)) == {}, "it is empty"
         play(out, versions.ours(), "restore", *where, own=True)
         stand(out)
         now = everything(out)
@@ -338,4 +338,4 @@ def test_site_takes_over_from_another_manager_and_its_numbers_are_never_absent(
         assert theirs.replicas() == 1, "uninstall starts it again"
     finally:
         theirs.end()
-    eventually(lambda: {k: v for k, v in snapshot(out).items() if before.get(k) != v} == {}, 60, "as before")
+    eventually(lambda: differences(before, snapshot(out)) == {}, 60, "as before")

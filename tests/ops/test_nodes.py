@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import snapshot
+from tests.e2e.conftest import differences, snapshot
 from tests.lab.cluster import Cluster
 from tests.ops import versions
 from tests.ops.conftest import NS, agents, changed, lease, manager, play
@@ -115,5 +115,4 @@ def test_a_node_that_leaves_is_as_it_was_and_the_manager_moves_away(one: Cluster
 
 def test_uninstall_leaves_nothing_after_that(one: Cluster, before: dict[str, object]) -> None:
     play(one, versions.ours(), "uninstall")
-    after = snapshot(one)
-    assert {key: value for key, value in after.items() if before.get(key) != value} == {}
+    assert differences(before, snapshot(one)) == {}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from build.paths import CLONE
-from tests.e2e.conftest import snapshot
+from tests.e2e.conftest import differences, snapshot
 from tests.lab.cluster import Cluster
 from tests.lab.waiting import eventually
 from tests.ops import versions
@@ -183,7 +183,7 @@ def test_what_is_no_longer_asked_for_is_as_before_to_the_byte(cluster: Cluster, 
     services(cluster)
     after = machines(cluster)
     states = {key: value for key, value in after.items() if key.endswith(" state")}
-    assert {k: v for k, v in after.items() if before[k] != v and k not in states} == {}
+    assert differences(before, {k: v for k, v in after.items() if k not in states}) == {}
     assert changed(services(cluster)) == 0
     cluster.ssh("node1", "rm -r /var/lib/openfuyao-colocation")
     cluster.ssh("node2", "rm -r /var/lib/openfuyao-colocation")
@@ -196,9 +196,8 @@ def test_site_changes_them_and_uninstall_leaves_nothing(cluster: Cluster, before
     assert configz(cluster, "node1")["cpuManagerPolicy"] == configz(cluster, "node2")["cpuManagerPolicy"] == "static"
     assert changed(play(cluster, versions.ours(), "site", *asked)) == 0
     play(cluster, versions.ours(), "uninstall")
-    assert {k: v for k, v in machines(cluster).items() if before[k] != v} == {}
-    after = snapshot(cluster)
-    assert {k: v for k, v in after.items() if everything.get(k) != v} == {}
+    assert differences(before, machines(cluster)) == {}
+    assert differences(everything, snapshot(cluster)) == {}
 
 
 IMAGE = """\
