@@ -12,7 +12,8 @@ POLICY: dict[str, Any] = {
     "apiVersion": "colocation.openfuyao.com/v1alpha1",
     "kind": "ColocationPolicy",
     "metadata": {"name": "bench"},
-    "spec": {},
+    # Made agents report when a bench says so, not once a minute: none of them is to fall silent meanwhile.
+    "spec": {"oversell": {"staleAfterSeconds": 3600}},
 }
 
 

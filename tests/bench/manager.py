@@ -25,8 +25,6 @@ from tests.bench.warm import Warm
 from tests.lab.progress import say, step
 
 DEFAULT_RATE, DEFAULT_BURST = 50.0, 100.0
-LARGE_RATE = 200.0
-"""What docs/operations.md advises at 10,000 nodes: all of them may have to shrink in the same minute."""
 SHRINKS = 100
 MB = 2**20 / 1e6
 REPORT_SECONDS = 60
@@ -86,7 +84,7 @@ def _live(cluster: Cluster, *, full: bool) -> list[Figure]:
     with Watcher(cluster) as watcher:
         say("cold start, then steady")
         began = time.monotonic()
-        process = cluster.manager(LARGE_RATE if full else DEFAULT_RATE)
+        process = cluster.manager(DEFAULT_RATE)
         try:
             starts.append(watcher.wait_published(1800) - began)
             used = cpu_seconds(process.pid)
@@ -94,7 +92,7 @@ def _live(cluster: Cluster, *, full: bool) -> list[Figure]:
                 figure("cold-start", min(starts), "s", floor=floor, most_ratio=1.5,
                        note="From the start of the process to the last Node seen published. The floor: the same lists, "
                             "NodeColocations, reports and Node patches, by a bare client with as many connections. "
-                            f"The rate{' (200 here)' if full else ''} is lifted until a started manager has caught up. "
+                            "With the default rate, which is lifted until a started manager has caught up. "
                             f"The better of {len(starts)} each; worse: {max(starts):.1f} s, floor {worse:.1f} s."),
                 figure("cold-start-cpu", used, "s", note="CPU time of the manager itself in that start: the rest of it "
                        "waits for the API server."),
