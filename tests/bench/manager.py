@@ -21,6 +21,7 @@ from tests.bench import made
 from tests.bench.cluster import Cluster, Watcher, each
 from tests.bench.figures import Figure, Report, figure, percentile
 from tests.bench.process import cpu_seconds, resident_mib, thread_cpu_seconds
+from tests.bench.profile import profiled
 from tests.bench.warm import Warm
 from tests.lab.progress import say, step
 
@@ -28,6 +29,24 @@ DEFAULT_RATE, DEFAULT_BURST = 50.0, 100.0
 SHRINKS = 100
 MB = 2**20 / 1e6
 REPORT_SECONDS = 60
+PROFILED_SECONDS = 15
+STAGES = {
+    "colocation/kube/watch.py:lines": "reading the watch",
+    "colocation/kube/watch.py:_decode": "decoding",
+    "colocation/kube/cache.py:_hand_on": "decoding",
+    "colocation/manager/state.py:apply": "taking in",
+    "colocation/budget/doubts.py:doubts": "doubting",
+    "colocation/manager/node.py:summed": "adding up pods",
+    "colocation/budget/evaluate.py:evaluate": "deciding",
+    "colocation/manager/patches.py:node_job": "comparing",
+    "colocation/manager/patches.py:spec_job": "comparing",
+    "colocation/manager/metrics.py:node": "metrics",
+    "colocation/manager/policies.py:look": "policies' status",
+    "colocation/manager/loop.py:round": "the loop's own turns",
+    "colocation/manager/publisher.py:_send": "writing",
+    "colocation/kube/lease.py:_run": "lease",
+}
+"""Functions whose time, with what they call, is told apart."""
 
 
 def run(*, full: bool) -> Report:
@@ -176,13 +195,17 @@ def _steady(
     sent = _report_for(cluster, seconds, each_second)
     used = cpu_seconds(process.pid) - before
     of_loop = thread_cpu_seconds(process.pid, process.pid) - loop_before
+    with profiled(process.pid, PROFILED_SECONDS, STAGES) as parts:
+        _report_for(cluster, PROFILED_SECONDS + 1, 10 * each_second)  # as fast as the server takes them: more samples
+    where = ", ".join(f"{what} {part:.0%}" for what, part in parts.items() if part >= 0.02)
     # What it costs to be idle is not the reports'.
     figures.append(
         figure("report-cpu", 1000 * max(0.0, used - idle * seconds) / sent, "ms", most=None if full else 0.3,
                note=f"{sent} reports at {sent / seconds:.1f} a second, each pod in them a little off by itself; kernel "
                     "time and the writes that follow from them included, idle time taken off. "
                     f"{1000 * of_loop / sent:.2f} ms of it in the loop's thread, the rest in those that read "
-                    "the watches, write and keep the lease.")
+                    f"the watches, write and keep the lease. A profile of {PROFILED_SECONDS} s more (py-spy: who holds "
+                    f"the interpreter): {where or 'not allowed here'}.")
     )  # fmt: skip
     share = idle + (used / seconds - idle) * each_second * seconds / sent
     figures.append(figure("steady-cpu", 100 * share, "% of a core", most=5,

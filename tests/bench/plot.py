@@ -1,25 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plots beside the figures. The first bench fetches matplotlib into the cache folder: no other work needs it."""
+"""The plots beside the figures."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.lab.config import cache_dir
-from tests.lab.progress import step
+from tests.bench import extras
 
 if TYPE_CHECKING:
     from colocation.predict.simulate import Outcome
     from tests.bench.calm import Line
     from tests.bench.figures import Figure
 
-REQUIREMENTS = Path(__file__).parents[2] / "requirements/bench.txt"
 GOOD, BAD = "#2a7f62", "#c0392b"
 
 
@@ -98,14 +94,8 @@ def curves(to: Path, found: Mapping[str, Sequence[Outcome]]) -> None:
 
 
 def _pyplot() -> Any:
-    key = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    folder = cache_dir() / f"bench-{key}"
-    if not (folder / ".complete").exists():
-        with step("fetching matplotlib", "half a minute, once"):
-            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, "--upgrade", "--target", str(folder), "--requirement", str(REQUIREMENTS)], check=True)
-            (folder / ".complete").touch()
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
+    folder = str(extras.folder())
+    if folder not in sys.path:
+        sys.path.append(folder)
     importlib.import_module("matplotlib").use("Agg")
     return importlib.import_module("matplotlib.pyplot")
