@@ -90,10 +90,12 @@ def _revision(secret: JSON) -> int:
     return int(secret["metadata"]["labels"].get("version", 0))
 
 
-def policies_of(objects: t.Iterable[JSON]) -> list[JSON]:
-    """The policies that a rollout made, as they are now."""
+def policies_of(objects: t.Iterable[JSON], by_hand: bool = False) -> list[JSON]:
+    """The policies that a rollout made, or those that none made, as they are now."""
     made = [
-        o for o in objects if (o["metadata"].get("labels") or {}).get("app.kubernetes.io/managed-by") == OURS
+        o
+        for o in objects
+        if ((o["metadata"].get("labels") or {}).get("app.kubernetes.io/managed-by") != OURS) is by_hand
     ]
     return sorted(({"name": o["metadata"]["name"], "spec": o.get("spec") or {}} for o in made), key=lambda p: p["name"])
 

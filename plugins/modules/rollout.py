@@ -137,6 +137,11 @@ policies:
   returned: always
   type: list
   elements: dict
+policies_by_hand:
+  description: The policies that no rollout made, in the same form.
+  returned: always
+  type: list
+  elements: dict
 affinity:
   description: Affinity for the manager, to the Nodes that its image was brought to; empty where a registry has it.
   returned: always
@@ -220,7 +225,8 @@ class Rollout:
         self.notes = json.loads(((self.kept or {}).get("data") or {}).get(KEY) or "{}")
         selector = f"owner=helm,name={RELEASE}"
         self.secrets = api.list(f"/api/v1/namespaces/{NAMESPACE}/secrets", label_selector=selector)
-        self.policies = _rollout.policies_of(api.list(f"/apis/{API_GROUP}/{API_VERSION}/colocationpolicies"))
+        found = api.list(f"/apis/{API_GROUP}/{API_VERSION}/colocationpolicies")
+        self.policies, self.by_hand = _rollout.policies_of(found), _rollout.policies_of(found, by_hand=True)
 
     def run(self) -> dict[str, t.Any]:
         state, notes = self.params["state"], self.notes
@@ -251,6 +257,7 @@ class Rollout:
             "unfinished": unfinished,
             "release": _rollout.release_of(self.secrets),
             "policies": self.policies,
+            "policies_by_hand": self.by_hand,
             "affinity": _rollout.affinity((notes.get("image") or {}).get("nodes") or []),
             "summary": f"rollback goes back to chart {back['version']} (revision {back['revision']})."
             if back

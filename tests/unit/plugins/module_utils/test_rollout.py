@@ -116,3 +116,16 @@ def test_nodes_that_leave_lose_the_manager_but_not_the_last_ones_that_have_its_i
     with pytest.raises(ValueError, match="Only the nodes that leave"):
         _rollout.without(notes, ["n1", "n2"])
     assert _rollout.without({}, ["n1"]) == {}, "with a registry it may run anywhere"
+
+
+def test_policies_are_told_apart_by_who_made_them():
+    def policy(name, **labels):
+        return {"metadata": {"name": name, "labels": labels}, "spec": {"priority": 1}}
+
+    ours = {"app.kubernetes.io/managed-by": "openfuyao.colocation"}
+    found = [policy("b", **ours), policy("a", **ours), policy("hand"), {"metadata": {"name": "bare"}}]
+    assert [p["name"] for p in _rollout.policies_of(found)] == ["a", "b"]
+    assert _rollout.policies_of(found, by_hand=True) == [
+        {"name": "bare", "spec": {}},
+        {"name": "hand", "spec": {"priority": 1}},
+    ]
