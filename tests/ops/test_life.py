@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,13 @@ def everything(cluster: Cluster) -> dict[str, object]:
     return {k: [x for x in v if "/before" in x] if k.endswith(" state") else v for k, v in found.items()}  # type: ignore[attr-defined]
 
 
+def back_to(before: Mapping[str, object], now: Callable[[], Mapping[str, object]], seconds: float) -> None:
+    """Nothing is different, or soon no more."""
+    with suppress(AssertionError):
+        eventually(lambda: not differences(before, now()), seconds)
+    assert differences(before, now()) == {}
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_no_playbook_changes_anything_in_check_mode(
     out: Cluster, inventory: tuple[str, ...], tmp_path: Path, name: str
@@ -122,7 +130,7 @@ def test_no_playbook_changes_anything_in_check_mode(
     said = play(out, versions.ours(), name, *more, own=True)
     if name in CHECKED:  # the others would change something
         assert changed(said) == 0, said
-    eventually(lambda: everything(out) == seen, 30, "nothing was changed")
+    back_to(seen, lambda: everything(out), 30)
     assert lease(out) == ""
 
 
@@ -144,7 +152,7 @@ def test_verify_proves_each_claim_and_leaves_nothing(out: Cluster, tmp_path: Pat
     assert said.count("PASS: ") == 8
     assert changed(said) == 0
     assert lease(out) == ""
-    eventually(lambda: everything(out) == seen, 60, "all is as it was, once the number has grown back")
+    back_to(seen, lambda: everything(out), 60)  # once the number has grown back
 
 
 def test_verify_leaves_busy_nodes_alone_and_says_what_it_did_not_try(out: Cluster, tmp_path: Path) -> None:
@@ -338,4 +346,4 @@ def test_site_takes_over_from_another_manager_and_its_numbers_are_never_absent(
         assert theirs.replicas() == 1, "uninstall starts it again"
     finally:
         theirs.end()
-    eventually(lambda: differences(before, snapshot(out)) == {}, 60, "as before")
+    back_to(before, lambda: snapshot(out), 60)
