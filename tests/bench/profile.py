@@ -44,6 +44,6 @@ def shares(lines: Iterable[str], stages: Mapping[str, str]) -> dict[str, float]:
 
 
 def _name(frame: str) -> str:
-    """ "step (colocation/manager/loop.py:12)" is colocation/manager/loop.py:step."""
+    """Of a frame such as "step (colocation/manager/loop.py:12)": colocation/manager/loop.py:step."""
     name, _, place = frame.partition(" (")
     return f"{place.rpartition(':')[0]}:{name}"
