@@ -27,7 +27,7 @@ from tests.ops.standin import Standin
 pytestmark = pytest.mark.lab
 OVERSELL: dict[str, Any] = {
     # By requests and in coarse steps: the same numbers whatever the machine does meanwhile.
-    "cpu": {"strategy": "request", "reclaimPercent": 80, "quantum": "500m"},
+    "cpu": {"strategy": "request", "reclaimPercent": 80, "quantum": "1"},
     "memory": {"strategy": "request", "quantum": "1Gi"},
     "growAfterSeconds": 5,
     "staleAfterSeconds": 60,
