@@ -57,7 +57,10 @@ def inventory(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     file = tmp_path_factory.mktemp("vars") / "site.json"
     settings = {
         "colocation_policies": [{"name": "default", "spec": SPEC}],
-        "colocation_chart_values": {"manager": {"logLevel": "debug"}},
+        # The manager itself takes from what its node can sell: it is to come back to the same one.
+        "colocation_chart_values": {
+            "manager": {"logLevel": "debug", "nodeSelector": {"kubernetes.io/hostname": "node1"}},
+        },
         "colocation_node_sysctls": "{{ {'net.core.somaxconn': 4321} if inventory_hostname == 'node2' else {} }}",
     }
     file.write_text(json.dumps(settings))
