@@ -114,7 +114,7 @@ test-life: need-root setup build  ## report, verify, backup, restore, taking ove
 	$(call step,the plays of every day)
 	@$(PYTEST) -q -x tests/ops/test_life.py
 
-test-accidents: need-root setup build  ## what goes wrong while plays run: nodes down, ssh cut, reboots, full disks (root; not yet green)
+test-accidents: need-root setup build  ## what goes wrong while plays run: nodes down, ssh cut, reboots, full disks (root; 19 min)
 	$(call step,accidents on real machines)
 	@$(PYTEST) -q -x tests/ops/test_accidents.py
 
