@@ -88,14 +88,8 @@ class Standin:
 
 
 def _read(lines: Any, seen: list[tuple[str, list[str | None]]]) -> None:
-    decoder, text = json.JSONDecoder(), ""
-    for line in lines:
-        text += line
-        if not line.startswith("}"):
-            continue
-        event, _ = decoder.raw_decode(text)
-        text = ""
-        name, numbers = _numbers(event["object"])
+    for line in lines:  # kubectl writes watch events one a line, whatever it does with objects
+        name, numbers = _numbers(json.loads(line)["object"])
         # A number that is missing in either place is missing.
         seen.append((name, numbers))
 
