@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.bench import extras
+from tests.lab.extras import extras
 
 if TYPE_CHECKING:
     from colocation.predict.simulate import Outcome
@@ -94,7 +94,7 @@ def curves(to: Path, found: Mapping[str, Sequence[Outcome]]) -> None:
 
 
 def _pyplot() -> Any:
-    folder = str(extras.folder())
+    folder = str(extras("bench"))
     if folder not in sys.path:
         sys.path.append(folder)
     importlib.import_module("matplotlib").use("Agg")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench import extras
+from tests.lab.extras import extras
 
 HERTZ = 1000
 REST = "elsewhere"
@@ -25,7 +25,7 @@ def profiled(pid: int, seconds: int, stages: Mapping[str, str]) -> Iterator[dict
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="profile-") as scratch:
         raw = Path(scratch, "raw")
-        argv = [str(extras.folder() / "bin/py-spy"), "record", "--gil", "--threads", "--format", "raw"]
+        argv = [str(extras("bench") / "bin/py-spy"), "record", "--gil", "--threads", "--format", "raw"]
         argv += ["--rate", str(HERTZ), "--duration", str(seconds), "--output", str(raw), "--pid", str(pid)]
         with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
             yield found

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tests.fuzz.targets import TARGETS
 from tests.lab.config import CLONE, cache_dir
+from tests.lab.extras import extras
 
-REQUIREMENTS = CLONE / "requirements/fuzz.txt"
 CRASHES = CLONE / ".fuzz"
 LONGEST = 8192
 """Bytes of an input; a cgroup file is read up to so many."""
@@ -38,25 +38,12 @@ def main() -> int:
         return 0
     if args.child:
         return fuzz(chosen[0], rest)
-    path = install()
+    path = extras("fuzz")
     crashed = [name for name in chosen if not run(name, args.seconds, path)]
     for name in crashed:
         print(f"fuzz: {name} fails; see {CRASHES}/ and run", file=sys.stderr)
         print(f"  .venv/bin/python -m tests.fuzz --target {name} --replay .fuzz/{name}-crash-...", file=sys.stderr)
     return 1 if crashed else 0
-
-
-def install() -> Path:
-    """Atheris, in a folder of its own in the cache: 35 MB that nothing else needs."""
-    wanted = REQUIREMENTS.read_text().split("\n")[-2].replace("==", "-")
-    folder = cache_dir() / wanted
-    if not folder.is_dir():
-        print(f"==> installing {wanted}", file=sys.stderr)
-        temporary = folder.with_suffix(".tmp")
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--target", str(temporary)]
-        subprocess.run([*pip, "--requirement", str(REQUIREMENTS)], check=True)
-        temporary.rename(folder)
-    return folder
 
 
 def run(name: str, seconds: int, path: Path) -> bool:

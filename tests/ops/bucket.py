@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from build.paths import CLONE, cache
 from tests.lab import binaries
 from tests.lab.apiserver import free_ports
 from tests.lab.process import Daemon, wait_until
-from tests.lab.progress import step
 
 KEYS = ("a-test", "a-test-that-nobody-else-knows")
-REQUIREMENTS = CLONE / "requirements/s3.txt"
-
-
-def boto() -> Path:
-    """A folder for PYTHONPATH with boto3, fetched once."""
-    key = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    folder = cache() / f"s3-{key}"
-    if not (folder / ".complete").exists():
-        with step("fetching boto3", "half a minute, once"):
-            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, "--upgrade", "--target", str(folder), "--requirement", str(REQUIREMENTS)], check=True)
-            (folder / ".complete").touch()
-    return folder
 
 
 class Bucket:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,10 @@ from build.paths import CLONE
 from tests.e2e.conftest import differences, snapshot
 from tests.e2e.pods import SPIN, pod
 from tests.lab.cluster import Cluster
+from tests.lab.extras import extras
 from tests.lab.waiting import eventually
 from tests.ops import versions
-from tests.ops.bucket import KEYS, Bucket, boto
+from tests.ops.bucket import KEYS, Bucket
 from tests.ops.conftest import NS, changed, command, lease, manager, play
 from tests.ops.standin import Standin
 
@@ -112,9 +112,13 @@ def everything(cluster: Cluster) -> dict[str, object]:
 
 def back_to(before: Mapping[str, object], now: Callable[[], Mapping[str, object]], seconds: float) -> None:
     """Nothing is different, or soon no more."""
-    with suppress(AssertionError):
-        eventually(lambda: not differences(before, now()), seconds)
-    assert differences(before, now()) == {}
+
+    def the_same() -> bool:
+        if found := differences(before, now()):
+            raise ValueError(found)  # which is what the failure tells
+        return True
+
+    eventually(the_same, seconds, "as it was")
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -267,7 +271,7 @@ def s3(bucket: Bucket) -> tuple[str, ...]:
 def test_backup_to_a_folder_and_to_a_bucket_and_a_second_one_changes_nothing(
     out: Cluster, bucket: Bucket, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(boto()), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(extras("s3")), prepend=os.pathsep)
     for where in (("-e", f"backup={kept}"), s3(bucket)):
         assert changed(play(out, versions.ours(), "backup", *where, own=True)) >= 1
         assert changed(play(out, versions.ours(), "backup", *where, own=True)) == 0
@@ -280,7 +284,7 @@ def test_backup_to_a_folder_and_to_a_bucket_and_a_second_one_changes_nothing(
 def test_a_bucket_without_key_is_told_in_a_sentence(
     out: Cluster, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(boto()), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(extras("s3")), prepend=os.pathsep)
     wrong = json.dumps({"colocation_backup_secret_key": "wrong"})
     said = play(out, versions.ours(), "backup", *s3(bucket), "-e", wrong, own=True, fails=True)
     assert "could not be written" in said
@@ -290,7 +294,7 @@ def test_a_bucket_without_key_is_told_in_a_sentence(
 def test_restore_on_an_empty_cluster_gives_the_same_published_numbers(
     out: Cluster, bucket: Bucket, kept: Path, before: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(boto()), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", str(extras("s3")), prepend=os.pathsep)
     stand(out)
     was = everything(out)
     for where in (("-e", f"backup={kept}"), s3(bucket)):
