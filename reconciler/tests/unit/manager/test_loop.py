@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import queue
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -324,14 +325,19 @@ def test_the_bucket_paces_and_says_when_to_come_back() -> None:
     assert len(bench.writer.jobs) == 2
 
 
-def test_the_rate_is_lifted_until_a_started_manager_has_caught_up() -> None:
-    bench = Bench(rate=2, parallel=8, lifted=True)
+def just_started(rate: float, nodes: Sequence[str]) -> Bench:
+    """These nodes' agents have been told, all at once: the rate is lifted."""
+    bench = Bench(rate=rate, parallel=8, lifted=True)
     bench.sync()
     bench.policy()
-    for name in "abcdef":
+    for name in nodes:
         bench.node(name)
+    assert bench.written() == len(nodes)
+    return bench
 
-    assert bench.written() == 6  # the agents are told, all at once
+
+def test_the_rate_is_lifted_until_a_started_manager_has_caught_up() -> None:
+    bench = just_started(rate=2, nodes="abcdef")
     assert bench.written() == 0  # nothing is left; but they are to report yet
     for name in "abcdef":
         bench.report(name)
@@ -344,11 +350,7 @@ def test_the_rate_is_lifted_until_a_started_manager_has_caught_up() -> None:
 
 
 def test_an_agent_that_never_reports_does_not_lift_the_rate_for_ever() -> None:
-    bench = Bench(rate=1, parallel=8, lifted=True)
-    bench.sync()
-    bench.policy()
-    bench.node("silent")
-    bench.written()
+    bench = just_started(rate=1, nodes=["silent"])
     bench.now += AWAIT_SECONDS
     bench.written()
     bench.written()
@@ -359,12 +361,7 @@ def test_an_agent_that_never_reports_does_not_lift_the_rate_for_ever() -> None:
 
 def test_agents_that_come_one_after_another_are_all_waited_for() -> None:
     """10,000 agents on a slow server take longer to report than any one of them may."""
-    bench = Bench(rate=1, parallel=8, lifted=True)
-    bench.sync()
-    bench.policy()
-    for name in "abcdef":
-        bench.node(name)
-    assert bench.written() == 6
+    bench = just_started(rate=1, nodes="abcdef")
     for name in "ab":
         bench.now += AWAIT_SECONDS - 1
         bench.report(name)
