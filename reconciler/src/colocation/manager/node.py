@@ -65,6 +65,15 @@ def policy_facts(wire: ColocationPolicy) -> PolicyFacts:
     return PolicyFacts(Candidate(meta.name, meta.generation, wire.spec), meta.uid, meta.resource_version, status)
 
 
+class Agreed(Struct, frozen=True, gc=False):
+    """A NodeColocation says what is wanted: so it stays while each of these is the very same object."""
+
+    facts: NodeFacts
+    selection: Selection | None
+    spec: NodeColocationSpec
+    be_rows: tuple[BePod, ...] | None
+
+
 class NodeState(Struct):
     """Everything about one node; `facts` is None while no Node of that name is there."""
 
@@ -87,6 +96,7 @@ class NodeState(Struct):
     """Kept until a pod or the report changes; so are the rows."""
     be_rows: tuple[BePod, ...] | None = None
     online_rows: tuple[OnlinePod, ...] | None = None
+    agreed: Agreed | None = None
     evaluation: Evaluation | None = None
     due: float | None = None
     evictions: int = 0
@@ -112,6 +122,24 @@ class NodeState(Struct):
             rows = sorted((p.as_online_pod() for p in self.pods.values() if p.qos is not Qos.BE), key=lambda p: p.uid)
             self.online_rows = tuple(rows[:MAX_PODS])
         return self.online_rows
+
+    def agree(self, facts: NodeFacts, spec: NodeColocationSpec) -> None:
+        """The NodeColocation, which has this spec, says what is wanted."""
+        self.agreed = Agreed(facts, self.selection, spec, self.be_rows)
+
+    @property
+    def agrees(self) -> bool:
+        """It still does."""
+        was, known = self.agreed, self.colocation
+        return (
+            was is not None
+            and known is not None
+            and was.spec is known.spec
+            and was.facts is self.facts
+            and was.selection is self.selection
+            and was.be_rows is self.be_rows
+            and known.owner_uid == was.facts.uid
+        )
 
     @property
     def foreign(self) -> bool:

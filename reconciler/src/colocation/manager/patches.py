@@ -118,6 +118,8 @@ def wanted_spec(node: NodeState, facts: NodeFacts) -> NodeColocationSpec | None:
 
 def spec_job(node: NodeState, facts: NodeFacts) -> Job | None:
     """The creation, patch or deletion that makes the NodeColocation say what is wanted."""
+    if node.agrees:
+        return None
     spec, known = wanted_spec(node, facts), node.colocation
     key, label = (SPEC, node.name), NODE_COLOCATIONS.plural
     if spec is None:
@@ -143,6 +145,7 @@ def spec_job(node: NodeState, facts: NodeFacts) -> Job | None:
     if known.owner_uid != facts.uid:
         patch["metadata"] = {"ownerReferences": owner}
     if not patch:
+        node.agree(facts, spec)
         return None
     if known.resource_version:  # whoever wrote it since knows better: 409, decide again
         patch["metadata"] = {**patch.get("metadata", {}), "resourceVersion": known.resource_version}

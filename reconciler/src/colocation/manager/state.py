@@ -219,6 +219,8 @@ class State:
                     kept = msgspec.structs.replace(event.object, status=None)
                     if known is None or kept.spec != known.spec or kept.uid != known.uid:
                         self.dirty.add(node.name)
+                    else:
+                        msgspec.structs.force_setattr(kept, "spec", known.spec)  # one copy is enough, here as well
                     node.colocation = kept
                     _disown(node)
             case Bad():

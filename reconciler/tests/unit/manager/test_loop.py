@@ -21,7 +21,7 @@ from colocation.manager.evictions import Eviction, Evictions
 from colocation.manager.loop import AWAIT_SECONDS, Loop, Stop
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import ColocationFacts, colocation_facts, policy_facts
-from colocation.manager.patches import Job, Urgency, wanted_spec
+from colocation.manager.patches import SPEC, Job, Urgency, spec_job, wanted_spec
 from colocation.manager.publisher import Done, Outbox
 from colocation.model import names
 from colocation.model.facts import NodeFacts, PodFacts, Published, Qos
@@ -720,6 +720,43 @@ def test_sums_that_are_kept_are_those_of_the_pods_reports_and_policies_as_they_a
         node.selected = False
         selection = bench.loop.state.select(node)
         assert kept == (node.summed(selection), node.told(), selection), seed
+
+
+def test_an_agent_that_agrees_is_told_again_whatever_changes() -> None:
+    """A loop that remembers whom there is nothing to tell tells what one without memory would."""
+    import random  # noqa: PLC0415
+
+    agreed = 0
+    for seed in range(100):
+        dice = random.Random(seed)
+        bench = Bench()
+        bench.publish()
+        node = bench.loop.state.nodes["n"]
+        for _ in range(12):
+            name = f"p{dice.randrange(4)}"
+            match dice.randrange(7):
+                case 0:
+                    bench.pod(name, be=dice.choice([0, 900]), qos=dice.choice(list(Qos)), uid=dice.choice([name, "x"]))
+                case 1:
+                    bench.say(Delete(PODS, name))
+                case 2:
+                    bench.report(at=str(dice.random()))
+                case 3:
+                    bench.policy(protect=Protect(memory_low_percent=dice.choice([0, 50])))
+                case 4:
+                    bench.node(label=dice.random() < 0.8, cpu=dice.choice([10_000, 12_000]))
+                case 5:
+                    bench.report(spec=NodeColocationSpec(), at="by hand")
+                case 6:
+                    bench.report(owner=dice.choice(["uid-n", "another"]))
+            bench.step()
+            assert node.facts is not None
+            if not bench.loop._outbox.busy((SPEC, "n")):
+                agreed += node.agrees
+                remembered, node.agreed = spec_job(node, node.facts), None
+                assert remembered == spec_job(node, node.facts), seed
+            bench.written()
+    assert agreed > 300
 
 
 def test_online_pods_are_told_only_to_agents_that_do_something_for_them() -> None:
