@@ -42,6 +42,7 @@ class Standin:
 
     def __init__(self, cluster: Cluster, image: Path) -> None:
         self.cluster, self.image = cluster, image
+        self._had = {node.name: self._images(node.name) for node in cluster.lab.nodes}
 
     def start(self) -> None:
         """Run it, and wait until both Nodes have its numbers."""
@@ -62,9 +63,8 @@ class Standin:
         for node in self.cluster.lab.nodes:
             gone = json.dumps({"status": {part: dict.fromkeys(KEYS) for part in ("capacity", "allocatable")}})
             self.cluster.kubectl("patch", "node", node.name, "--subresource=status", "--type=merge", "-p", gone)
-            images = "ctr -n k8s.io images"
-            mine = f"for i in $({images} ls -q); do case $i in *colocation*|sha256:*) {images} rm $i;; esac; done"
-            machines.ssh(self.cluster.lab, node, f"{mine}; rm -f /srv/images/{self.image.name}*", check=False)
+            mine = " ".join(self._images(node.name) - self._had[node.name])
+            self.cluster.ssh(node.name, f"ctr -n k8s.io images rm {mine}; rm -f /srv/images/{self.image.name}*")
 
     @contextmanager
     def watch(self) -> Iterator[Callable[[], list[tuple[str, list[str | None]]]]]:
@@ -82,6 +82,9 @@ class Standin:
             finally:
                 running.terminate()
                 reader.join(10)
+
+    def _images(self, node: str) -> set[str]:
+        return set(self.cluster.ssh(node, "ctr -n k8s.io images ls -q").split())
 
     def _nodes(self) -> dict[str, list[str | None]]:
         return dict(_numbers(node) for node in self.cluster.get("nodes")["items"])
