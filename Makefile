@@ -90,7 +90,7 @@ test-debian13: need-root setup build  ## the roll-out on nodes that run Debian 1
 docs-site: setup  ## the reference and these docs as a web site, linted: build/out/docs (1 min)
 	@$(BIN)/python -m tools.docs_site
 
-bench-collection: need-root setup build binaries  ## speed of site on 2 nodes and on 100 light hosts, into docs/benchmarks/ (root; 6 min)
+bench-collection: need-root setup build binaries  ## speed of site on 2 nodes and on 100 light hosts, into docs/benchmarks/ (root; 26 min)
 	@$(BIN)/python -m tests.bench collection
 
 e2e: need-root setup build  ## the lab end to end: roll out, use, break, uninstall (root)
@@ -109,7 +109,7 @@ test-roles: need-root setup build  ## kubelet, containerd, images that are built
 	$(call step,kubelet and containerd on real machines)
 	@$(PYTEST) -q -x tests/ops/test_roles.py
 
-test-life: need-root setup build  ## report, verify, backup, restore, taking over, on machines (root; not yet green in one run)
+test-life: need-root setup build  ## report, verify, backup, restore, taking over, on machines (root; 31 min)
 	@$(BIN)/python -m tests.lab build versitygw
 	$(call step,the plays of every day)
 	@$(PYTEST) -q -x tests/ops/test_life.py
