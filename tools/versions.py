@@ -24,7 +24,7 @@ anything is changed, with a sentence that names both versions.
 | rollback | what the cluster ran before, one step, by any version of the collection | `make test-upgrade` shows it |
 | Kubernetes | {oldest} or newer; tested: {kubernetes} | older: refused; newer than {newest}: a warning |
 | Helm | {helm_low} or newer, and {helm_high}; both are tested | refused if it does not answer |
-| ansible-core | 2.19 or newer; `ansible-test` ran in parts on {ansible}; `make test-ansible` | `requires_ansible` |
+| ansible-core | 2.19 or newer; `ansible-test` passes on {ansible} (`make test-ansible`) | `requires_ansible` |
 | Python of managed machines | 3.9 or newer; 3.9, 3.11 and 3.13 are tested | |
 """
 

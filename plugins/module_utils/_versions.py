@@ -14,7 +14,7 @@ import typing as t
 KUBERNETES = ((1, 30), (1, 36))
 """The oldest that can be, and the newest that is tested."""
 KUBERNETES_TESTED = ("1.32", "1.36")
-ANSIBLE_TESTED = ("2.19", "2.20")
+ANSIBLE_TESTED = ("2.19", "2.20", "2.21")
 HELM = ("3.12", "4")
 Version = t.Tuple[int, int]
 
