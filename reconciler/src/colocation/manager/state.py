@@ -220,7 +220,7 @@ class State:
                     if known is None or kept.spec != known.spec or kept.uid != known.uid:
                         self.dirty.add(node.name)
                     else:
-                        msgspec.structs.force_setattr(kept, "spec", known.spec)  # one copy is enough, here as well
+                        msgspec.structs.force_setattr(kept, "spec", known.spec)  # one copy, which may still be `agreed`
                     node.colocation = kept
                     _disown(node)
             case Bad():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import queue
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -684,10 +685,33 @@ def test_a_loop_that_keeps_failing_has_no_heartbeat(bench: Bench, monkeypatch: p
     assert bench.now - bench.loop.beat == 50
 
 
+def anything(bench: Bench, dice: random.Random) -> None:
+    """One of all that can happen to a node, its pods, its report and its policy."""
+    name = f"p{dice.randrange(4)}"
+    match dice.randrange(9):
+        case 0:
+            bench.pod(name, be=dice.choice([0, 0, 900]), qos=dice.choice(list(Qos)), uid=dice.choice([name, name, "x"]))
+        case 1:
+            bench.say(Delete(PODS, name))
+        case 2:
+            rows = tuple(PodUsage(uid=f"p{i}", cpu=dice.randrange(999), memory=GI, cpu_peak=1500) for i in range(3))
+            bench.report(at=str(dice.random()), rows=rows)
+        case 3:
+            bench.policy(cpu=OversellCpu(strategy=dice.choice(["usage", "predicted"])))
+        case 4:
+            bench.node(label=dice.random() < 0.8, cpu=dice.choice([10_000, 12_000]))
+        case 5:
+            bench.say(dice.choice([Bad(NODE_COLOCATIONS, "n", "x"), Delete(NODE_COLOCATIONS, "n")]))
+        case 6:
+            bench.policy(protect=Protect(memory_low_percent=dice.choice([0, 50])))
+        case 7:
+            bench.report(spec=NodeColocationSpec(), at="by hand")
+        case 8:
+            bench.report(owner=dice.choice(["uid-n", "another"]))
+
+
 def test_sums_that_are_kept_are_those_of_the_pods_reports_and_policies_as_they_are() -> None:
     """Whatever happens in whatever order, a loop that kept its sums decides as one that sees only the end."""
-    import random  # noqa: PLC0415
-
     for seed in range(200):
         dice = random.Random(seed)
         bench = Bench()
@@ -695,23 +719,7 @@ def test_sums_that_are_kept_are_those_of_the_pods_reports_and_policies_as_they_a
         bench.policy()
         bench.node()
         for _ in range(12):
-            name = f"p{dice.randrange(4)}"
-            match dice.randrange(6):
-                case 0:
-                    bench.pod(name, be=dice.choice([0, 0, 900]), qos=dice.choice(list(Qos)), uid=name)
-                case 1:
-                    bench.say(Delete(PODS, name))
-                case 2:
-                    rows = tuple(
-                        PodUsage(uid=f"p{i}", cpu=dice.randrange(999), memory=GI, cpu_peak=1500) for i in range(3)
-                    )
-                    bench.report(at=str(dice.random()), rows=rows)
-                case 3:
-                    bench.policy(cpu=OversellCpu(strategy=dice.choice(["usage", "predicted"])))
-                case 4:
-                    bench.node(label=dice.random() < 0.8)
-                case 5:
-                    bench.say(dice.choice([Bad(NODE_COLOCATIONS, "n", "x"), Delete(NODE_COLOCATIONS, "n")]))
+            anything(bench, dice)
             bench.step()
         node = bench.loop.state.nodes["n"]
         selection = bench.loop.state.select(node)
@@ -724,8 +732,6 @@ def test_sums_that_are_kept_are_those_of_the_pods_reports_and_policies_as_they_a
 
 def test_an_agent_that_agrees_is_told_again_whatever_changes() -> None:
     """A loop that remembers whom there is nothing to tell tells what one without memory would."""
-    import random  # noqa: PLC0415
-
     agreed = 0
     for seed in range(100):
         dice = random.Random(seed)
@@ -733,22 +739,7 @@ def test_an_agent_that_agrees_is_told_again_whatever_changes() -> None:
         bench.publish()
         node = bench.loop.state.nodes["n"]
         for _ in range(12):
-            name = f"p{dice.randrange(4)}"
-            match dice.randrange(7):
-                case 0:
-                    bench.pod(name, be=dice.choice([0, 900]), qos=dice.choice(list(Qos)), uid=dice.choice([name, "x"]))
-                case 1:
-                    bench.say(Delete(PODS, name))
-                case 2:
-                    bench.report(at=str(dice.random()))
-                case 3:
-                    bench.policy(protect=Protect(memory_low_percent=dice.choice([0, 50])))
-                case 4:
-                    bench.node(label=dice.random() < 0.8, cpu=dice.choice([10_000, 12_000]))
-                case 5:
-                    bench.report(spec=NodeColocationSpec(), at="by hand")
-                case 6:
-                    bench.report(owner=dice.choice(["uid-n", "another"]))
+            anything(bench, dice)
             bench.step()
             assert node.facts is not None
             if not bench.loop._outbox.busy((SPEC, "n")):
