@@ -13,7 +13,7 @@ from colocation.model.facts import Evicted, Published, Qos
 from colocation.model.policy import LabelSelector
 from colocation.model.report import PodUsage
 
-from .test_loop import FULL, GI, Bench, amounts, body_of
+from .bench import FULL, GI, Bench, amounts, body_of
 
 CARRIES = Published(5000, 60 * GI, 250)
 

@@ -11,7 +11,7 @@ from colocation.manager.evictions import AGAIN_SECONDS, Outcome, body
 from colocation.model.facts import Qos
 from colocation.model.report import EvictionRequest
 
-from .test_loop import GI, Bench
+from .bench import GI, Bench
 
 WHY = "memory in use is 90Gi of 100Gi"
 

@@ -16,7 +16,7 @@ from colocation.model.policy import LabelSelector, OversellCpu, Rollout
 from colocation.model.report import Pressure, Usage
 from colocation.model.status import PolicyStatus
 
-from .test_loop import GI, Bench, amounts
+from .bench import GI, Bench, amounts
 
 FIRST = Rollout(node_selector=LabelSelector(match_labels={"first": "yes"}), pause_seconds=600)
 NAMES = ("n1", "n2", "n3")

@@ -12,7 +12,7 @@ from colocation.manager.loop import Sees
 from colocation.manager.sight import PATIENCE_SECONDS, SETTLE_SECONDS, Sight
 from colocation.model.facts import Qos
 
-from .test_loop import Bench, amounts
+from .bench import Bench, amounts
 
 LOST, AGAIN = Seeing.LOST, Seeing.AGAIN
 
