@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from tests.bench.agent import load, pods
-from tests.bench.agent.node import NODE, BenchNode, freeze, read, thaw, used
+from tests.bench.agent.node import NODE, BenchNode, freeze, read, stolen, thaw, used
 from tests.bench.figures import percentile
 from tests.lab.progress import say
 from tests.lab.waiting import eventually
@@ -28,7 +28,7 @@ ARMS: Final = {
 """Arm -> suppress.cpu.mode. Without protection the batch work runs in pods like the service's own."""
 ALONE: Final = "alone"
 RATE: Final = 150.0
-SECONDS: Final = 8.0
+SECONDS: Final = 12.0
 SETTLE: Final = 1.5
 TRIES: Final = 3
 QUIET_SECONDS: Final = 60
@@ -58,6 +58,8 @@ class Row(Struct):
     online: float
     others: float
     """Whatever is neither the node nor the generator: the control plane, and what else this machine did."""
+    stolen: float
+    """What the hypervisor kept from this machine while it had work to do: no scheduler of ours can give it back."""
     errors: int = 0
     """Lines of kubelet's log with an error in them."""
 
@@ -140,16 +142,17 @@ class Stage:
         return None if quota < 0 else quota
 
     def _measure(self, number: int, arm: str, batch: Sequence[str], asked: load.Load) -> Row:
-        began, before = time.monotonic(), self._use(batch)
+        began, before, kept = time.monotonic(), self._use(batch), stolen()
         told = asked.run()
         seconds, after = (time.monotonic() - began) * 1e9, self._use(batch)
+        kept = (stolen() - kept) / seconds
         machine, node, be, online = ((b - a) / seconds for a, b in zip(before, after, strict=True))
         ranked = told.latencies
         p50, p90, p99, p999 = (percentile(ranked, percent) for percent in (50, 90, 99, 99.9))
         return Row(
             block=number, arm=arm, p50=p50, p90=p90, p99=p99, p999=p999, most=max(ranked), requests=len(ranked),
             late=percentile(told.late, 99), machine=machine, node=node, batch=be, online=online,
-            others=machine - node - told.cpu * 1e9 / seconds,
+            others=machine - node - told.cpu * 1e9 / seconds, stolen=kept,
         )  # fmt: skip
 
     def _use(self, batch: Sequence[str]) -> tuple[int, int, int, int]:

@@ -137,6 +137,7 @@ def table(pairs: Pairs) -> str:
         "p99 x alone",
         "batch work, cores",
         "machine busy",
+        "kept by the hypervisor",
         "kubelet's errors",
     )
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
@@ -145,9 +146,9 @@ def table(pairs: Pairs) -> str:
         ratio = "" if arm == ALONE else f"{median(pairs.ratios(arm)):.2f}"
         cells = [f"{median([getattr(row, field) for row in rows]):.3g}" for field in ("p50", "p99", "p999")]
         work, errors = median([row.batch for row in rows]), sum(row.errors for row in rows)
-        lines.append(
-            f"| {arm} | {' | '.join(cells)} | {ratio} | {work:.2f} | {median(pairs.busy(arm)):.0f} % | {errors} |"
-        )
+        stolen = median([100 * row.stolen / CORES for row in rows])
+        cells += [ratio, f"{work:.2f}", f"{median(pairs.busy(arm)):.0f} %", f"{stolen:.2f} %", f"{errors}"]
+        lines.append(f"| {arm} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -164,7 +165,8 @@ def words(pairs: Pairs) -> str:
         "a ratio is against the mean of these two. All else on this machine has the lowest weight while a run is "
         f"measured. If it took more than {OTHERS_MOST:g} cores all the same, or the generator was late by more than "
         f"{LATE_MOST:g} ms at p99, the run is made again; after {TRIES} times the block is left out: {pairs.left_out} "
-        f"left out, {pairs.count} count; others took {load:.2f} cores in the median.\n\n{table(pairs)}"
+        f"left out, {pairs.count} count; others took {load:.2f} cores in the median. What the hypervisor kept "
+        f"is time in which this machine had work and its host gave it no CPU.\n\n{table(pairs)}"
     )
 
 

@@ -23,7 +23,7 @@ from tests.lab.config import CLONE
 def row(block: int, arm: str, p99: float, others: float = 0.1, machine: float = 1.9, batch: float = 1.2) -> Row:
     return Row(
         block=block, arm=arm, p50=1, p90=2, p99=p99, p999=9, most=10, requests=100, late=0.1,
-        machine=machine, node=1, batch=batch, online=0.4, others=others,
+        machine=machine, node=1, batch=batch, online=0.4, others=others, stolen=0.01,
     )  # fmt: skip
 
 
