@@ -21,6 +21,8 @@ class Churn:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        # Emulated, to start a pod takes ten seconds: more often, and they heap up until kubelet does nothing else.
+        self.pause = 1.0 if machine.slow == 1 else 2.0 * machine.slow
         self.rounds = 0
         self.trouble: list[str] = []
         self._stop = threading.Event()
@@ -40,7 +42,7 @@ class Churn:
                 self._once()
             except Exception as error:
                 self.trouble.append(str(error))
-            self._stop.wait(1.0)
+            self._stop.wait(self.pause)
 
     def _once(self) -> None:
         self.rounds += 1
@@ -81,7 +83,10 @@ def test_killed_in_a_loop_while_pods_churn(machine: Machine, agent: Agent) -> No
     agent.rounds(2)
     now = values(machine)
     assert now[online] == untouched
-    wrong = {uid: knobs for uid, knobs in now.items() if uid != online and not limited(knobs)}
+    there = {row["metadata"]["uid"] for row in machine.get("pods")["items"]}
+    # A pod that is gone from the API and not yet from the machine is nobody's any more: held, or as kubelet made it.
+    right = {uid for uid, knobs in now.items() if limited(knobs) or (uid not in there and free(knobs))}
+    wrong = {uid: knobs for uid, knobs in now.items() if uid not in {online, *right}}
     assert wrong == {}, "a pod keeps a wrong limit"
     lines = machine.ssh(f"cat {JOURNAL}").splitlines()
     assert all(json.loads(line)["path"] for line in lines)
