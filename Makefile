@@ -67,7 +67,7 @@ survive-agent: need-root setup binaries  ## what an agent survives, on a real no
 	$(call step,what an agent survives)
 	@MACHINE=v1 $(PYTEST) -v -x tests/survive
 
-test-v2: need-root setup binaries  ## the same, and more, on an emulated machine with cgroup v2 and a real kubelet (root; an hour; not yet green in one run)
+test-v2: need-root setup binaries  ## the same, and more, on an emulated machine with cgroup v2 and a real kubelet (root; 27 min)
 	$(call step,an emulated machine with cgroup v2)
 	@MACHINE=v2 $(PYTEST) -v -x tests/survive
 
