@@ -105,7 +105,7 @@ test-nodes: need-root setup build  ## preflight's report, nodes that join and le
 	$(call step,nodes that join and leave)
 	@$(PYTEST) -q -x tests/ops/test_nodes.py
 
-test-roles: need-root setup build  ## kubelet, containerd, images that are built: changed, broken, put back (root; not in make test)
+test-roles: need-root setup build  ## kubelet, containerd, images that are built: changed, broken, put back (root; 13 min)
 	$(call step,kubelet and containerd on real machines)
 	@$(PYTEST) -q -x tests/ops/test_roles.py
 
