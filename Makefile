@@ -83,7 +83,7 @@ test-ansible: need-root setup binaries  ## the collection on ansible-core 2.19, 
 	$(call step,what Galaxy says of the artifact)
 	@$(BIN)/python -m tests.ansible.galaxy
 
-test-debian13: need-root setup build  ## the roll-out on nodes that run Debian 13 (root; 5 min)
+test-debian13: need-root setup build  ## the roll-out on nodes that run Debian 13 (root; 9 min)
 	$(call step,the lab with Debian 13)
 	@LAB_DEBIAN=13 $(PYTEST) -q -x tests/e2e/test_1_rollout.py tests/e2e/test_2_data.py tests/e2e/test_4_uninstall.py
 
