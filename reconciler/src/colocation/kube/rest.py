@@ -51,11 +51,6 @@ class ApiError(Exception):
         self.retry_after = retry_after
         """Seconds the server asked us to wait."""
 
-    @property
-    def passing(self) -> bool:
-        """Worth trying again later, unchanged."""
-        return self.code in (0, 408, 429) or self.code >= 500
-
 
 class _Status(Struct):
     reason: str = ""
