@@ -32,7 +32,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "a number that is a word": ("site", {"colocation_gate_soak": "soon"}, "colocation_gate_soak"),
     "kernel parameters that are no mapping": (
         "site",
-        {"colocation_node_sysctls": "vm.swappiness=1"},
+        {"colocation_node_sysctls": ["vm.swappiness"]},
         "colocation_node_sysctls",
     ),
     "policies that are no list": ("site", {"colocation_policies": {"a": 1}}, "colocation_policies"),

@@ -109,6 +109,19 @@ def test_restore_after_kill_9_puts_everything_back_exactly(machine: Machine, age
     assert json.loads(agent.restore()) == {"restored": [], "unchanged": [], "gone": [], "failed": []}
 
 
+def test_pods_that_come_while_the_agent_looks_are_put_back_as_kubelet_made_them(machine: Machine, agent: Agent) -> None:
+    """A group is there before kubelet has given it its values: what is noted then is not what to put back."""
+    names = [f"be{n}" for n in range(6)]
+    for name in names:
+        machine.apply(pod(machine, name))
+    uids = running(machine, *names)
+    machine.eventually(lambda: all(limited(values(machine)[uid]) for uid in uids.values()), 60, "held")
+    agent.kill_for_good()
+    assert json.loads(agent.restore())["failed"] == []
+    now = values(machine)
+    assert {name: now[uid] for name, uid in uids.items() if not free(now[uid])} == {}
+
+
 def test_disabling_puts_everything_back_exactly(machine: Machine, agent: Agent) -> None:
     agent.stop()
     machine.apply(*(pod(machine, f"be{n}", busy(machine)) for n in range(2)))

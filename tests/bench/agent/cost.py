@@ -103,7 +103,7 @@ def _tree() -> Iterator[str]:
                 base = top / name
                 for n in range(MADE):
                     qos, pod = ("besteffort", f"podbe{n}") if n < MADE // 2 else ("burstable", f"podls{n}")
-                    (base / "kubepods" / qos / pod).mkdir(parents=True)
+                    (base / "kubepods" / qos / pod / "sandbox").mkdir(parents=True)
                 (Path(root) / top.name).symlink_to(base)
             yield root
         finally:

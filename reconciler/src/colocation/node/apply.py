@@ -89,12 +89,9 @@ class Applier:
         held: set[str] = set()
         missing: list[tuple[str, Setting]] = []
         for uid, knobs in wanted.items():
-            group = groups.get(uid)
-            if group is None:
-                continue
-            files = self._files.get(uid)
+            files = self._files_of(uid, groups.get(uid))
             if files is None:
-                files = self._files[uid] = PodFiles(self.layout, group)
+                continue
             for setting in files.settings(knobs, idle_file=self._idle_file, disks=self._disks):
                 held.add(setting.path)
                 held.add(setting.beside or setting.path)
@@ -103,10 +100,16 @@ class Applier:
                 elif setting.there is not None and self._due(setting.path, now):
                     missing.append((uid, setting))
             if knobs.idle and not self._idle_file:
-                held.add(self._hold_tasks(uid, group, now))
+                held.add(self._hold_tasks(uid, files.group, now))
         held |= self._hold_cache(cache, [groups[uid] for uid in offline if uid in groups], now)
         self._write(missing, now)
         self._put_back(held, now)
+
+    def _files_of(self, uid: str, group: str | None) -> PodFiles | None:
+        """None without a group, or while kubelet is making it: what would be noted as old is not yet what it gives."""
+        if uid not in self._files and group is not None and self.layout.holds_groups(group):
+            self._files[uid] = PodFiles(self.layout, group)
+        return self._files.get(uid)
 
     def _with_parents(
         self, wanted: Mapping[str, Knobs], groups: Mapping[str, str]

@@ -70,6 +70,18 @@ class Layout(Struct, frozen=True):
                     pods[uid] = f"{qos}/{name}"
         return pods
 
+    def holds_groups(self, group: str) -> bool:
+        """A pod's group with a container's in it (of its sandbox, at first): kubelet has given it all its values.
+
+        Before, they may still be the kernel's: kubelet makes a group, writes its weight and limits, and has the
+        sandbox made then.
+        """
+        try:
+            with os.scandir(self.directory("cpu", group) or self.directory("cpuacct", group)) as entries:
+                return any(entry.is_dir(follow_symlinks=False) for entry in entries)
+        except OSError:
+            return False
+
 
 def detect(root: str) -> Layout:
     """Look at ``root`` and say what is there."""

@@ -72,6 +72,20 @@ def test_values_are_written_and_a_sibling_is_left_alone(tree, node):
     assert node.refused == {}
 
 
+def test_a_group_that_kubelet_is_still_making_is_left_alone_until_it_holds_a_container(tree, node):
+    """What is in it until then may be the kernel's: noted, it would be put back in the place of kubelet's."""
+    sandbox = tree.dir("cpu", groups(tree)[UID]) / "sandbox"
+    sandbox.rmdir()
+    node.apply({UID: KNOBS}, groups(tree))
+    assert read(tree, UID) == untouched(tree)
+    sandbox.mkdir()
+    node.apply({UID: KNOBS}, groups(tree))
+    assert read(tree, UID) == changed(tree)
+    sandbox.rmdir()  # once looked at, it is held to its end
+    node.apply({UID: KNOBS}, groups(tree))
+    assert read(tree, UID) == changed(tree)
+
+
 def test_what_holds_is_not_written_again(tree, node):
     node.apply({UID: KNOBS}, groups(tree))
     before = node.writes
