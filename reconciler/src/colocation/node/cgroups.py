@@ -51,9 +51,13 @@ class Layout(Struct, frozen=True):
         prefix = top.rpartition("/")[2].removesuffix(".slice")
         return top, f"{top}/{prefix}-burstable.slice", f"{top}/{prefix}-besteffort.slice"
 
+    def _pods_directory(self, group: str = "") -> str | None:
+        """Where pods' groups are looked for; every hierarchy has the same ones."""
+        return self.directory("cpuacct", group) or self.directory("cpu", group)
+
     def list_pods(self) -> dict[str, str] | None:
         """Group of every pod there is now, by uid (static pods: by config hash); None if that cannot be read."""
-        base = self.directory("cpuacct") or self.directory("cpu")
+        base = self._pods_directory()
         if base is None or not self.pods_root:
             return None
         pods: dict[str, str] = {}
@@ -76,8 +80,11 @@ class Layout(Struct, frozen=True):
         Before, they may still be the kernel's: kubelet makes a group, writes its weight and limits, and has the
         sandbox made then.
         """
+        directory = self._pods_directory(group)
+        if directory is None:
+            return False
         try:
-            with os.scandir(self.directory("cpu", group) or self.directory("cpuacct", group)) as entries:
+            with os.scandir(directory) as entries:
                 return any(entry.is_dir(follow_symlinks=False) for entry in entries)
         except OSError:
             return False

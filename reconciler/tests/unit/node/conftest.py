@@ -39,7 +39,7 @@ class Tree:
             middle = f"-{qos}" if qos else ""
             group = f"{self.qos(qos)}/{self.prefix}{middle}-pod{uid.replace('-', '_')}.slice"
         self.make(group)
-        self.write("cpu", f"{group}/sandbox", {})
+        self.write("cpuacct", f"{group}/sandbox", {})
         return group
 
     def make(self, group: str) -> None:

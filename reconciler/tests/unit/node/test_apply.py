@@ -74,7 +74,7 @@ def test_values_are_written_and_a_sibling_is_left_alone(tree, node):
 
 def test_a_group_that_kubelet_is_still_making_is_left_alone_until_it_holds_a_container(tree, node):
     """What is in it until then may be the kernel's: noted, it would be put back in the place of kubelet's."""
-    sandbox = tree.dir("cpu", groups(tree)[UID]) / "sandbox"
+    sandbox = tree.dir("cpuacct", groups(tree)[UID]) / "sandbox"
     sandbox.rmdir()
     node.apply({UID: KNOBS}, groups(tree))
     assert read(tree, UID) == untouched(tree)
