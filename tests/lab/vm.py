@@ -49,8 +49,9 @@ class Vm:
     def __init__(self, folder: Path, ports: Sequence[int] = (), *, memory_mb: int = 2048, cpus: int = 2) -> None:
         """``folder``: for its console; ``ports``: of the machine, to be reached by `forward`."""
         self.folder, self._memory_mb, self._cpus = folder, memory_mb, cpus
-        # Short, whatever the folder is called: a socket's path has at most 108 characters.
-        self._shared = Path(tempfile.mkdtemp(prefix="vm-"))
+        # Short, whatever ``folder`` is called: a socket's path has at most 108 characters.
+        self._short = tempfile.TemporaryDirectory(prefix="vm-")
+        self._control = f"-oControlPath={self._short.name}/ssh"
         here = free_ports(1 + len(ports))
         self._ssh_port = here[0]
         self.forward = dict(zip(ports, here[1:], strict=True))
@@ -68,7 +69,7 @@ class Vm:
     ) -> None:
         """Power off, without ceremony: nothing of it is kept."""
         self._hang_up()
-        shutil.rmtree(self._shared, ignore_errors=True)
+        self._short.cleanup()
         if self._child is not None:
             self._child.kill()
             self._child.wait()
@@ -125,13 +126,13 @@ class Vm:
 
     def _hang_up(self) -> None:
         """End the connection that all commands share."""
-        run(["ssh", f"-oControlPath={self._shared / 'ssh'}", "-O", "exit", "root@127.0.0.1"], check=False)
+        run(["ssh", self._control, "-O", "exit", "root@127.0.0.1"], check=False)
 
     def ssh_command(self, *command: str) -> list[str]:
         """The ssh command line into the machine. All share one connection: to log in costs it three seconds of CPU."""
-        sharing = ("ControlMaster=auto", f"ControlPath={self._shared / 'ssh'}", "ControlPersist=600")
-        alive = ("ServerAliveInterval=30", "ServerAliveCountMax=4")
-        options = [f"-o{option}" for option in (*_SSH, *sharing, *alive, "IdentitiesOnly=yes", "ConnectTimeout=60")]
+        options = [f"-o{option}" for option in (*_SSH, "IdentitiesOnly=yes", "ConnectTimeout=60")]
+        options += [self._control, "-oControlMaster=auto", "-oControlPersist=600"]
+        options += ["-oServerAliveInterval=30", "-oServerAliveCountMax=4"]
         port, key = str(self._ssh_port), str(self.parts / "ssh_key")
         return ["ssh", "-i", key, "-p", port, *options, "root@127.0.0.1", *command]
 
