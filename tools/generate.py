@@ -49,6 +49,7 @@ OUTPUTS: dict[str, Callable[[], str]] = {
     "docs/versions.md": versions.render,
     "plugins/module_utils/_probe.py": python_copy(f"{_NODE}/probe.py"),
     "plugins/module_utils/_journal.py": python_copy(f"{_NODE}/journal.py"),
+    "plugins/module_utils/_quantity.py": python_copy("reconciler/src/colocation/model/quantity.py"),
     "plugins/module_utils/_policy_fields.py": policy_options.argument_spec,
     "plugins/doc_fragments/_policy.py": policy_options.doc_fragment,
     "roles/colocation_engine/vars/engines.yml": policy_options.engines,

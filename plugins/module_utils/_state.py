@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import typing as t
 
+from ansible_collections.openfuyao.colocation.plugins.module_utils import _quantity
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import (
     BE_CPU,
     KEYS,
@@ -123,16 +124,9 @@ def amount(row: JSON) -> str:
     return f"{row.get('be_cpu') or 0}m of CPU and {(row.get('be_memory') or 0) >> 20} MiB of memory"
 
 
-SUFFIXES = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}
-SUFFIXES.update({f"{letter}i": 1 << 10 * (i + 1) for i, letter in enumerate("KMGTPE")})
-
-
 def whole(quantity: str | None) -> int | None:
     """A whole quantity as a number: the API server writes 1000 back as "1k"."""
-    if quantity is None:
-        return None
-    number = str(quantity).rstrip("kKMGTPEi")
-    return int(number) * SUFFIXES.get(str(quantity)[len(number) :], 1)
+    return None if quantity is None else _quantity.parse(quantity)
 
 
 def pod_name(pod: JSON) -> str:

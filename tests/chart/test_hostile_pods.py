@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from colocation.model.quantity import parse
 from tests.lab.apiserver import ApiServer
 
 from .conftest import Pods, container, pod
@@ -23,7 +24,7 @@ def test_a_thousand_containers_are_all_converted(pods: Pods) -> None:
     requests = [one["resources"]["requests"] for one in made["spec"]["containers"]]
     assert {(one[CPU], one[MEMORY]) for one in requests} == {("1", str(2**20))}
     assert not [one for one in requests if set(one) - {CPU, MEMORY, GATE}]
-    assert sum(int(one.get(GATE, 0)) for one in requests) == 1
+    assert sum(parse(one.get(GATE, "0")) for one in requests) == 1
 
 
 def test_200_kb_of_annotations_change_nothing(pods: Pods) -> None:

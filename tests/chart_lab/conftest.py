@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from colocation.model.names import BE_CPU
 from tests.chart_lab.prometheus import Prometheus
 from tests.e2e.conftest import cluster as cluster  # noqa: PLC0414 - a fixture is used by its name
 from tests.lab import binaries, machines
@@ -19,7 +20,6 @@ from tests.lab.waiting import eventually
 NAMESPACE = "openfuyao-colocation"
 CHART = CLONE / "charts/colocation-package"
 IMAGE = CLONE / "build/out/colocation-image.tar"
-BE_CPU = "kubernetes.io/be-cpu"
 # Quick to report, and no wish to spare the machine: what is tried here wants numbers that move.
 POLICY: dict[str, Any] = {
     "oversell": {
@@ -46,7 +46,7 @@ def policy(cluster: Cluster, **spec: Any) -> None:
 
 def sold(cluster: Cluster, node: str) -> int:
     """Millicores that a node sells; 0 while it sells nothing."""
-    return int(cluster.get("node", node)["status"]["allocatable"].get(BE_CPU, 0))
+    return cluster.published(node)[BE_CPU] or 0
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart_lab.conftest import BE_CPU, CHART, policy, sold
+from colocation.model.names import BE_CPU
+from tests.chart_lab.conftest import CHART, policy, sold
 from tests.e2e.pods import pod
 from tests.lab import binaries, control_plane
 from tests.lab.cluster import Cluster

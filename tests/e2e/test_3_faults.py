@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from colocation.model.names import BE_CPU, GATE
 from tests.e2e.pods import HOLD, SPIN, pod
-from tests.e2e.test_2_data import BE_CPU, GATE, cgroup, published, read, running
+from tests.e2e.test_2_data import cgroup, read, running
 from tests.lab import control_plane
 from tests.lab.cluster import Cluster
 from tests.lab.lifecycle import running as running_lab
@@ -24,21 +25,21 @@ def policy(cluster: Cluster, patch: str) -> None:
 
 
 def withdrawn(cluster: Cluster, node: str) -> None:
-    eventually(lambda: published(cluster, node)[BE_CPU] is None, 60, f"{node} withdrawn (15 s after the last report)")
+    eventually(lambda: cluster.published(node)[BE_CPU] is None, 60, f"{node} withdrawn (15 s after the last report)")
 
 
 def back(cluster: Cluster, node: str) -> None:
-    eventually(lambda: int(published(cluster, node)[BE_CPU] or 0) > 0, 90, f"{node} is back")
+    eventually(lambda: (cluster.published(node)[BE_CPU] or 0) > 0, 90, f"{node} is back")
 
 
 def test_manager_killed_numbers_stand_and_it_comes_back(rolled_out: Cluster) -> None:
-    before = {node: published(rolled_out, node)[BE_CPU] for node in rolled_out.nodes()}
+    before = {node: rolled_out.published(node)[BE_CPU] for node in rolled_out.nodes()}
     rolled_out.kubectl("delete", "pod", *NS, "-l", "app.kubernetes.io/component=manager", "--grace-period=0", "--force")
-    assert all(published(rolled_out, node)[BE_CPU] for node in before)
+    assert all(rolled_out.published(node)[BE_CPU] for node in before)
     eventually(
         lambda: rolled_out.explain("node1")["report"]["sinceManagerStart"], 90, "the new manager has a fresh report"
     )
-    assert all(int(published(rolled_out, node)[BE_CPU] or 0) > 0 for node in before)
+    assert all((rolled_out.published(node)[BE_CPU] or 0) > 0 for node in before)
 
 
 def test_agent_gone_is_withdrawn_and_comes_back(rolled_out: Cluster) -> None:
@@ -47,7 +48,7 @@ def test_agent_gone_is_withdrawn_and_comes_back(rolled_out: Cluster) -> None:
     try:
         for node in rolled_out.nodes():
             withdrawn(rolled_out, node)
-            assert published(rolled_out, node)[GATE] is None
+            assert rolled_out.published(node)[GATE] is None
             assert "silent" in rolled_out.explain(node)["withdrawn"]
     finally:
         undo = '[{"op":"remove","path":"/spec/template/spec/nodeSelector/test~1absent"}]'
@@ -74,7 +75,7 @@ def test_api_server_away_for_a_minute_limits_stay_and_all_come_back(work: Cluste
         control_plane.start(lab, "apiserver")
         control_plane.wait_ready(lab)
     eventually(lambda: work.explain("node1")["report"]["ageSeconds"] < 10, 90, "fresh reports again")
-    eventually(lambda: int(published(work, "node1")[BE_CPU] or 0) > 0, 60, "published again")
+    eventually(lambda: (work.published("node1")[BE_CPU] or 0) > 0, 60, "published again")
     assert work.get("pod", "-n", "work", "one")["status"]["phase"] == "Running"
     # Scheduler and kubelets back off up to a minute before they list again; the next test needs them.
     work.apply(*[pod(f"after-{node}", node, qos=None) for node in work.nodes()])
@@ -89,7 +90,7 @@ def test_a_node_above_its_memory_mark_asks_a_pod_to_leave(work: Cluster) -> None
         policy(work, '{"spec":{"evict":{"memory":{"highPercent":2,"lowPercent":1}}}}')
         gone = "--ignore-not-found"
         eventually(lambda: not work.kubectl("get", "pod", "-n", "work", "one", gone), 60, "one has left")
-        assert published(work, "node1")[GATE] is None
+        assert work.published("node1")[GATE] is None
         events = work.get("events", "-n", "work", "--field-selector=reason=Evicted")["items"]
         assert "memory in use is" in events[0]["message"]
         assert work.get("pod", "-n", "work", "online")["status"]["phase"] == "Running"
@@ -104,8 +105,8 @@ def test_kubelet_restarts_under_suppression_and_below_the_promise(work: Cluster)
     eventually(lambda: read(work, node, uid, "cpu", "cpu.idle") == 1, 15, "suppressed")
     try:
         policy(work, '{"spec":{"oversell":{"cpu":{"maxPercent":0}}}}')
-        eventually(lambda: published(work, "node1")[GATE] is None, 15, "closed")
-        assert published(work, "node1")[BE_CPU] == "200"  # the promise is kept
+        eventually(lambda: work.published("node1")[GATE] is None, 15, "closed")
+        assert work.published("node1")[BE_CPU] == 200  # the promise is kept
         since = work.ssh("node1", "date '+%F %T'").strip()
         work.ssh("node1", "systemctl restart kubelet")
         started = work.ssh("node1", "systemctl show kubelet -p ActiveEnterTimestampMonotonic -p NRestarts")
@@ -119,8 +120,8 @@ def test_kubelet_restarts_under_suppression_and_below_the_promise(work: Cluster)
         seen = work.get("pod", "-n", "work", "one")["status"]
         assert seen["phase"] == "Running"
         assert seen["containerStatuses"][0]["restartCount"] == 0
-        assert published(work, "node1")[BE_CPU] == "200"
-        eventually(lambda: published(work, "node1")[GATE] is None, 10, "still closed")
+        assert work.published("node1")[BE_CPU] == 200
+        eventually(lambda: work.published("node1")[GATE] is None, 10, "still closed")
     finally:
         policy(work, '{"spec":{"oversell":{"cpu":{"maxPercent":100}}}}')
 
@@ -188,7 +189,7 @@ def test_disabling_gives_everything_back(work: Cluster) -> None:
         eventually(lambda: read(work, node, uid, "cpu", "cpu.cfs_quota_us") == -1, 20, "quota put back")
         assert read(work, node, uid, "cpu", "cpu.idle") == 0
         assert read(work, node, uid, "memory", "memory.limit_in_bytes") > 2**60
-        assert published(work, "node1")[GATE] is None
-        assert published(work, "node1")[BE_CPU] == "200"  # promised to the running pod
+        assert work.published("node1")[GATE] is None
+        assert work.published("node1")[BE_CPU] == 200  # promised to the running pod
     finally:
         policy(work, '{"spec":{"enabled":true}}')

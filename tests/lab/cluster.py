@@ -11,8 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from colocation.model.names import BE_CPU, BE_MEMORY, GATE
+from colocation.model.quantity import parse
+
 from .config import CLONE, Lab, cache_dir
 
+KEYS = (BE_CPU, BE_MEMORY, GATE)
 PROXY = "/api/v1/namespaces/openfuyao-colocation/services/http:colocation-manager:8080/proxy"
 
 
@@ -48,6 +52,16 @@ class Cluster:
         if check and done.returncode:
             raise RuntimeError(f"{node}: {' '.join(command)}: {done.stderr.strip()}")
         return done.stdout
+
+    def published(self, node: str) -> dict[str, int | None]:
+        """What a Node offers to best-effort pods, by key; None: the key is absent. Capacity and allocatable agree."""
+        status = self.get("node", node)["status"]
+        capacity, allocatable = (
+            {key: None if (text := status[part].get(key)) is None else parse(text) for key in KEYS}
+            for part in ("capacity", "allocatable")
+        )
+        assert capacity == allocatable, f"capacity and allocatable differ on {node}"
+        return capacity
 
     def nodes(self) -> list[str]:
         """Names of the nodes that take part."""

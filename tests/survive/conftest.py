@@ -16,6 +16,7 @@ import yaml
 os.environ.setdefault("LAB_ID", "9")
 os.environ.setdefault("LAB_NODES", "1")
 
+from colocation.model.quantity import parse
 from tests.lab.apiserver import free_ports
 from tests.lab.config import CLONE, Lab
 
@@ -83,7 +84,7 @@ def agent(machine: Machine, manager: subprocess.Popen[bytes], installed: Agent) 
 
     def sells() -> bool:
         assert manager.poll() is None, f"the manager has ended with {manager.returncode}"
-        return int(machine.get("node", machine.name)["status"]["allocatable"].get(BE_CPU, 0)) > 100
+        return parse(machine.get("node", machine.name)["status"]["allocatable"].get(BE_CPU, "0")) > 100
 
     clear(machine)
     policy(machine)

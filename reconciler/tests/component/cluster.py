@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from colocation.kube.resources import EVENTS, LEASES, NODE_COLOCATIONS, NODES, PODS, POLICIES
+from colocation.kube.resources import EVENTS, LEASES, NODE_COLOCATIONS, NODES, PODS, POLICIES, Resource
 from colocation.kube.rest import Rest
 from tests.lab.apiserver import ApiServer, free_ports
 from tests.lab.waiting import eventually
@@ -65,6 +65,18 @@ class Manager:
 
     def json(self, path: str) -> Any:
         return json.loads(self.http(path))
+
+    def has_seen(self, resource: Resource, changed: bytes | dict[str, Any]) -> None:
+        """Wait until the manager has decided on this version of an object: the answer to a create or patch."""
+        thing = json.loads(changed) if isinstance(changed, bytes) else changed
+        wanted = int(thing["metadata"]["resourceVersion"])
+        name = f'colocation_decided_resource_version{{resource="{resource.plural}"}} '
+
+        def newest() -> float:
+            lines = self.http("/metrics").splitlines()
+            return next((float(line.removeprefix(name)) for line in lines if line.startswith(name)), 0.0)
+
+        eventually(lambda: newest() >= wanted, 20, f"the manager has seen {resource.plural} {wanted}")
 
     def end(self, sign: int = signal.SIGTERM, seconds: float = 10) -> int:
         if self.process.poll() is None:

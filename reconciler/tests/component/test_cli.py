@@ -54,7 +54,8 @@ def test_a_policy_is_simulated_and_then_does_what_was_said(cluster: Cluster, tmp
     cluster.policy()
     manager = cluster.manager()
     publishing(cluster, "n1", "n2")
-    cluster.rest.patch(NODES.path("n2"), {"metadata": {"labels": {"pool": "x"}}})
+    labelled = cluster.rest.patch(NODES.path("n2"), {"metadata": {"labels": {"pool": "x"}}})
+    manager.has_seen(NODES, labelled)
     versions = [cluster.version(n) for n in ("n1", "n2")]
     spec: dict[str, Any] = {
         "priority": 9,

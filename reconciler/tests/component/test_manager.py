@@ -272,6 +272,7 @@ def test_of_two_managers_one_publishes_and_sigterm_hands_over_at_once(cluster: C
     other = two if leader is one else one
     publishing(cluster, "n1")
     assert 'colocation_writes_total{kind="node"' not in other.http("/metrics")
+    other.has_seen(NODES, cluster.get(NODES.path("n1")))
     assert other.json("/v1/explain/n1")["leader"] is False
     assert leader.json("/v1/explain/n1")["cpu"]["published"] == 5000
     began = time.monotonic()

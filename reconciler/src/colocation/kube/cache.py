@@ -36,6 +36,8 @@ class Upsert(Struct, Generic[F], frozen=True, gc=False):
     object: F
     listed: bool
     """From a list, not from a watch: it may be as it was long ago, and it may be older than what we know."""
+    version: str = ""
+    """Its resourceVersion."""
 
 
 class Delete(Struct, frozen=True, gc=False):
@@ -43,6 +45,8 @@ class Delete(Struct, frozen=True, gc=False):
 
     resource: Resource
     key: str
+    version: str = ""
+    """The resourceVersion of its last change; empty where a list no longer has it."""
 
 
 class Bad(Struct, frozen=True, gc=False):
@@ -220,13 +224,13 @@ class Reflector(Generic[W, F]):
         for line in self._watch.lines(query, self._read_seconds, lambda: self._see(Seeing.AGAIN)):
             version = ""
             if line.type == "DELETED":
-                key = self._key(line.object)
+                key, version = self._key(line.object), self._version_of(line.object)
                 if key in self._keys:
                     self._keys.discard(key)
-                    self._emit(Delete(self._resource, key))
+                    self._emit(Delete(self._resource, key, version))
             elif line.type != "BOOKMARK":
                 _, version = self._hand_on(line.object, listed=False)
-            self._version = version or self._versioned.decode(line.object).metadata.resource_version
+            self._version = version or self._version_of(line.object)
             self._backoff.reset()
 
     def _hand_on(self, raw: Raw, *, listed: bool) -> tuple[str | None, str]:
@@ -247,12 +251,15 @@ class Reflector(Generic[W, F]):
         key = f"{metadata.namespace}/{metadata.name}" if self._resource.namespaced else str(metadata.name)
         if fact is not None:
             self._keys.add(key)  # at once: a list that breaks off must not forget what it has handed on
-            self._emit(Upsert(self._resource, key, fact, listed))
+            self._emit(Upsert(self._resource, key, fact, listed, version))
             return key, version
         if not listed and key in self._keys:
             self._keys.discard(key)
-            self._emit(Delete(self._resource, key))
+            self._emit(Delete(self._resource, key, version))
         return None, version
+
+    def _version_of(self, raw: Raw) -> str:
+        return self._versioned.decode(raw).metadata.resource_version
 
     def _key(self, raw: Raw) -> str:
         metadata = self._named.decode(raw).metadata

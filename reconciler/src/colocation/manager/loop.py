@@ -179,6 +179,7 @@ class Loop:
             look_at = now if self.state.dirty else self._policies.due
         self._metrics.outbox.set(len(self._outbox))
         self._metrics.inbox.set(self.inbox.qsize())
+        self._metrics.decided_on(self.state.seen)
         times = [self._write(now) if leads else None, self._timers[0][0] if self._timers else None, look_at]
         return min(t for t in times if t is not None)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, get_args
 
 from msgspec import Struct
@@ -64,6 +64,12 @@ class Metrics:
         self._latency = Histogram(
             "colocation_api_request_seconds", "API latency (watches: until open).", ["verb", "resource"], registry=r
         )
+        self._versions = Gauge(
+            "colocation_decided_resource_version",
+            "Newest resourceVersion of each watched resource that decisions rest on.",
+            ["resource"],
+            registry=r,
+        )
         self._nodes = _Nodes()
         r.register(self._nodes)
 
@@ -71,6 +77,12 @@ class Metrics:
         """One API request (the hook of `colocation.kube.rest`)."""
         self._requests.labels(verb, resource, str(code)).inc()
         self._latency.labels(verb, resource).observe(seconds)
+
+    def decided_on(self, versions: Mapping[str, str]) -> None:
+        """Everything up to these resourceVersions, by resource, is decided."""
+        for resource, version in versions.items():
+            if version.isdigit():
+                self._versions.labels(resource).set(int(version))
 
     def review(self, outcome: str) -> None:
         """One admission review: "ok", or the HTTP status of what could not be answered."""

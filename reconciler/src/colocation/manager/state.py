@@ -50,6 +50,8 @@ class State:
         self.dirty: set[str] = set()
         self.bad: dict[tuple[str, str], str] = {}
         """Objects that cannot be read: (resource, key) -> why."""
+        self.seen: dict[str, str] = {}
+        """The newest resourceVersion taken in, by resource (plural)."""
         self.joined_at = float("-inf")
         """When a node's first report came."""
         self._pod_node: dict[str, str] = {}
@@ -68,8 +70,11 @@ class State:
         place = (event.resource.plural, event.key)
         if isinstance(event, Bad):
             self.bad[place] = event.reason
-        elif self.bad:
-            self.bad.pop(place, None)
+        else:
+            if self.bad:
+                self.bad.pop(place, None)
+            if event.version:
+                self.seen[event.resource.plural] = event.version
         match event.resource.plural:
             case NODES.plural:
                 self._node(event)

@@ -13,9 +13,9 @@ from typing import Final
 
 _SUFFIXES: Final[dict[str, Decimal]] = {
     "": Decimal(1),
-    **{s: Decimal(10) ** e for s, e in zip("num", (-9, -6, -3), strict=True)},
-    **{s: Decimal(10) ** e for s, e in zip("kMGTPE", range(3, 19, 3), strict=True)},
-    **{s + "i": Decimal(2) ** e for s, e in zip("KMGTPE", range(10, 61, 10), strict=True)},
+    **{suffix: Decimal(10) ** (3 * place - 9) for place, suffix in enumerate("num")},
+    **{suffix: Decimal(10) ** (3 * place) for place, suffix in enumerate("kMGTPE", 1)},
+    **{f"{suffix}i": Decimal(2) ** (10 * place) for place, suffix in enumerate("KMGTPE", 1)},
 }
 _PATTERN: Final = re.compile(
     r"([+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40}))(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?[0-9]{1,3}))?"
