@@ -13,11 +13,16 @@ C(kubernetes) library, its generated models have not, and models cost a hundred 
 from __future__ import annotations
 
 import json
+import sys
 import traceback
 import typing as t
 from urllib.parse import quote
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+
+# kubernetes.dynamic imports this package where it is installed: 1.4 s of CPU for a check that we never ask for.
+# None makes the import fail, which kubernetes.dynamic expects; a package that somebody has imported already stays.
+sys.modules.setdefault("kubernetes_validate", None)  # type: ignore[arg-type]
 
 try:
     from kubernetes.client.exceptions import ApiException

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,13 @@ import yaml
 from colocation.model.policy import PolicySpec
 from tests.lab import binaries
 from tests.lab.apiserver import ApiServer
+from tests.lab.config import CLONE
 from tools import crds
+from tools.environment import environment
 
 from .conftest import DATA, KUBERNETES, render_everything
 
+SCHEMAS = CLONE / "requirements/schemas.txt"
 OPERATOR_CRDS = DATA / "prometheus-operator-crds.yaml"
 
 
@@ -54,13 +56,11 @@ def _bundled(kube: str, kinds: set[str], folder: Path) -> Path:
 
     As they are bundled, kubeconform can neither follow their references nor read them in less than seconds.
     """
-    package = find_spec("kubernetes_validate")
-    assert package is not None
-    assert package.submodule_search_locations
     target = folder / kube
     if not target.is_dir():
         target.mkdir()
-        source = Path(package.submodule_search_locations[0], "kubernetes-json-schema", f"v{kube}-local-strict")
+        (schemas,) = environment(SCHEMAS).parent.glob("lib/python3.*/site-packages/kubernetes_validate")
+        source = schemas / "kubernetes-json-schema" / f"v{kube}-local-strict"
         definitions = json.loads((source / "_definitions.json").read_text())["$defs"]
         for kind in kinds:
             (path,) = source.glob(f"{kind.lower()}-*v1.json")
