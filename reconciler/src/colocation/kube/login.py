@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from msgspec import Struct
 
@@ -32,6 +34,8 @@ class Login(Struct):
     server_name: str | None = None
     """Name to expect in the certificate, where it is not the one in the URL."""
     namespace: str | None = None
+    proxy: str | None = None
+    """URL of an HTTP proxy to go through."""
 
 
 class _TokenFile:
@@ -81,11 +85,13 @@ def kubeconfig(path: str | None = None, context: str | None = None) -> Login:
     try:
         # Here and only here: 47 MB resident, wanted on workstations, not in pods.
         from kubernetes import client, config  # noqa: PLC0415
+        from requests.utils import should_bypass_proxies  # noqa: PLC0415 (kubernetes depends on it)
     except ImportError as error:
         raise LoginError(
             "reading a kubeconfig needs the Kubernetes client: pip install 'colocation[kubeconfig]'"
         ) from error
     settings: Any = client.Configuration()
+    settings.proxy = None  # so that a proxy found afterwards is the kubeconfig's own
     loader: Any = config
 
     def load() -> None:
@@ -98,9 +104,20 @@ def kubeconfig(path: str | None = None, context: str | None = None) -> Login:
         # Reading the settings runs the client's refresh hook, which renews exec and OIDC tokens that ran out.
         return {s["key"]: s["value"] for s in settings.auth_settings().values() if s["in"] == "header" and s["value"]}
 
+    def proxy() -> str | None:
+        """As kubectl does: NO_PROXY limits the environment's proxy, never the kubeconfig's `proxy-url`."""
+        url = settings.host
+        found = settings.proxy or getproxies().get(urlsplit(url).scheme)
+        if not found or (not settings.proxy and should_bypass_proxies(url, None)):
+            return None
+        if urlsplit(found).scheme not in ("http", "https"):
+            raise LoginError(f"proxy {found}: only http and https proxies are supported")
+        return str(found)
+
     load()
     return Login(
         url=settings.host.rstrip("/"),
+        proxy=proxy(),
         headers=headers,
         refresh=load,
         context=_context(settings) if settings.host.startswith("https") else None,

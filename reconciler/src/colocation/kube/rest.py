@@ -84,14 +84,19 @@ class Rest:
         secure = {"ssl_context": login.context, "server_hostname": login.server_name} if login.context else {}
         if login.context and login.server_name:
             secure["assert_hostname"] = login.server_name
-        self._pool = urllib3.connection_from_url(
-            login.url,
-            maxsize=connections,
-            retries=False,
-            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-            socket_options=_KEEPALIVE,
+        options: dict[str, Any] = {
+            "maxsize": connections,
+            "retries": False,
+            "timeout": urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+            "socket_options": _KEEPALIVE,
             **secure,
-        )
+        }
+        if login.proxy:
+            headers = urllib3.make_headers(proxy_basic_auth=urllib3.util.parse_url(login.proxy).auth)
+            manager = urllib3.ProxyManager(login.proxy, proxy_headers=headers, **options)
+            self._pool = manager.connection_from_url(login.url)
+        else:
+            self._pool = urllib3.connection_from_url(login.url, **options)
 
     def get(self, path: str, kind: type[T], *, label: str = "") -> T:
         """GET one object (or any JSON) as ``kind``."""
