@@ -145,7 +145,7 @@ options:
         default: 300
       max_pods:
         description:
-          - Best-effort pods a node may hold. From 0 to 1000.
+          - 'Best-effort pods a node may hold. 0, or fewer than are bound: closed to new ones. From 0 to 1000.'
         type: int
         default: 250
   report:

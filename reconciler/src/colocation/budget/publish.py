@@ -20,6 +20,8 @@ class Promised(Struct, frozen=True, gc=False):
     memory: int = 0
     cpu_running: int = 0
     memory_running: int = 0
+    pods: int = 0
+    """What they ask for of the gate; a best-effort pod that asks for none of it counts as 1."""
 
 
 class Leaving(Struct, frozen=True, gc=False):
@@ -43,15 +45,16 @@ class Decision(Struct, frozen=True, gc=False):
 
 def promised(pods: Iterable[PodFacts]) -> Promised:
     """Sum of what all these pods were promised, and of the Running ones alone (terminating included)."""
-    cpu = memory = cpu_running = memory_running = 0
+    cpu = memory = cpu_running = memory_running = bound = 0
     for pod in pods:
+        bound += max(pod.gate, 1 if pod.booked else 0)
         if pod.booked:
             cpu += pod.be_cpu
             memory += pod.be_memory
             if pod.running:
                 cpu_running += pod.be_cpu
                 memory_running += pod.be_memory
-    return Promised(cpu, memory, cpu_running, memory_running)
+    return Promised(cpu, memory, cpu_running, memory_running, bound)
 
 
 def published(room: int, promised_all: int, promised_running: int, before: int) -> int:
@@ -100,6 +103,10 @@ def decide(
             for what, room, promise in (("cpu", room_cpu, owed.cpu), ("memory", room_memory, owed.memory))
             if room < promise
         )
+    if max_pods < max(owed.pods, 1):
+        # A gate below what bound pods ask for would have kubelet fail them at its next restart; without the key it
+        # counts none of them: https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/kubelet/lifecycle/predicate.go
+        closed = (*closed, f"maxPods is {max_pods}, and {owed.pods} best-effort pods are bound here")
     if leaving is not None:
         closed = (*closed, leaving.words)
     if held and before.gate is None and not closed:

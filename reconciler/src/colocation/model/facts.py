@@ -49,6 +49,8 @@ class PodFacts(Struct, frozen=True, gc=False):
     be_cpu_limit: int | None = None
     be_memory_limit: int | None = None
     priority: int = 0
+    gate: int = 0
+    """What it asks for of the gate: 1, where admission wrote it."""
     evicted: bool = False
     """On its way out by the Eviction API."""
 
@@ -197,6 +199,7 @@ def pod_facts(pod: Pod) -> PodFacts | Evicted | None:
         be_cpu_limit=_shared(limit(names.BE_CPU)),
         be_memory_limit=_shared(limit(names.BE_MEMORY)),
         priority=_shared(pod.spec.priority or 0),
+        gate=_shared(request(names.GATE, 1)),
         evicted=pod.metadata.deletion_timestamp is not None and _evicted(pod.status.conditions),
     )
 

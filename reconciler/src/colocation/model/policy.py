@@ -88,7 +88,14 @@ class Oversell(Struct, frozen=True, kw_only=True, rename="camel"):
     grow_after_seconds: Annotated[
         int, Meta(ge=0, le=86400, description="Shrinks are published at once; growth only when it has lasted so long.")
     ] = 300
-    max_pods: Annotated[int, Meta(ge=0, le=1000, description="Best-effort pods a node may hold.")] = 250
+    max_pods: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="Best-effort pods a node may hold. 0, or fewer than are bound: closed to new ones.",
+        ),
+    ] = 250
 
 
 class ViolationBudgets(Struct, frozen=True, kw_only=True, rename="camel"):

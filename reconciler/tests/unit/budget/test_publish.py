@@ -35,6 +35,34 @@ def test_closed_exactly_while_the_room_is_smaller(
     assert bool(decision.closed) == (decision.gate is None)
 
 
+counts = st.integers(0, 300)
+
+
+@given(amount, amount, counts, counts, st.one_of(st.none(), st.just("stale")), st.booleans())
+def test_a_published_gate_is_never_below_the_bound_best_effort_pods(
+    room: int,
+    owed: int,
+    bound: int,
+    max_pods: int,
+    withdraw: str | None,
+    held: bool,  # noqa: FBT001
+) -> None:
+    allocated = Promised(owed, owed, owed, owed, pods=bound)
+    decision = decide(node(Published(1, 1, 9)), room, room, allocated, max_pods, withdraw, held=held)
+    if decision.gate is None:
+        assert decision.closed
+    else:
+        assert decision.gate == max_pods >= bound
+        assert max_pods > 0
+
+
+@pytest.mark.parametrize(("max_pods", "bound", "gate"), [(10, 50, None), (0, 50, None), (0, 0, None), (50, 50, 50)])
+def test_a_limit_of_pods_below_those_that_run_closes_the_node(max_pods: int, bound: int, gate: int | None) -> None:
+    decision = decide(node(Published(900, 900, 250)), 900, 900, Promised(500, 500, 500, 500, bound), max_pods, None)
+    assert (decision.cpu, decision.memory, decision.gate) == (900, 900, gate)
+    assert decision.closed == (() if gate else (f"maxPods is {max_pods}, and {bound} best-effort pods are bound here",))
+
+
 def test_a_pod_with_node_name_set_by_hand_does_not_raise_it() -> None:
     assert published(1_000, 100_000, 0, 1_000) == 1_000
 
@@ -69,4 +97,13 @@ def test_promised_is_what_the_scheduler_counts_whatever_the_class(qos: Qos) -> N
         be_memory=7,
     )
     waiting = msgspec.structs.replace(pod, uid="b", running=False)
-    assert promised([pod, waiting]) == Promised(600, 14, 300, 7)
+    assert promised([pod, waiting]) == Promised(600, 14, 300, 7, pods=2)
+
+
+def test_bound_pods_are_counted_by_what_they_ask_for_of_the_gate() -> None:
+    pod = PodFacts("a", "a", "d/a", "n", Qos.BE, running=True, cpu=0, memory=0, be_cpu=1, gate=1)
+    by_hand = msgspec.structs.replace(pod, uid="b", gate=5)
+    before_admission = msgspec.structs.replace(pod, uid="c", gate=0)
+    online = msgspec.structs.replace(pod, uid="d", gate=0, be_cpu=0, qos=Qos.LS)
+    only_the_gate = msgspec.structs.replace(online, uid="e", gate=1)
+    assert promised([pod, by_hand, before_admission, online, only_the_gate]).pods == 1 + 5 + 1 + 0 + 1
