@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -15,6 +17,7 @@ from colocation.budget.sums import PodSums
 from colocation.budget.window import SlidingMinimum, Windows
 from colocation.model import names
 from colocation.model.facts import NodeFacts
+from colocation.model.policy import PolicySpec
 from colocation.model.report import NodeColocationStatus
 
 
@@ -28,6 +31,10 @@ class Withdrawal(StrEnum):
     """Or a fault of ours in deciding the node: `colocation_evaluation_failures_total` tells them apart."""
     NO_REPORT = "NoReport"
     SILENT = "Silent"
+
+
+RETRY_SECONDS: Final = 60.0
+"""The longest that an agent waits before it sends a refused report again (Retry-After is capped to this)."""
 
 
 class ReportView(Struct, frozen=True, gc=False):
@@ -76,16 +83,21 @@ def evaluate(
     leaving: Leaving | None = None,
     *,
     foreign: bool = False,
+    heard_since: float = float("-inf"),
 ) -> Evaluation:
     """Decide a node. ``windows`` is the node's memory and is moved on to ``now``; nothing else is changed.
 
     ``pods`` were added up by the strategies of this selection, from this report. ``last``: what was decided before;
     its sums are taken over if nothing they were made of has changed. ``leaving``: what is taken from the results, so
     that the room of a pod that is moved away comes back as slowly as any other. ``foreign``: the numbers that are here
-    are another manager's; they are nobody's to withdraw but its own, until the node is ours to publish for.
+    are another manager's; only that manager may withdraw them, until the node is ours to publish for.
+    ``heard_since``: before this moment the manager could see no report, so an agent has from then on at least one
+    report interval and one retry before it counts as silent.
     """
-    withdrawal, withdraw, stale_at = _withdraw_reason(node, selection, report, now)
-    waits_until = _waits_until(node, selection, windows, now) if withdrawal is Withdrawal.NO_REPORT else None
+    withdrawal, withdraw, stale_at = _withdraw_reason(node, selection, report, now, heard_since)
+    waits_until = None
+    if withdrawal is Withdrawal.NO_REPORT:
+        waits_until = _waits_until(node, selection, windows, now, heard_since)
     foreign = foreign and withdrawal in (Withdrawal.UNLABELLED, Withdrawal.NO_POLICY, Withdrawal.DISABLED)
     computed = cpu = memory = None
     max_pods = 0
@@ -114,7 +126,7 @@ def evaluate(
         decision = decide(node, room_cpu, room_memory, pods.owed, max_pods, withdraw, held=held, leaving=leaving)
     next_at = None
     for at in (stale_at, waits_until, windows.cpu.rises_at(), windows.memory.rises_at()):
-        if at is not None and at > now and (next_at is None or at < next_at):
+        if at is not None and now < at < (math.inf if next_at is None else next_at):
             next_at = at
     return Evaluation(
         selection=selection,
@@ -133,7 +145,9 @@ def evaluate(
     )
 
 
-def _waits_until(node: NodeFacts, selection: Selection, windows: Windows, now: float) -> float | None:
+def _waits_until(
+    node: NodeFacts, selection: Selection, windows: Windows, now: float, heard_since: float
+) -> float | None:
     """Until when the numbers of another manager stand: as long as an agent of ours may be silent; None: they do not.
 
     A node that is taken over has numbers that pods were placed by, and an agent that has just been told to begin.
@@ -142,8 +156,13 @@ def _waits_until(node: NodeFacts, selection: Selection, windows: Windows, now: f
         return None
     if windows.waits_since is None:
         windows.waits_since = now
-    until = windows.waits_since + selection.winner.spec.oversell.stale_after_seconds
+    until = _silent_at(windows.waits_since, selection.winner.spec, heard_since)
     return until if now < until else None
+
+
+def _silent_at(last: float, spec: PolicySpec, heard_since: float) -> float:
+    """When an agent that was last heard of at ``last`` counts as silent, if nothing comes."""
+    return max(last + spec.oversell.stale_after_seconds, heard_since + spec.report.interval_seconds + RETRY_SECONDS)
 
 
 def _room(
@@ -160,7 +179,7 @@ def _room(
 
 
 def _withdraw_reason(
-    node: NodeFacts, selection: Selection, report: ReportView, now: float
+    node: NodeFacts, selection: Selection, report: ReportView, now: float, heard_since: float
 ) -> tuple[Withdrawal | None, str | None, float | None]:
     """Why the node takes no part, if it does not; else when its report goes stale."""
     if not node.takes_part:
@@ -173,7 +192,7 @@ def _withdraw_reason(
         return Withdrawal.BAD_REPORT, f"the report cannot be used: {report.problem}", None
     if report.status is None or report.arrived is None or not report.status.observed_at:
         return Withdrawal.NO_REPORT, "no report has arrived yet", None
-    stale_at = report.arrived + selection.winner.spec.oversell.stale_after_seconds
+    stale_at = _silent_at(report.arrived, selection.winner.spec, heard_since)
     if now >= stale_at:
         seconds = selection.winner.spec.oversell.stale_after_seconds
         return Withdrawal.SILENT, f"no report for {seconds} s: the agent is silent", None

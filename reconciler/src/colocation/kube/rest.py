@@ -28,6 +28,8 @@ STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 30.0
 PAGE: Final = 500
+RETRY_AFTER_SECONDS: Final = 60.0
+"""The most of a Retry-After that counts: a server, or a proxy, that asks for a day must not stop us for a day."""
 NESTED: Final = 12_000
 """Levels of JSON that must be skipped without a fault. Whoever may create a pod may give it `managedFields` as deep as
 the API server reads (10,000); at Python's 1,000 that one pod would end the watch of all pods."""
@@ -49,7 +51,7 @@ class ApiError(Exception):
         super().__init__(f"{code} {reason}: {message}")
         self.code, self.reason, self.message = code, reason, message
         self.retry_after = retry_after
-        """Seconds the server asked us to wait."""
+        """Seconds the server asked us to wait, at most `RETRY_AFTER_SECONDS`."""
 
 
 class _Status(Struct):
@@ -218,7 +220,7 @@ def _error(response: urllib3.BaseHTTPResponse) -> ApiError:
         response.status,
         status.reason or str(response.reason or "Unknown"),
         status.message or status.error,
-        float(said) if said.isdigit() else None,
+        min(float(said), RETRY_AFTER_SECONDS) if said.isdigit() else None,
     )
 
 

@@ -26,7 +26,7 @@ from colocation.budget import (
     top_pods,
 )
 from colocation.kube.cache import Bad, Delete, Seeing, Synced, Upsert
-from colocation.kube.resources import Resource
+from colocation.kube.resources import NODE_COLOCATIONS, Resource
 from colocation.manager.events import About, Events
 from colocation.manager.evictions import Evictions, Outcome
 from colocation.manager.metrics import Metrics
@@ -42,6 +42,8 @@ from colocation.model.wire import Node, NodeColocation
 log = logging.getLogger(__name__)
 IDLE_SECONDS: Final = 1.0
 """The loop comes round at least so often: its heartbeat, and the lease, are looked at."""
+PAUSED_SECONDS: Final = 10.0
+"""A loop that comes round this late stood still: what arrived meanwhile is still to be read."""
 AWAIT_SECONDS: Final = 180.0
 """A started manager catches up until each node has reported once, or no other one has within so long."""
 _BATCH: Final = 1000
@@ -94,7 +96,7 @@ class Loop:
         self._timers: list[tuple[float, str]] = []
         self._sight = Sight()
         self._led = self._caught_up = False
-        self._began = clock()
+        self._began = self._came_round = clock()
 
     @property
     def leads(self) -> bool:
@@ -114,6 +116,9 @@ class Loop:
     def round(self) -> bool:
         """Do what is due, then wait for the next message or timer; False after a `Stop`."""
         now = self._clock()
+        if now - self._came_round > PAUSED_SECONDS:
+            self._sight.paused(now)
+        self._came_round = now
         try:
             until = self.step(now)
             self.beat = now  # only now: a loop that fails again and again is not alive
@@ -146,6 +151,8 @@ class Loop:
                     self.state.dirty.add(message.eviction.node)
             case Sees():
                 self._sight.told(message.resource.plural, message.seeing, now)
+                if message.resource == NODE_COLOCATIONS:  # how long each agent may still be silent has changed
+                    self.state.dirty.update(self.state.nodes)
             case Ask():
                 try:
                     message.answer.put(message.question(self, now))
@@ -254,8 +261,18 @@ class Loop:
         selection = self.state.select(node)
         try:
             sums, leaving = node.summed(selection), self._evictions.leaving(node)
-            last, foreign = node.evaluation, node.foreign
-            return evaluate(facts, selection, node.report, sums, node.windows, now, last, leaving, foreign=foreign)
+            return evaluate(
+                facts,
+                selection,
+                node.report,
+                sums,
+                node.windows,
+                now,
+                node.evaluation,
+                leaving,
+                foreign=node.foreign,
+                heard_since=self._sight.heard_since(leads=self._led),
+            )
         except Exception as error:  # a fault of ours costs that node alone, and on the safe side
             log.exception("node cannot be evaluated", extra={"node": node.name})
             self._metrics.failures.inc()

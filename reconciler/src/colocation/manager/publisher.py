@@ -48,7 +48,10 @@ class Outbox:
         self._waiting: dict[Key, Job] = {}
         self._order: list[tuple[int, int, Key]] = []
         self._sequence = itertools.count()
-        self._out: dict[Key, Job] = {}
+        self._out: dict[Key, int] = {}
+        """What is out, and during which period it was sent."""
+        self._period = 0
+        """How often the server has been in trouble."""
         self._not_before: dict[Key, float] = {}
         self._failures: dict[Key, Backoff] = {}
         self._server = Backoff(0.5, 30)
@@ -112,7 +115,7 @@ class Outbox:
                 return now + wait
             heapq.heappop(self._order)
             del self._waiting[key]
-            self._out[key] = job
+            self._out[key] = self._period
             self._writer.submit(job)
         return self._held[0][0] if self._held else None
 
@@ -127,7 +130,7 @@ class Outbox:
     def done(self, done: Done, now: float) -> None:
         """Take a job's outcome; failures delay this key, and where the server is in trouble, everything."""
         key, error = done.job.key, done.error
-        self._out.pop(key, None)
+        sent_in = self._out.pop(key, self._period)
         if error is None:
             self._failures.pop(key, None)
             self._not_before.pop(key, None)
@@ -135,6 +138,10 @@ class Outbox:
                 self._server.reset()
             return
         if error.code in (0, 429):
+            if sent_in < self._period:  # sent before the trouble that we know of: the same one, not another
+                self._bucket.close(now + (error.retry_after or 0.0))
+                return
+            self._period += 1
             self._bucket.close(now + self._server.next(error.retry_after or 0.0))
             return
         backoff = self._failures.setdefault(key, Backoff(0.1, 30))

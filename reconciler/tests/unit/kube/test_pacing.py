@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import urllib3
 from hypothesis import given
 from hypothesis import strategies as st
 
 from colocation.kube.backoff import Backoff
 from colocation.kube.bucket import Bucket
+from colocation.kube.rest import _error
 
 
 def test_a_bucket_gives_its_burst_then_its_rate() -> None:
@@ -89,3 +91,9 @@ def test_retry_after_counts_though_the_bucket_is_lifted() -> None:
     bucket = Bucket(rate=1, burst=1, now=0, lifted=True)
     bucket.close(until=3)
     assert bucket.take(1) == 2
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("7", 7), ("60", 60), ("86400", 60), ("9" * 30, 60), ("soon", None)])
+def test_retry_after_counts_up_to_a_minute(said: str, seconds: float | None) -> None:
+    response = urllib3.HTTPResponse(b"{}", {"Retry-After": said}, status=429)
+    assert _error(response).retry_after == seconds

@@ -191,3 +191,60 @@ def test_a_node_that_fails_delays_itself_alone(bench: Bench) -> None:
     bench.report("n", cpu=2000)
     [other] = bench.take()
     assert other.key == ("node", "n")
+
+
+def test_connections_that_break_together_are_one_failure() -> None:
+    bench = Bench(parallel=8)
+    bench.sync()
+    bench.policy()
+    names = "abcdefgh"
+    for name in names:
+        bench.node(name)
+    for job in bench.take("spec"):
+        bench.answer(job)
+    for name in names:
+        bench.report(name)
+    jobs = bench.take()
+    assert len(jobs) == 8
+    for job in jobs:
+        bench.answer(job, ApiError(0, "Unreachable", "ConnectionResetError"))
+    until = bench.step()
+    assert until is not None
+    assert until - bench.now <= 0.5
+    bench.now = until
+    assert len(bench.take()) == 8
+
+
+def test_trouble_that_goes_on_closes_for_longer_each_time() -> None:
+    bench = Bench()
+    bench.publish()
+    bench.report(cpu=2000)
+    waits = []
+    for _ in range(5):
+        bench.step()
+        jobs, bench.writer.jobs = bench.writer.jobs, []
+        for job in jobs:
+            bench.answer(job, ApiError(0, "Unreachable", ""))
+        bench.step()
+        until = bench.loop._outbox.step(bench.now)
+        assert until is not None
+        waits.append(until - bench.now)
+        bench.now = until + 1e-6
+    for whole, wait in zip((0.5, 1, 2, 4, 8), waits, strict=True):
+        assert whole / 2 - 1e-5 <= wait <= whole + 1e-5
+
+
+def test_a_longer_retry_after_of_the_same_trouble_counts() -> None:
+    bench = Bench(parallel=8)
+    bench.sync()
+    bench.policy()
+    for name in "ab":
+        bench.node(name)
+        bench.report(name)
+    first, second = bench.take()
+    bench.answer(first, ApiError(429, "TooManyRequests", "", retry_after=1))
+    bench.answer(second, ApiError(429, "TooManyRequests", "", retry_after=9))
+    bench.now += 8.9
+    assert bench.take() == []
+    bench.now += 0.2
+    assert len(bench.take()) == 2
