@@ -42,6 +42,8 @@ from colocation.model.wire import Node, NodeColocation
 log = logging.getLogger(__name__)
 IDLE_SECONDS: Final = 1.0
 """The loop comes round at least so often: its heartbeat, and the lease, are looked at."""
+AGAIN_SECONDS: Final = 5.0
+"""A node whose deciding failed is tried again after this time: not at once, or the fault fills loop and log."""
 PAUSED_SECONDS: Final = 10.0
 """A loop that comes round this late stood still: what arrived meanwhile is still to be read."""
 AWAIT_SECONDS: Final = 180.0
@@ -177,7 +179,7 @@ class Loop:
         if self.state.dirty:
             began = time.perf_counter()
             for name in self._take_dirty():
-                self._evaluate(name, now)
+                self._evaluate_alone(name, now)
             self._metrics.recompute.observe(time.perf_counter() - began)
         if now >= look_at:
             for job in self._policies.look(now):
@@ -222,6 +224,16 @@ class Loop:
     def _take_dirty(self) -> set[str]:
         dirty, self.state.dirty = self.state.dirty, set()
         return dirty
+
+    def _evaluate_alone(self, name: str, now: float) -> None:
+        """A node's fault, whatever it is, leaves the others decided, and the node itself still to be decided."""
+        try:
+            self._evaluate(name, now)
+        except Exception:
+            log.exception("node cannot be decided", extra={"node": name})
+            self._metrics.failures.inc()
+            if (node := self.state.nodes.get(name)) is not None:
+                self._wake_at(node, now + AGAIN_SECONDS)
 
     def _evaluate(self, name: str, now: float) -> None:
         node = self.state.nodes.get(name)

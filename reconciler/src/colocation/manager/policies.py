@@ -76,6 +76,8 @@ class Policies:
         self.due = float("inf")
         """When to `look`."""
         self._led = False
+        self._failed: set[str] = set()
+        """Policies whose edit could not be taken in, to be tried again."""
 
     def step(self, now: float, *, leads: bool) -> float:
         """Take edits, before nodes are decided by them; when to come back at the latest."""
@@ -90,9 +92,14 @@ class Policies:
                 self._rows.pop(name, None)
             self._state.edited |= self._state.restated
         self._state.restated.clear()
-        while self._state.edited:
-            self._edited(self._state.edited.pop(), now)
+        edited, self._state.edited = self._state.edited, set()
+        for name in edited:
             self.due = min(self.due, now + SOON_SECONDS)
+            try:
+                self._edited(name, now)
+            except Exception:  # one policy's fault must not cost the others their edits
+                log.exception("policy cannot be taken in", extra={"policy": name})
+                self._failed.add(name)
         return self.due
 
     def look(self, now: float) -> list[Job]:
@@ -100,13 +107,24 @@ class Policies:
         if now < self.due:
             return []
         self.due = now + LOOK_SECONDS
+        self._state.edited |= self._failed
+        self._failed.clear()
         for name, staged in list(self._state.staged.items()):
-            self._judge(name, staged, now)
+            try:
+                self._judge(name, staged, now)
+            except Exception:  # nor the others their steps
+                log.exception("change of a policy cannot be judged", extra={"policy": name})
         if not self._led:
             return []
-        counts = self._count()
-        jobs = (self._job(facts, counts[name]) for name, facts in self._state.policies.items())
-        return [job for job in jobs if job is not None]
+        counts, jobs = self._count(), []
+        for name, facts in self._state.policies.items():
+            try:
+                job = self._job(facts, counts[name])
+            except Exception:  # nor their status
+                log.exception("status of a policy cannot be written", extra={"policy": name})
+            else:
+                jobs += [] if job is None else [job]
+        return jobs
 
     def _edited(self, name: str, now: float) -> None:
         facts = self._state.policies.get(name)
