@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from colocation import __version__
 from colocation.agent.engine import Told
 from colocation.agent.window import Window
+from colocation.model.fit import cut, fit
 from colocation.model.report import (
     MAX_PODS,
     Capabilities,
@@ -24,6 +25,8 @@ from colocation.protect.sample import Sample
 from colocation.protect.wanted import Decision
 
 NOT_ASKED = Told()
+MESSAGE: Final = 110
+"""Characters of a condition's message: the CRD takes more, but a report of 40 pods is to stay within 6 KB."""
 
 
 def capabilities(found: Mapping[str, Any]) -> Capabilities:
@@ -58,23 +61,23 @@ class Conditions:
         if refused:
             path, first = min(refused.items(), key=lambda row: row[0])
             more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
-            self._set("Enforced", "False", "ValuesRefused", f"{path}: {first.reason}{more}"[:110], now)
+            self._set("Enforced", "False", "ValuesRefused", _short(f"{path}: {first.reason}{more}"), now)
         else:
             self._set("Enforced", "True", "AsWanted", "", now)
         if spec_error:
-            self._set("SpecReadable", "False", "CannotBeRead", f"the last good spec holds: {spec_error}"[:110], now)
+            self._set("SpecReadable", "False", "CannotBeRead", _short(f"the last good spec holds: {spec_error}"), now)
         else:
             self._set("SpecReadable", "True", "Read", "", now)
         if lacks:
-            self._set("Supported", "False", "NodeLacks", "; ".join(lacks)[:220], now)
+            self._set("Supported", "False", "NodeLacks", cut("; ".join(lacks), 2 * MESSAGE), now)
         elif "Supported" in self._rows:
             self._set("Supported", "True", "AsWanted", "", now)
         if told.running is None:
             self._rows.pop("RubikRunning", None)
         elif told.running:
-            self._set("RubikRunning", "True", "ByThePolicy", told.message[:110], now)
+            self._set("RubikRunning", "True", "ByThePolicy", _short(told.message), now)
         else:
-            self._set("RubikRunning", "False", "NotByThePolicy", told.message[:110], now)
+            self._set("RubikRunning", "False", "NotByThePolicy", _short(told.message), now)
         return tuple(self._rows.values())
 
     def _set(self, kind: str, status: Literal["True", "False"], reason: str, message: str, now: str) -> None:
@@ -83,6 +86,10 @@ class Conditions:
         self._rows[kind] = Condition(
             type=kind, status=status, reason=reason, message=message, last_transition_time=since
         )
+
+
+def _short(text: str) -> str:
+    return cut(text, MESSAGE)
 
 
 def rfc3339() -> str:
@@ -104,7 +111,7 @@ def build(
     histories: Histories,
 ) -> NodeColocationStatus:
     """One report: what the window says, what is enforced, and why."""
-    return NodeColocationStatus(
+    status = NodeColocationStatus(
         observed_at=now,
         window_seconds=round(window.covered),
         agent_version=__version__,
@@ -120,8 +127,9 @@ def build(
             cpu_used=decision.cpu_used,
             memory_used=memory_used,
             throttled_pods=sum(row.throttled for row in sample.pods),
-            reason=decision.reason[:512],  # a longer one would have the whole report refused
+            reason=decision.reason,
         ),
         eviction_requests=() if eviction is None else (eviction,),
         conditions=conditions,
     )
+    return fit(status)

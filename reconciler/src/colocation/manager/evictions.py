@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from msgspec import Struct
 
@@ -24,7 +24,7 @@ from colocation.manager.events import About, Events
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import NodeState
 from colocation.model.facts import PodFacts, Qos
-from colocation.model.report import EvictionRequest
+from colocation.model.report import EvictionReason, EvictionRequest
 
 log = logging.getLogger(__name__)
 BURST: Final = 5.0
@@ -101,7 +101,8 @@ class Evictions:
             return
         error = outcome.error
         told = "ok" if error is None else str(error.code)
-        self._metrics.evictions.labels(request.reason, told).inc()
+        known = request.reason if request.reason in get_args(EvictionReason) else "Other"
+        self._metrics.evictions.labels(known, told).inc()
         extra = {"pod": pod.name, "node": name, "reason": request.reason, "why": request.message}
         if error is None:
             log.info("evicted", extra=extra)

@@ -36,7 +36,7 @@ from colocation.manager.state import WATCHED
 from colocation.manager.webhook import Webhook
 from colocation.model import names
 from colocation.model.facts import node_facts, pod_facts
-from colocation.model.wire import ColocationPolicy, Node, NodeColocation, Pod
+from colocation.model.wire import Node, NodeColocation, Pod, StoredPolicy
 
 log = logging.getLogger(__name__)
 LEASE_NAME: Final = "colocation-manager"
@@ -213,6 +213,6 @@ def _reflectors(rest: Rest, inbox: queue.SimpleQueue[Any]) -> list[Reflector[Any
     return [
         made(NODES, Node, node_facts),
         made(PODS, Pod, pod_facts, query={"fieldSelector": BOUND_UNFINISHED}, watch_query={"fieldSelector": BOUND}),
-        made(POLICIES, ColocationPolicy, policy_facts, linger=0.0),  # seldom, and somebody waits for it
+        made(POLICIES, StoredPolicy, policy_facts, linger=0.0),  # seldom, and somebody waits for it
         made(NODE_COLOCATIONS, NodeColocation, colocation_facts),
     ]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import msgspec
 from msgspec import Struct, field
 
+from colocation import lenient
 from colocation.budget import Candidate, Evaluation, PodSums, ReportView, Selection, Windows, add_up, strategies
-from colocation.decoding import convert
 from colocation.model.facts import NodeFacts, PodFacts, Qos
+from colocation.model.policy import PolicySpec
 from colocation.model.report import MAX_PODS, BePod, NodeColocationSpec, NodeColocationStatus, OnlinePod
 from colocation.model.status import PolicyStatus
-from colocation.model.wire import ColocationPolicy, NodeColocation
+from colocation.model.wire import NodeColocation, StoredPolicy
 
 _STATUS = msgspec.json.Decoder(NodeColocationStatus | None)
+_SPEC = msgspec.json.Decoder(NodeColocationSpec)
 
 
 class ColocationFacts(Struct, frozen=True):
@@ -30,7 +34,9 @@ class ColocationFacts(Struct, frozen=True):
 
 def colocation_facts(wire: NodeColocation) -> ColocationFacts:
     """Project a NodeColocation; garbage in its status becomes a reason, not an error."""
-    status, problem = None, None
+    spec, status, problem = None, None, None
+    with contextlib.suppress(msgspec.DecodeError):  # of a newer manager: it is written again
+        spec = _SPEC.decode(wire.spec)
     try:
         status = _STATUS.decode(wire.status)
     except msgspec.DecodeError as error:
@@ -39,7 +45,7 @@ def colocation_facts(wire: NodeColocation) -> ColocationFacts:
         uid=wire.metadata.uid,
         resource_version=wire.metadata.resource_version,
         owner_uid=next((o.uid for o in wire.metadata.owner_references if o.kind == "Node"), ""),
-        spec=wire.spec,
+        spec=spec,
         status=status,
         problem=problem,
     )
@@ -52,17 +58,16 @@ class PolicyFacts(Struct, frozen=True):
     uid: str = ""
     resource_version: str = ""
     status: PolicyStatus = PolicyStatus()
-    """Empty, if it cannot be read: it is written anew."""
+    problems: tuple[str, ...] = ()
+    """Fields of the spec that this version cannot read, and takes the default of."""
 
 
-def policy_facts(wire: ColocationPolicy) -> PolicyFacts:
-    """Project a ColocationPolicy."""
+def policy_facts(wire: StoredPolicy) -> PolicyFacts:
+    """Project a ColocationPolicy, whichever version wrote it."""
     meta = wire.metadata
-    try:
-        status = convert(wire.status or {}, PolicyStatus)
-    except msgspec.ValidationError:
-        status = PolicyStatus()
-    return PolicyFacts(Candidate(meta.name, meta.generation, wire.spec), meta.uid, meta.resource_version, status)
+    spec, problems = lenient.read(PolicySpec, wire.spec or {})
+    status, _ = lenient.read(PolicyStatus, wire.status or {})  # what cannot be read is written anew
+    return PolicyFacts(Candidate(meta.name, meta.generation, spec), meta.uid, meta.resource_version, status, problems)
 
 
 class Agreed(Struct, frozen=True, gc=False):

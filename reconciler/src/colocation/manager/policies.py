@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
+from colocation import lenient
 from colocation.budget import (
     Candidate,
     Compared,
@@ -27,15 +28,15 @@ from colocation.budget import (
     same_effect,
 )
 from colocation.budget.select import matches
-from colocation.decoding import convert
 from colocation.kube.resources import POLICIES
 from colocation.manager.events import About, Events
 from colocation.manager.node import NodeState, PolicyFacts
 from colocation.manager.patches import POLICY, Job, Urgency
 from colocation.manager.state import State
+from colocation.model.fit import fit
 from colocation.model.policy import PolicySpec
 from colocation.model.report import Condition
-from colocation.model.status import READY, ROLLED_OUT, STOPPED, PolicyStatus, Settled
+from colocation.model.status import READY, ROLLED_OUT, STOPPED, UNDERSTOOD, PolicyStatus, Settled
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 10.0
@@ -51,6 +52,8 @@ class _Row(Struct):
 
     settled: Candidate | None = None
     """What holds, or held last, on all nodes."""
+    stored: Settled | None = None
+    """The same as it was found in the status: with the fields of a newer version, for that version to find again."""
     stopped: str = ""
     """Why the change was stopped; empty: it was not."""
     watched: Watched | None = None
@@ -135,7 +138,7 @@ class Policies:
             return
         row, changed = self._rows.get(name), facts.candidate
         if row is None:
-            row = self._rows[name] = _Row(settled=_remembered(facts))
+            row = self._rows[name] = _Row(settled=_remembered(facts), stored=facts.status.settled)
             row.stopped = _stopped(facts)
         else:
             row.stopped = ""  # of another generation
@@ -158,7 +161,9 @@ class Policies:
             )
 
     def _settle(self, name: str, row: _Row, changed: Candidate) -> None:
-        row.settled, row.watched, row.stopped = changed, None, ""
+        if row.settled != changed:
+            row.settled, row.stored = changed, None
+        row.watched, row.stopped = None, ""
         self._state.stage(name, None)
 
     def _for(self, changed: Candidate, former: Candidate | None) -> list[tuple[str, dict[str, str]]]:
@@ -242,12 +247,18 @@ class Policies:
             nodes=count.nodes,
             fresh=count.fresh,
             changed=count.changed,
-            settled=None if settled is None else _settled(settled),
+            settled=row.stored or (None if settled is None else _settled(settled)),
+            rollout_stopped=row.stopped,
             conditions=tuple(
                 _since(condition, said.get(condition.type), stamp)
-                for condition in (_ready(facts.candidate, count), self._rolled_out(facts.candidate, row))
+                for condition in (
+                    _ready(facts.candidate, count),
+                    self._rolled_out(facts.candidate, row),
+                    *_understood(facts),
+                )
             ),
         )
+        wanted = fit(wanted)
         if wanted == facts.status:
             return None
         return Job(
@@ -308,20 +319,24 @@ def _remembered(facts: PolicyFacts) -> Candidate | None:
     settled = facts.status.settled
     if settled is None:
         return None
-    try:
-        spec = convert(settled.spec, PolicySpec)
-    except msgspec.ValidationError:
-        return None  # of a version that we cannot read
+    if settled.generation == facts.candidate.generation:
+        return facts.candidate
+    spec, problems = lenient.read(PolicySpec, settled.spec)  # perhaps of a newer version
+    for problem in problems:
+        extra = {"policy": facts.candidate.name, "generation": settled.generation, "why": problem}
+        log.warning("field of the settled policy not understood", extra=extra)
     return Candidate(facts.candidate.name, settled.generation, spec)
 
 
 def _stopped(facts: PolicyFacts) -> str:
-    if facts.status.observed_generation != facts.candidate.generation:
-        return ""
-    for condition in facts.status.conditions:
-        if condition.type == ROLLED_OUT and condition.reason == STOPPED:
-            return condition.message.rpartition("because ")[2] or "it was stopped before"
-    return ""
+    return facts.status.rollout_stopped if facts.status.observed_generation == facts.candidate.generation else ""
+
+
+def _understood(facts: PolicyFacts) -> tuple[Condition, ...]:
+    """Says which fields of the policy another version wrote that this one cannot read; no condition where all can."""
+    if not facts.problems:
+        return ()
+    return (_condition(UNDERSTOOD, False, "UnknownValues", "; ".join(facts.problems)),)
 
 
 def _ready(candidate: Candidate, count: _Count) -> Condition:
@@ -337,7 +352,7 @@ def _ready(candidate: Candidate, count: _Count) -> Condition:
 
 def _condition(kind: str, holds: bool, reason: str, message: str) -> Condition:  # noqa: FBT001
     status: Literal["True", "False"] = "True" if holds else "False"
-    return Condition(type=kind, status=status, reason=reason, message=message[:1000], last_transition_time="")
+    return Condition(type=kind, status=status, reason=reason, message=message, last_transition_time="")
 
 
 def _since(now: Condition, before: Condition | None, stamp: str) -> Condition:

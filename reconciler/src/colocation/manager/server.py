@@ -12,11 +12,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from colocation.budget import Candidate
 from colocation.decoding import decode
 from colocation.manager import views
 from colocation.manager.loop import Loop, ask
 from colocation.manager.metrics import Metrics
-from colocation.manager.node import policy_facts
 from colocation.model.wire import ColocationPolicy
 from colocation.web import BoundedServer
 
@@ -128,7 +128,7 @@ def _simulate(loop: Loop, query: str) -> dict[str, Any]:
     """``policies``: JSON list of ColocationPolicies; ``delete``: names. In slices: the loop has other work."""
     given = parse_qs(query)
     wires = decode(given.get("policies", ["[]"])[0], list[ColocationPolicy])
-    wanted = [policy_facts(wire).candidate for wire in wires]
+    wanted = [Candidate(wire.metadata.name, wire.metadata.generation, wire.spec) for wire in wires]
     gone = given.get("delete", [])
     names = ask(loop, views.names_of, ANSWER_SECONDS)
     rows: list[Any] = []

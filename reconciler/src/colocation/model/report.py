@@ -164,13 +164,14 @@ class Condition(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
 
 
 EvictionReason = Literal["MemoryHigh", "MemoryPressure", "CpuStarved"]
+"""Those of this version. In a report the reason is any word: one that a newer agent gives must not cost the report."""
 
 
 class EvictionRequest(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     """A best-effort pod that should leave this node. The agent proposes; the manager decides and evicts."""
 
     uid: Uid
-    reason: EvictionReason
+    reason: Word
     message: Annotated[str, Meta(max_length=110)]
 
 

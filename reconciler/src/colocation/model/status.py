@@ -6,13 +6,15 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct, field
 
-from colocation.model.report import Condition
+from colocation.model.report import Condition, Sentence
 
 READY: Final = "Ready"
 """Every node that this policy is for has a fresh report."""
 ROLLED_OUT: Final = "RolledOut"
 """The policy as it is written holds on all its nodes. Reasons: Everywhere, Progressing, Stopped."""
 STOPPED: Final = "Stopped"
+UNDERSTOOD: Final = "Understood"
+"""False while another version wrote fields that this manager cannot read; absent otherwise."""
 
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
@@ -38,4 +40,6 @@ class PolicyStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     changed: Count = 0
     """Those of them that have this generation of the policy; the others still have the settled one."""
     settled: Settled | None = None
+    rollout_stopped: Sentence = ""
+    """Why the change of this generation was stopped on its first nodes; empty: it was not."""
     conditions: tuple[Condition, ...] = field(default=())

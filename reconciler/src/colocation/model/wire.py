@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Raw, Struct, field
 
 from colocation.model.policy import PolicySpec
-from colocation.model.report import NodeColocationSpec, NodeColocationStatus
+from colocation.model.report import NodeColocationStatus
 
 Quantities = dict[str, str | int | float]
 
@@ -125,18 +125,25 @@ class Node(Struct, rename="camel"):
 
 
 class ColocationPolicy(Struct, rename="camel"):
-    """Our policy object. The status is decoded apart, like a NodeColocation's."""
+    """Our policy object as a person writes it: a field that is not understood is an error."""
 
     metadata: Metadata
     spec: PolicySpec = PolicySpec()
+
+
+class StoredPolicy(Struct, rename="camel"):
+    """Our policy object as it stands in the API, perhaps by another version: read by `colocation.lenient`."""
+
+    metadata: Metadata
+    spec: Any = None
     status: Any = None
 
 
 class NodeColocation(Struct, rename="camel"):
-    """Our node object. The status is decoded apart: garbage in it must cost one node, not the watch."""
+    """Our node object. Spec and status are decoded apart: garbage in one must not cost the other, nor the watch."""
 
     metadata: Metadata
-    spec: NodeColocationSpec = NodeColocationSpec()
+    spec: Raw = Raw(b"{}")
     status: Raw = Raw(b"null")
 
 
@@ -150,4 +157,5 @@ __all__ = [
     "NodeColocationStatus",
     "Pod",
     "Resources",
+    "StoredPolicy",
 ]

@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from colocation.model.fit import cut
 from colocation.model.quantity import human_bytes, human_millicores
 from colocation.model.report import BePod, EvictionReason, EvictionRequest, NodeColocationSpec, Pressure
 from colocation.protect.sample import PodSample, Sample
@@ -134,4 +135,4 @@ def _for_cpu(
 
 
 def _ask(uid: str, reason: EvictionReason, words: str) -> EvictionRequest:
-    return EvictionRequest(uid=uid, reason=reason, message=words[:110])
+    return EvictionRequest(uid=uid, reason=reason, message=cut(words, 110))

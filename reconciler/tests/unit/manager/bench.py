@@ -23,7 +23,7 @@ from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.policy import Oversell, OversellCpu, OversellMemory, PolicySpec
 from colocation.model.report import NodeColocationSpec, NodeColocationStatus, Usage
 from colocation.model.status import PolicyStatus
-from colocation.model.wire import ColocationPolicy, Metadata
+from colocation.model.wire import Metadata, StoredPolicy
 
 GI = 2**30
 
@@ -86,7 +86,9 @@ class Bench:
         known = self.loop.state.policies.get(name)
         if status is None and known is not None:
             status = msgspec.json.decode(msgspec.json.encode(known.status))
-        wire = ColocationPolicy(Metadata(name=name, generation=generation, uid=f"uid-{name}"), spec, status)
+        wire = StoredPolicy(
+            Metadata(name=name, generation=generation, uid=f"uid-{name}"), msgspec.to_builtins(spec), status
+        )
         self.say(Upsert(POLICIES, name, policy_facts(wire), False))
 
     def node(self, name: str = "n", *, label: bool = True, listed: bool = False, cpu: int = 10000, **more: Any) -> None:

@@ -15,7 +15,7 @@ from colocation.manager.loop import Stop
 from colocation.manager.node import colocation_facts
 from colocation.manager.patches import Urgency, wanted_spec
 from colocation.model.facts import Published, Qos
-from colocation.model.policy import OversellCpu, Protect
+from colocation.model.policy import Protect
 from colocation.model.report import BePod, NodeColocationSpec, OnlinePod
 from colocation.model.wire import Metadata, NodeColocation
 
@@ -202,9 +202,14 @@ def test_an_older_watch_event_does_not_undo_what_a_patch_told(bench: Bench) -> N
     assert len(bench.take()) == 1
 
 
-def test_a_fault_of_ours_withdraws_the_node(bench: Bench) -> None:
+def test_a_fault_of_ours_withdraws_the_node(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.publish()
-    bench.policy(cpu=OversellCpu(strategy="usage", quantum="nonsense"))
+
+    def nonsense(*_: object) -> None:
+        raise RuntimeError("nonsense")
+
+    monkeypatch.setattr("colocation.manager.node.add_up", nonsense)
+    bench.report(cpu=2000)
     [job] = bench.take()
     assert amounts(job) == (None, None, None)
     assert "nonsense" in body_of(job)["metadata"]["annotations"]["colocation.openfuyao.com/withdrawn"]

@@ -1,0 +1,80 @@
+"""Objects that another version wrote: what is not understood costs itself alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from colocation import lenient
+from colocation.model.policy import OversellCpu, PolicySpec
+from colocation.model.status import PolicyStatus, Settled
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize(
+    ("given_spec", "wanted", "names"),
+    [
+        ({}, PolicySpec(), []),
+        ({"priority": 7, "fromTheFuture": {"a": 1}}, PolicySpec(priority=7), []),
+        ({"priority": 7, "engine": "newer"}, PolicySpec(priority=7), ["engine"]),
+        (
+            {"oversell": {"cpu": {"strategy": "newer", "reclaimPercent": 20}, "maxPods": 9}},
+            msgspec.structs.replace(
+                PolicySpec(),
+                oversell=msgspec.structs.replace(
+                    PolicySpec().oversell, cpu=OversellCpu(reclaim_percent=20), max_pods=9
+                ),
+            ),
+            ["oversell.cpu.strategy"],
+        ),
+        ({"oversell": "all of it", "enabled": False}, PolicySpec(enabled=False), ["oversell"]),
+        ("no spec at all", PolicySpec(), ["it"]),
+    ],
+)
+def test_a_field_that_cannot_be_read_has_its_default_and_is_named(
+    given_spec: Any, wanted: PolicySpec | None, names: list[str]
+) -> None:
+    spec, problems = lenient.read(PolicySpec, given_spec)
+    if wanted is not None:
+        assert spec == wanted
+    assert [problem.partition(":")[0] for problem in problems] == names
+
+
+@given(json)
+def test_no_policy_is_unreadable(value: Any) -> None:
+    spec, problems = lenient.read(PolicySpec, value)
+    assert isinstance(spec, PolicySpec)
+    assert bool(problems) or msgspec.convert(value, PolicySpec) == spec
+
+
+def test_a_status_with_an_unknown_condition_keeps_what_it_says_of_the_rollout() -> None:
+    status, problems = lenient.read(
+        PolicyStatus,
+        {
+            "observedGeneration": 4,
+            "rolloutStopped": "evictions",
+            "settled": {"generation": 3, "spec": {"engine": "newer"}},
+            "conditions": [
+                {"type": "New", "status": "Perhaps", "reason": "r", "message": "", "lastTransitionTime": ""}
+            ],
+        },
+    )
+    assert (status.observed_generation, status.rollout_stopped) == (4, "evictions")
+    assert status.settled == Settled(generation=3, spec={"engine": "newer"})
+    assert status.conditions == ()
+    assert len(problems) == 1
+
+
+def test_a_settled_version_without_its_required_fields_is_dropped_alone() -> None:
+    status, problems = lenient.read(PolicyStatus, {"matched": 3, "settled": {"generation": -1, "spec": {}}})
+    assert (status.matched, status.settled) == (3, None)
+    assert len(problems) == 1
