@@ -30,7 +30,7 @@ from colocation.manager.node import NodeState, colocation_facts, policy_facts
 from colocation.manager.patches import Job, wanted_spec
 from colocation.manager.publisher import Outbox
 from colocation.model.facts import Published, node_facts, pod_facts
-from colocation.model.wire import ColocationPolicy, Node, NodeColocation, Pod
+from colocation.model.wire import Node, NodeColocation, Pod, StoredPolicy
 from tests.bench import made
 from tests.bench.process import resident_mib
 
@@ -77,7 +77,7 @@ def measure(nodes: int, pods_each: int, churn_minutes: int = 40) -> Warm:
     def tell(event: object) -> None:
         loop.handle(event, 1.0)
 
-    policies: Reflector[Any, Any] = Reflector(nobody, POLICIES, ColocationPolicy, policy_facts, tell)
+    policies: Reflector[Any, Any] = Reflector(nobody, POLICIES, StoredPolicy, policy_facts, tell)
     of_nodes: Reflector[Any, Any] = Reflector(nobody, NODES, Node, node_facts, tell)
     of_pods: Reflector[Any, Any] = Reflector(nobody, PODS, Pod, pod_facts, tell)
     of_ncols: Reflector[Any, Any] = Reflector(nobody, NODE_COLOCATIONS, NodeColocation, colocation_facts, tell)

@@ -28,7 +28,7 @@ from colocation.manager.node import colocation_facts, policy_facts
 from colocation.model import facts, quantity
 from colocation.model.policy import QUANTITY_PATTERN
 from colocation.model.report import MAX_PODS, NodeColocationSpec
-from colocation.model.wire import ColocationPolicy, Node, NodeColocation, Pod
+from colocation.model.wire import Node, NodeColocation, Pod, StoredPolicy
 from colocation.node import cgroups, histories, journal, knobs, pressure, sampler, setting, state
 from colocation.predict.peak import Histories
 from colocation.protect.sample import PodSample, Sample
@@ -170,17 +170,18 @@ def report(data: bytes) -> bool:
     view = ReportView(status, found.problem, 0.0, since_start=True)
     if status is not None:
         view = msgspec.structs.replace(view, doubts=doubts(NODE, status, budget.strangers(status, status, ()), WALL))
-    _evaluate(ColocationPolicy(facts_metadata()), view)
+    _evaluate(StoredPolicy(facts_metadata()), view)
     return True
 
 
 def policy(data: bytes) -> bool:
-    """ColocationPolicy as the manager reads it, and a node decided by it."""
+    """ColocationPolicy as the manager reads it, whatever wrote it, and a node decided by it."""
     try:
-        wire = msgspec.json.decode(data, type=ColocationPolicy)
+        wire = msgspec.json.decode(data, type=StoredPolicy)
     except (msgspec.DecodeError, ValueError):
         return False
-    for quantum in (wire.spec.oversell.cpu.quantum, wire.spec.oversell.memory.quantum):
+    oversell = policy_facts(wire).candidate.spec.oversell
+    for quantum in (oversell.cpu.quantum, oversell.memory.quantum):
         assert re.search(QUANTITY_PATTERN, quantum)
         if quantum.endswith("\n"):
             return False  # `$` of Python takes that; the API server's does not, so it is never stored
@@ -195,10 +196,10 @@ def policy(data: bytes) -> bool:
 
 def facts_metadata() -> Any:
     """Metadata of an object that has a name and nothing else."""
-    return msgspec.convert({"name": "p"}, type=msgspec.structs.fields(ColocationPolicy)[0].type)
+    return msgspec.convert({"name": "p"}, type=msgspec.structs.fields(StoredPolicy)[0].type)
 
 
-def _evaluate(wire: ColocationPolicy, view: ReportView) -> None:
+def _evaluate(wire: StoredPolicy, view: ReportView) -> None:
     selection = select_policy([policy_facts(wire).candidate], NODE.labels)
     windows = Windows()
     sums = add_up([], view.status, strategies(selection, view.status))
