@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from colocation.budget.explain import SCHEMA, Explanation
-from tools import chart_readme, crds, dashboards, licences, policy_options, role_readme, versions
+from tools import chart_readme, crds, dashboards, licences, log_keys, policy_options, role_readme, versions
 
 ROOT = Path(__file__).resolve().parents[1]
 _CRD_DIR = "charts/colocation-package/templates/crds"
@@ -46,6 +46,7 @@ OUTPUTS: dict[str, Callable[[], str]] = {
     "charts/colocation-package/README.md": chart_readme.render,
     "docs/explain.schema.json": explain_schema,
     "docs/licences.md": licences.render,
+    "docs/logs.md": log_keys.render,
     "docs/versions.md": versions.render,
     "plugins/module_utils/_probe.py": python_copy(f"{_NODE}/probe.py"),
     "plugins/module_utils/_journal.py": python_copy(f"{_NODE}/journal.py"),

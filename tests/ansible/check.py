@@ -24,6 +24,7 @@ from tests.ansible import prepare
 CLONE = prepare.CLONE
 OURS = [
     *("galaxy.yml", "README.md", "LICENSE", "LICENSES", ".ansible-lint", "CHANGELOG.rst", "CODE_OF_CONDUCT.md"),
+    *("CONTRIBUTING.md", "SECURITY.md", "docs"),
     *("meta", "plugins", "roles", "playbooks", "changelogs"),
     *("tests/unit/plugins", "tests/unit/conftest.py", "tests/unit/requirements.txt"),
     *("tests/sanity", "tests/integration"),
@@ -141,12 +142,13 @@ def artifact(tree: Path) -> None:
     run(["ansible-galaxy", "collection", "install", "--no-deps", "-p", str(place), str(archive)], built)
     path = f"{place}:{prepare.CACHE / 'collections'}"
     at = place / "ansible_collections" / "openfuyao" / "colocation"
-    stray = sorted(
-        p.name for p in at.iterdir() if p.name in ("tests", "reconciler", "charts", "build", "docs", "tools")
-    )
+    stray = sorted(p.name for p in at.iterdir() if p.name in ("tests", "reconciler", "charts", "build", "tools"))
     if stray:
         print(f"in the artifact, but not the collection's: {stray}", file=sys.stderr)
         raise subprocess.CalledProcessError(1, ["galaxy.yml", "build_ignore"])
+    if dead := dead_links(at):
+        print("links in the artifact that lead nowhere:", *dead, sep="\n  ", file=sys.stderr)
+        raise subprocess.CalledProcessError(1, ["README.md", "docs"])
     for name in ("plugins/modules", "roles"):
         kind = "role" if name == "roles" else "module"
         names = sorted(
@@ -157,6 +159,17 @@ def artifact(tree: Path) -> None:
         name = f"openfuyao.colocation.{playbook.stem}"
         check = ["ansible-playbook", "--syntax-check", "-i", "localhost,", name]
         run(check, built, ANSIBLE_COLLECTIONS_PATH=path)
+
+
+def dead_links(at: Path) -> list[str]:
+    """Relative links of Markdown pages, to files that are not there."""
+    pages = ((page, page.read_text()) for page in sorted(at.rglob("*.md")))
+    links = ((page, link) for page, text in pages for link in re.findall(r"\]\(([^)#\s]+)", text))
+    return [
+        f"{page.relative_to(at)} -> {link}"
+        for page, link in links
+        if "://" not in link and not link.startswith("mailto:") and not (page.parent / link).exists()
+    ]
 
 
 def python() -> str:

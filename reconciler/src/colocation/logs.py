@@ -1,12 +1,14 @@
 """JSON log lines with stable keys, for manager and agent alike.
 
-Every line has ``time`` (RFC 3339, UTC), ``level``, ``logger`` and ``message``; whatever a caller passes in
-``extra`` follows under its own name (``node``, ``resource``, ``reason``, ...).
+Every line has ``time`` (RFC 3339, UTC), ``level``, ``logger`` and ``message``; what a caller passes in ``extra``
+follows under its own name, one of `KEYS`.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import logging
+import signal
 import sys
 from datetime import UTC, datetime
 from typing import IO, Final, Literal
@@ -15,6 +17,52 @@ from colocation.text import json_line, printable
 
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 Format = Literal["json", "text"]
+KEYS: Final[dict[str, str]] = {
+    "be_cpu": "be-cpu as published, millicores; null: the key is absent",
+    "be_memory": "be-memory as published, bytes; null: the key is absent",
+    "before": "be_cpu and be_memory that the Node had before this write",
+    "capabilities": "what the node's kernel can do, as in NodeColocation.status.capabilities",
+    "client": "address and port of a client",
+    "code": "HTTP status of the API server's answer; 0: no answer",
+    "cpu": "the terms of the node's CPU budget, millicores",
+    "doubts": "what in a report cannot be true, a sentence each",
+    "dry_run": "true: nothing is written",
+    "error": "what went wrong, in the words of its source",
+    "exception": "traceback of an unexpected fault",
+    "first": "how many nodes get a changed policy first",
+    "folder": "path of a folder",
+    "gate": "best-effort pods that the Node may hold; null: closed to new ones",
+    "generation": "metadata.generation of the policy",
+    "holder": "identity that holds the Lease",
+    "identity": "this manager's identity in the Lease",
+    "key": "name of an object, or namespace/name",
+    "kind": "what was to be written: node, spec or policy",
+    "listen": "address that could not be listened on",
+    "memory": "the terms of the node's memory budget, bytes",
+    "node": "name of a Node",
+    "object": "name of a Node or policy",
+    "once": "true: the manager ends after one round",
+    "overruns": "rounds of this agent that took too long, since it started",
+    "path": "path of a file, or of an API request",
+    "pid": "a process of the node",
+    "pod": "namespace/name of a pod",
+    "pods": "how many pods",
+    "policy": "name of a ColocationPolicy",
+    "promised": "what bound best-effort pods request: cpu in millicores, memory in bytes",
+    "reason": "why, in one word or in the kernel's words",
+    "renew_at": "when the webhook's certificate is renewed, RFC 3339",
+    "report_age_seconds": "seconds since the node's last report arrived",
+    "resource": "plural name of an API resource",
+    "retry_seconds": "seconds until the next try",
+    "seconds": "how long it took, or may take",
+    "secret": "name of the webhook's Secret",
+    "state": "what rubik does on this node",
+    "top": "the pods that take most: their CPU in millicores and memory in bytes",
+    "uid": "uid of a pod",
+    "webhooks": "webhooks whose authority was wrong",
+    "why": "why, in a sentence",
+}
+"""Every key that a line may have beside the four, and what it holds. Programs read them: a key keeps its meaning."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -42,6 +90,22 @@ class TextFormatter(logging.Formatter):
         """See logging.Formatter."""
         record.message = printable(record.message)
         return super().formatMessage(record)
+
+
+def answer_signals() -> None:
+    """SIGUSR1 writes the stacks of all threads to stderr; SIGUSR2 switches the level to debug, and back.
+
+    Call it once, on the main thread. docs/runbook.md says how to send them to a pod.
+    """
+    faulthandler.register(signal.SIGUSR1, file=sys.__stderr__, all_threads=True)
+    root = logging.getLogger()
+    configured = root.level
+
+    def switch(*_: object) -> None:
+        root.setLevel(configured if root.level == logging.DEBUG != configured else logging.DEBUG)
+        root.log(root.level, "log level is now %s", logging.getLevelName(root.level).lower())
+
+    signal.signal(signal.SIGUSR2, switch)
 
 
 def setup(level: str = "info", form: Format = "json", stream: IO[str] | None = None) -> None:

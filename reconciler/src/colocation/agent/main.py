@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
+from colocation import logs
 from colocation.agent.engine import Rubik
 from colocation.agent.loop import Loop
 from colocation.agent.reporter import Sender
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
         log.error("give --node or set NODE_NAME")
         return 2
     stop = threading.Event()
+    logs.answer_signals()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with contextlib.ExitStack() as held:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from colocation import logs
 from colocation.admission import Settings
 from colocation.kube.backoff import Backoff
 from colocation.kube.bucket import Bucket
@@ -116,6 +117,7 @@ def run(login: Login, options: Options) -> int:
         stopped.set()
         inbox.put(Stop())
 
+    logs.answer_signals()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, stop)
     with contextlib.ExitStack() as running:

@@ -1,0 +1,25 @@
+"""`docs/logs.md`: the keys of log lines, from `colocation.logs`."""
+
+from __future__ import annotations
+
+from colocation.logs import KEYS
+from tools.crds import HEADER
+
+PAGE = """\
+<!-- {header} -->
+# Log lines
+
+For those who collect the logs of manager and agent. Each line is one JSON object on stderr (`--log-format text` is for
+a terminal), with `time` (RFC 3339, UTC), `level`, `logger` and `message`, and with those of these keys that the message
+needs. A key keeps its meaning; new ones may come.
+
+| key | what it holds |
+|---|---|
+{rows}
+"""
+
+
+def render() -> str:
+    """The page."""
+    rows = "\n".join(f"| `{key}` | {text} |" for key, text in sorted(KEYS.items()))
+    return PAGE.format(header=HEADER.format(source="reconciler/src/colocation/logs.py"), rows=rows)
