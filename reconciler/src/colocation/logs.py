@@ -16,6 +16,7 @@ from typing import IO, Final, Literal
 from colocation.text import json_line, printable
 
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+STDERR: Final = 2
 Format = Literal["json", "text"]
 KEYS: Final[dict[str, str]] = {
     "be_cpu": "be-cpu as published, millicores; null: the key is absent",
@@ -97,7 +98,7 @@ def answer_signals() -> None:
 
     Call it once, on the main thread. docs/runbook.md says how to send them to a pod.
     """
-    faulthandler.register(signal.SIGUSR1, file=sys.__stderr__, all_threads=True)
+    faulthandler.register(signal.SIGUSR1, file=STDERR, all_threads=True)
     root = logging.getLogger()
     configured = root.level
 
