@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from colocation.admission import Settings
-from colocation.manager import certificates, webhook
-from colocation.manager.keeper import Kept
-from colocation.manager.main import SWITCH_SECONDS
+from colocation.webhook import certificates, server
+from colocation.webhook.kept import Kept
+from colocation.webhook.main import SWITCH_SECONDS
 from tests.bench.figures import Figure, Report, figure, percentile
 from tests.bench.process import ended_too, resident_mib
 from tests.lab.progress import step
@@ -154,12 +154,12 @@ def _serve(kind: str) -> None:
     """What `serving` starts."""
     sys.setswitchinterval(SWITCH_SECONDS)
     if kind == "bare":
-        vars(webhook)["answer"] = lambda *_: b'{"response":{"uid":"x","allowed":true}}'
+        vars(server)["answer"] = lambda *_: b'{"response":{"uid":"x","allowed":true}}'
     certificate, key = json.loads(sys.stdin.readline())
-    server = webhook.Webhook("127.0.0.1", 0, Settings())
-    server.use(certificate.encode(), key.encode())
-    server.start()
-    print(server.port, flush=True)
+    serving = server.serve("127.0.0.1", 0, Settings())
+    serving.use(certificate.encode(), key.encode())
+    serving.start()
+    print(serving.port, flush=True)
     numbers: dict[int, Any] = {}
     if kind == "busy":  # a thread that never waits would have the core for ever
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))

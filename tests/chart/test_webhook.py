@@ -14,8 +14,8 @@ import pytest
 from colocation.kube.login import kubeconfig
 from colocation.kube.resources import SECRETS, WEBHOOKS
 from colocation.kube.rest import STRATEGIC_PATCH, ApiError, Rest
-from colocation.manager import certificates
-from colocation.manager.keeper import Kept
+from colocation.webhook import certificates
+from colocation.webhook.kept import Kept
 from tests.lab.apiserver import ApiServer
 from tests.lab.waiting import eventually
 

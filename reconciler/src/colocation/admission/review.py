@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from mmap import mmap
 from typing import Final
 
 import msgspec
@@ -11,8 +12,8 @@ from msgspec import UNSET, Struct, UnsetType
 from colocation.admission.mutate import NewPod, Settings, mutate
 from colocation.model.facts import Qos
 
-PATH: Final = "/mutate"
-"""Path of pods that name their class; ``/mutate/be`` and so on: of those in a namespace with that default."""
+PATHS: Final = {"/mutate": "", **{f"/mutate/{qos.lower()}": str(qos) for qos in Qos}}
+"""Default class by path: "" for pods that name their class; ``/mutate/be`` and so on: a namespace's default."""
 
 
 class _Request(Struct):
@@ -41,15 +42,7 @@ _QUESTION: Final = msgspec.json.Decoder(_Question)
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-def default_of(path: str) -> str | None:
-    """The default class that a request's path stands for; "": none, and None: no path of ours."""
-    return _DEFAULTS.get(path)
-
-
-_DEFAULTS: Final = {PATH: "", **{f"{PATH}/{qos.lower()}": str(qos) for qos in Qos}}
-
-
-def answer(body: bytes, settings: Settings, default: str = "") -> bytes:
+def answer(body: bytes | mmap, settings: Settings, default: str = "") -> bytes:
     """Answer one AdmissionReview of a pod that is being made.
 
     Raises ValueError if it cannot be read; then the webhook's failurePolicy says what becomes of the pod.

@@ -72,6 +72,8 @@ class Loop:
         self.rounds = self.overruns = self.faults = 0
         self.beat = time.monotonic()
         """When the last round ended."""
+        self.enforced_at: float | None = None
+        """When a round last made the node's groups hold what the spec wants, without a fault."""
 
     def run(self, stop: threading.Event) -> None:
         """Rounds until ``stop``. Values stay as they are then: an update of the agent must not unprotect."""
@@ -115,6 +117,7 @@ class Loop:
             self.decision, self.rising = made, fell(before, made, capacity.cpu)
             self._applier.apply(made.pods | made.online, self.groups, made.cache, made.pods)
             self._watch(spec, sample)
+            self.enforced_at = time.monotonic()
         if self._sender is not None:
             self._report(self._sender, capacity)
 

@@ -51,7 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--kubeconfig", metavar="FILE", help="log in by this file (default: the pod's ServiceAccount)")
     add("--interval", default=1.0, type=_seconds, metavar="SECONDS", help="length of a round")
-    add("--listen", default="0.0.0.0:9101", metavar="HOST:PORT", help="serve /healthz and /metrics here")
+    add(
+        "--listen",
+        default="[::]:9101",
+        metavar="HOST:PORT",
+        help="serve /healthz, /readyz and /metrics here (default: %(default)s, which is every address, IPv6 and IPv4)",
+    )
     one = parser.add_mutually_exclusive_group()
     one.add_argument("--once", action="store_true", help="sample once, print the report as JSON; writes nothing")
     one.add_argument("--dry-run", action="store_true", help="run, but change no cgroup, file or API object")

@@ -1,10 +1,7 @@
-"""GET /healthz (does the loop turn?) and /metrics."""
+"""GET /healthz (does the loop turn?), /readyz (has it reported, and does it enforce?) and /metrics."""
 
 from __future__ import annotations
 
-import http.server
-import logging
-import threading
 import time
 from collections.abc import Iterable
 from typing import Final
@@ -20,9 +17,10 @@ from colocation.agent.reporter import Sender
 from colocation.node.apply import Applier
 from colocation.node.pressure import worst, worst_online
 from colocation.node.sampler import Sampler
-from colocation.web import BoundedServer
+from colocation.serving import Answer, Limits, Request, Route, Server, address, text_answer
 
-log = logging.getLogger(__name__)
+LIMITS: Final = Limits(connections=64, held_bytes=2 * 2**20)
+"""Who asks is kubelet, one or two Prometheus, and a person."""
 DEAD_SECONDS: Final = 15.0
 """Without a round for so long the agent is not healthy."""
 
@@ -82,37 +80,46 @@ class Metrics(Collector):
             yield CounterMetricFamily(f"colocation_agent_{name}", text, value=count)
 
 
-def serve(address: str, loop: Loop, sampler: Sampler, applier: Applier, sender: Sender | None) -> BoundedServer:
-    """Listen on "host:port" on a daemon thread. Raises OSError if the port is taken, ValueError for a bad address."""
+def serve(
+    listen: str, loop: Loop, sampler: Sampler, applier: Applier, sender: Sender | None, limits: Limits = LIMITS
+) -> Server:
+    """Answer on "HOST:PORT" from now on. Raises OSError if the port is taken, ValueError for a bad address."""
     registry = CollectorRegistry()
     registry.register(Metrics(loop, sampler, applier, sender))
     ProcessCollector(registry=registry)
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        timeout = 10
+    def healthz(_request: Request) -> Answer:
+        age = time.monotonic() - loop.beat
+        return text_answer(200 if age < DEAD_SECONDS else 503, f"last round {age:.1f} s ago")
 
-        def do_GET(self) -> None:
-            if self.path == "/healthz":
-                age = time.monotonic() - loop.beat
-                self._answer(200 if age < DEAD_SECONDS else 503, f"last round {age:.1f} s ago\n".encode())
-            elif self.path == "/metrics":
-                self._answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
-            else:
-                self._answer(404, b"/healthz /metrics\n")
+    def readyz(_request: Request) -> Answer:
+        missing = unready(loop, applier, sender)
+        return text_answer(503 if missing else 200, missing or "reports arrive, and best-effort pods are limited")
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class names it so)
-            """Probes every few seconds are not worth a line."""
+    def metrics(_request: Request) -> Answer:
+        return Answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
 
-        def _answer(self, code: int, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
-            self.send_response(code)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    host, _, port = address.rpartition(":")
-    if not port.isdigit():
-        raise ValueError(f"--listen wants HOST:PORT, not {address!r}")
-    server = BoundedServer((host.strip("[]"), int(port)), Handler)
-    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+    routes = [
+        Route(path="/healthz", handle=healthz, probe=True),
+        Route(path="/readyz", handle=readyz, probe=True),
+        Route(path="/metrics", handle=metrics),
+    ]
+    host, port = address(listen)
+    server = Server(host, port, routes, limits=limits)
+    server.start()
     return server
+
+
+def unready(loop: Loop, applier: Applier, sender: Sender | None) -> str:
+    """Why an update of the agents should not go on to the next node; "" if nothing is amiss."""
+    if sender is not None and not sender.sent:
+        return f"no report has arrived yet{': ' if sender.error else ''}{sender.error}"
+    if loop.enforced_at is None:
+        return "no spec was enforced yet"
+    age = time.monotonic() - loop.enforced_at
+    if age >= DEAD_SECONDS:
+        return f"the spec was last enforced {age:.1f} s ago"
+    refused = sorted((path, refusal.reason) for path, refusal in applier.refused.items() if not refusal.back)
+    if refused and not applier.held:
+        return f"none of {len(refused)} wanted values can be written; {': '.join(refused[0])}"
+    return ""

@@ -12,8 +12,11 @@ from typing import Final
 
 from colocation.admission import Settings
 from colocation.cli.common import CliError, add_logging, add_login, fail, login, set_up_logs
-from colocation.manager.main import Options, WebhookOptions
+from colocation.manager.main import Options
 from colocation.manager.main import run as run_manager
+from colocation.serving import address
+from colocation.webhook.main import Options as WebhookOptions
+from colocation.webhook.main import Webhook
 
 EXAMPLES: Final = """\
 examples:
@@ -27,7 +30,12 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``colocation manager``."""
     add = parser.add_argument
-    add("--listen", default="0.0.0.0:8080", metavar="HOST:PORT", help="default: %(default)s; port 0: none")
+    add(
+        "--listen",
+        default="[::]:8080",
+        metavar="HOST:PORT",
+        help="default: %(default)s, which is every address, IPv6 and IPv4; port 0: none",
+    )
     add(
         "--rate",
         type=float,
@@ -91,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         identity=args.identity,
         host=host,
         port=0 if args.once else port,
-        webhook=webhook,
+        beside=None if webhook is None else lambda rest, observe: Webhook(webhook, args.namespace, rest, observe),
         rate=args.rate,
         burst=args.burst,
         evictions_per_minute=args.evictions_per_minute,
@@ -128,7 +136,7 @@ def _webhook(args: argparse.Namespace) -> WebhookOptions | None:
 
 
 def _address(option: str, said: str) -> tuple[str, int]:
-    host, _, port = said.rpartition(":")
-    if not port.isdigit() or int(port) > 65535:
-        raise CliError(f"{option} {said}: not HOST:PORT")
-    return host.strip("[]"), int(port)
+    try:
+        return address(said)
+    except ValueError as error:
+        raise CliError(f"{option}: {error}") from error

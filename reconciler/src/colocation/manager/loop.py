@@ -48,7 +48,8 @@ PAUSED_SECONDS: Final = 10.0
 """A loop that comes round this late stood still: what arrived meanwhile is still to be read."""
 AWAIT_SECONDS: Final = 180.0
 """A started manager catches up until each node has reported once, or no other one has within so long."""
-_BATCH: Final = 1000
+TAKE_SECONDS: Final = 0.05
+"""How long messages are taken before what they have changed is decided and published."""
 _TOP: Final = 3
 """Pods named when a number has moved."""
 _NODE: Final = msgspec.json.Decoder(Node)
@@ -75,6 +76,8 @@ class Ask(Struct):
 
     question: Callable[[Loop, float], Any]
     answer: queue.SimpleQueue[Any]
+    cancelled: bool = False
+    """Its asker has stopped waiting: it is skipped."""
 
 
 class Loop:
@@ -155,6 +158,8 @@ class Loop:
                 self._sight.told(message.resource.plural, message.seeing, now)
                 if message.resource == NODE_COLOCATIONS:  # how long each agent may still be silent has changed
                     self.state.dirty.update(self.state.nodes)
+            case Ask(cancelled=True):
+                pass
             case Ask():
                 try:
                     message.answer.put(message.question(self, now))
@@ -358,12 +363,14 @@ class Loop:
         log.info("published", extra={"node": name, **extra, "why": done.job.words})
 
     def _receive(self, wait: float) -> bool:
-        """Take a batch of messages, waiting for the first; False after a `Stop`."""
-        for taken in range(_BATCH):
+        """Wait for a message, then take what is there for `TAKE_SECONDS`; False after a `Stop`."""
+        end: float | None = None
+        while end is None or time.monotonic() < end:
             try:
-                message = self.inbox.get(block=not taken and wait > 0, timeout=wait or None)
+                message = self.inbox.get(block=end is None and wait > 0, timeout=wait or None)
             except queue.Empty:
                 break
+            end = end or time.monotonic() + TAKE_SECONDS
             if isinstance(message, Stop):
                 return False
             try:
@@ -376,10 +383,12 @@ class Loop:
 def ask(loop: Loop, question: Callable[[Loop, float], Any], seconds: float) -> Any:
     """Have a question answered on the loop's thread. Raises TimeoutError, or what the question raised."""
     answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    loop.inbox.put(Ask(question, answer))
+    asked = Ask(question, answer)
+    loop.inbox.put(asked)
     try:
         said = answer.get(timeout=seconds)
     except queue.Empty:
+        asked.cancelled = True
         raise TimeoutError("the manager's loop is busy") from None
     if isinstance(said, Exception):
         raise said

@@ -8,15 +8,13 @@ import os
 import queue
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
 from colocation import logs
-from colocation.admission import Settings
 from colocation.kube.backoff import Backoff
 from colocation.kube.bucket import Bucket
 from colocation.kube.cache import Reflector, Seeing
@@ -27,14 +25,13 @@ from colocation.kube.rest import Rest
 from colocation.manager.events import Events, Sender, nobody
 from colocation.manager.evictions import Evictions, Evictor
 from colocation.manager.evictions import nobody as nobody_leaves
-from colocation.manager.keeper import Keeper
 from colocation.manager.loop import Loop, Sees, Stop, Wake, wait_settled
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import colocation_facts, policy_facts
+from colocation.manager.proof import REVIEWS, Proof
 from colocation.manager.publisher import WRITERS, DryWriter, Outbox, Writer, Writers
-from colocation.manager.server import Server
+from colocation.manager.server import Inside, serve
 from colocation.manager.state import WATCHED
-from colocation.manager.webhook import Webhook
 from colocation.model import names
 from colocation.model.facts import node_facts, pod_facts
 from colocation.model.wire import Node, NodeColocation, Pod, StoredPolicy
@@ -48,19 +45,20 @@ DRAIN_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 5.0
 LINGER_SECONDS: Final = 0.25
 """So long a report may wait for others, to be taken in with them: at 2,000 nodes it saves a third of what one costs."""
-SWITCH_SECONDS: Final = 0.0005
 
 
-class WebhookOptions(Struct, frozen=True, kw_only=True):
-    """How the webhook is served, and who renews its certificate."""
+class Beside(Protocol):
+    """What runs in the manager's process whichever replica leads: the webhook."""
 
-    host: str = ""
-    port: int = 9443
-    secret: str = "colocation-webhook"  # noqa: S105 (a name)
-    configuration: str = "colocation-pods"
-    service: str = "colocation-manager"
-    renews: bool = True
-    settings: Settings = Settings()
+    @property
+    def settled(self) -> bool:
+        """It can answer; until then the manager is not ready."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End."""
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -79,8 +77,8 @@ class Options(Struct, frozen=True, kw_only=True):
     once: bool = False
     once_seconds: float = 60.0
     dry_run: bool = False
-    webhook: WebhookOptions | None = None
-    """None: admission is by the API server's own policies."""
+    beside: Callable[[Rest, Callable[[str], None]], Beside] | None = None
+    """Makes the webhook, which tells each review's outcome. None: admission is by the API server's own policies."""
     show: Callable[[str], None] = print
     """Where a dry run's lines go."""
 
@@ -97,7 +95,7 @@ def run(login: Login, options: Options) -> int:
     """
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     metrics = Metrics()
-    rest = Rest(login, connections=WRITERS + len(WATCHED) + 2, observe=metrics.request)
+    rest = Rest(login, connections=WRITERS + len(WATCHED) + 2 + REVIEWS, observe=metrics.request)
     who = options.identity or identity()
     elector = Elector(rest, options.namespace, LEASE_NAME, who, changed=lambda _: inbox.put(Wake()))
     may_write = _always if options.dry_run else elector.may_write
@@ -124,10 +122,15 @@ def run(login: Login, options: Options) -> int:
         # Undone from the bottom up: no new write begins and those sent are answered; then another may lead.
         running.callback(log.info, "stopped")
         running.callback(rest.close)
-        keeper = _serve_webhook(options, rest, metrics, running)
+        beside = None if options.beside is None else options.beside(rest, metrics.review)
+        if beside is not None:
+            beside.start()
+            running.callback(beside.stop)
         if options.port:
-            ready = None if keeper is None else lambda: keeper.settled
-            server = Server(options.host, options.port, loop, metrics, boottime, lambda: elector.holder, ready)
+            ready = None if beside is None else lambda: beside.settled
+            proof = Proof(rest, options.namespace)
+            sight = Inside(loop, metrics, boottime, lambda: elector.holder, ready)
+            server = serve(options.host, options.port, sight, proof.check)
             server.start()
             running.callback(server.stop)
         log.info("starting", extra={"identity": who, "dry_run": options.dry_run, "once": options.once})
@@ -156,29 +159,6 @@ def _run(loop: Loop, options: Options, stopped: threading.Event) -> int:
     why = "not everything was written in time" if loop.leads else "another manager leads"
     log.error(why, extra={"seconds": options.once_seconds})
     return 1
-
-
-def _serve_webhook(options: Options, rest: Rest, metrics: Metrics, running: contextlib.ExitStack) -> Keeper | None:
-    """Started, if it is wanted: it answers from here on until the very end, whoever leads."""
-    wanted = options.webhook
-    if wanted is None:
-        return None
-    # A review must not wait long while the loop computes: Python's threads take turns so often.
-    sys.setswitchinterval(SWITCH_SECONDS)
-    webhook = Webhook(wanted.host, wanted.port, wanted.settings, metrics.review)
-    keeper = Keeper(
-        rest,
-        webhook,
-        options.namespace,
-        secret=wanted.secret,
-        configuration=wanted.configuration,
-        service=wanted.service,
-        renews=wanted.renews,
-    )
-    for part in (webhook, keeper):
-        part.start()
-        running.callback(part.stop)
-    return keeper
 
 
 def _always() -> bool:

@@ -1,11 +1,13 @@
-"""What the HTTP server tells: one node explained, and the cluster in one table. Runs on the loop's thread."""
+"""What the HTTP server tells: one node explained, and the cluster in one table. Runs on the loop's thread.
+
+It returns Structs and plain values that do not change any more: they are encoded on the thread that answers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
 from colocation import budget
@@ -46,25 +48,24 @@ class Row(Struct, kw_only=True, rename="camel"):
     reason: str
 
 
-def explain(loop: Loop, name: str, now: float) -> dict[str, Any] | None:
-    """The explanation of a node, with who publishes; None if there is no such node."""
+def explain(loop: Loop, name: str, now: float) -> budget.Explanation | None:
+    """The explanation of a node; None if there is no such node."""
     node = loop.state.nodes.get(name)
     if node is None or node.facts is None or node.evaluation is None or node.selection is None:
         return None
-    told = budget.explain(
+    return budget.explain(
         node.facts, node.selection, node.report, list(node.pods.values()), node.evaluation, node.windows, now
     )
-    return {**msgspec.to_builtins(told), "leader": loop.leads}
 
 
-def report(loop: Loop, now: float) -> dict[str, Any]:
-    """All nodes that take part or carry something of ours, by name."""
-    rows = [
+def rows(loop: Loop, now: float, nodes: Sequence[str]) -> list[Row]:
+    """These nodes in the report, as far as they take part or carry something of ours."""
+    known = [loop.state.nodes[name] for name in nodes if name in loop.state.nodes]
+    return [
         _row(node, node.facts, now)
-        for _, node in sorted(loop.state.nodes.items())
+        for node in known
         if node.facts is not None and (node.facts.takes_part or not node.facts.published.absent)
     ]
-    return {"schema": REPORT_SCHEMA, "leader": loop.leads, "nodes": msgspec.to_builtins(rows)}
 
 
 def _row(node: NodeState, facts: NodeFacts, now: float) -> Row:
@@ -102,17 +103,19 @@ def _row(node: NodeState, facts: NodeFacts, now: float) -> Row:
 
 
 def names_of(loop: Loop, _now: float) -> list[str]:
-    """Nodes that `simulate` may be asked about."""
-    return sorted(name for name, node in loop.state.nodes.items() if node.facts is not None and node.facts.takes_part)
+    """All nodes, by name."""
+    return sorted(loop.state.nodes)
 
 
-def simulate(loop: Loop, now: float, wanted: Sequence[Candidate], gone: Collection[str], nodes: Sequence[str]) -> Any:
+def simulate(
+    loop: Loop, now: float, wanted: Sequence[Candidate], gone: Collection[str], nodes: Sequence[str]
+) -> list[dict[str, Any]]:
     """What these nodes carry, and would carry under these policies in the place of those of the same name."""
-    rows = []
+    found = []
     replaced = {*gone, *(candidate.name for candidate in wanted)}
     for name in nodes:
         node = loop.state.nodes.get(name)
-        if node is None or node.facts is None:
+        if node is None or node.facts is None or not node.facts.takes_part:
             continue
         others = [c for c in loop.state.candidates(name) if c.name not in replaced]
         selection = budget.select_policy([*others, *wanted], node.facts.labels)
@@ -122,7 +125,7 @@ def simulate(loop: Loop, now: float, wanted: Sequence[Candidate], gone: Collecti
             sums = budget.add_up(node.pods.values(), node.report.status, by, node.gone_be)
         told = budget.what_if(node.facts, selection, node.report, sums, now)
         held, winner = node.facts.published, node.selection.winner if node.selection else None
-        rows.append(
+        found.append(
             {
                 "node": name,
                 "now": _carries(winner.name if winner else None, held.cpu, held.memory, held.gate),
@@ -130,7 +133,7 @@ def simulate(loop: Loop, now: float, wanted: Sequence[Candidate], gone: Collecti
                 "reason": told.reason,
             }
         )
-    return rows
+    return found
 
 
 def _carries(policy: str | None, cpu: int | None, memory: int | None, gate: int | None) -> dict[str, Any]:

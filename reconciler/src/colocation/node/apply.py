@@ -66,7 +66,8 @@ class Applier:
         self._round = 0
         self.refused: dict[str, Refusal] = {}
         """By path: what is wanted but not there, and why."""
-        self.writes = 0
+        self.writes = self.held = 0
+        """Values written so far; values that were there, as wanted, in the last round."""
 
     def apply(
         self,
@@ -87,6 +88,7 @@ class Applier:
         for uid in [uid for uid, files in self._files.items() if groups.get(uid) != files.group or uid not in wanted]:
             self._files.pop(uid).close()
         held: set[str] = set()
+        there = 0
         missing: list[tuple[str, Setting]] = []
         for uid, knobs in wanted.items():
             files = self._files_of(uid, groups.get(uid))
@@ -96,11 +98,13 @@ class Applier:
                 held.add(setting.path)
                 held.add(setting.beside or setting.path)
                 if setting.holds:
+                    there += 1
                     self.refused.pop(setting.path, None)
                 elif setting.there is not None and self._due(setting.path, now):
                     missing.append((uid, setting))
             if knobs.idle and not self._idle_file:
                 held.add(self._hold_tasks(uid, files.group, now))
+        self.held = there
         held |= self._hold_cache(cache, [groups[uid] for uid in offline if uid in groups], now)
         self._write(missing, now)
         self._put_back(held, now)

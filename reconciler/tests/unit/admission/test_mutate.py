@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from colocation.admission import Settings, answer
 from colocation.admission.mutate import NewPod, mutate, sold
-from colocation.admission.review import default_of
+from colocation.admission.review import PATHS
 from colocation.model.quantity import millicores, parse
 
 CPU, MEMORY, GATE = "kubernetes.io/be-cpu", "kubernetes.io/be-memory", "colocation.openfuyao.com/be-pods"
@@ -88,7 +88,7 @@ def test_a_pod_that_was_changed_needs_no_change(qos: str | None, default: str, o
     ],
 )
 def test_the_path_says_the_namespaces_default(path: str, default: str | None) -> None:
-    assert default_of(path) == default
+    assert PATHS.get(path) == default
 
 
 def test_an_answer_carries_the_uid_and_the_patch() -> None:

@@ -325,7 +325,7 @@ def test_health_and_metrics(node):
     try:
 
         def get(path):
-            connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=5)
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
             connection.request("GET", path)
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
@@ -347,15 +347,14 @@ def test_health_and_metrics(node):
         assert 'online_pressure_percent{resource="io"}' not in text, "unknown is absent, not 0"
         assert get("/secret")[0] == 404
     finally:
-        server.shutdown()
-        server.server_close()
+        server.stop()
 
 
 def test_its_own_cost_is_in_the_metrics(node):
     """CPU and memory of this very process, as /proc has them."""
     server = serve("127.0.0.1:0", node.loop, node.sampler, node.applier, None)
     try:
-        connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
         before = sum(os.times()[:2])
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
@@ -364,8 +363,7 @@ def test_its_own_cost_is_in_the_metrics(node):
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         assert float(rows["process_resident_memory_bytes"]) == pytest.approx(resident, rel=0.2)
     finally:
-        server.shutdown()
-        server.server_close()
+        server.stop()
 
 
 @pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:", "127.0.0.1:x"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -25,9 +27,14 @@ def bench() -> Bench:
     return made
 
 
-def explained(bench: Bench) -> str:
+def explanation(bench: Bench) -> dict[str, Any]:
     told = views.explain(bench.loop, "n", bench.now)
     assert told is not None
+    return dict(msgspec.to_builtins(told))
+
+
+def explained(bench: Bench) -> str:
+    told = explanation(bench)
     return str(told["reason"])
 
 
@@ -109,8 +116,7 @@ def test_what_an_annotation_reserves_is_not_sold_and_is_told(bench: Bench) -> No
     bench.node(published=CARRIES, cpu_annotated=3000, memory_annotated=20 * GI)
     [job] = bench.take()
     assert amounts(job) == ("3000", str(45 * GI), "250")
-    told = views.explain(bench.loop, "n", bench.now)
-    assert told is not None
+    told = explanation(bench)
     [system] = [term for term in told["cpu"]["terms"] if term["name"] == "system"]
     assert (system["value"], "annotation 3,000m" in system["source"]) == (-3000, True)
 
@@ -199,7 +205,6 @@ def test_the_spec_names_the_policy_that_won(bench: Bench) -> None:
     bench.policy("a")
     [job] = bench.take("spec")
     assert body_of(job)["spec"]["policy"] == {"name": "a"}
-    told = views.explain(bench.loop, "n", bench.now)
-    assert told is not None
+    told = explanation(bench)
     assert told["policy"]["reason"] == "same priority 0 as p; a sorts first"
     assert told["policy"]["others"] == ("p",)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import queue
+import time
 
 import msgspec
 import pytest
@@ -11,7 +13,7 @@ from msgspec import Raw
 from colocation.kube.cache import Bad, Delete, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.kube.rest import ApiError
-from colocation.manager.loop import Stop
+from colocation.manager.loop import TAKE_SECONDS, Ask, Stop, ask
 from colocation.manager.node import colocation_facts
 from colocation.manager.patches import Urgency, wanted_spec
 from colocation.model.facts import Published, Qos
@@ -231,8 +233,28 @@ def test_a_stop_is_not_lost_behind_a_thousand_messages(bench: Bench) -> None:
     for _ in range(1000):
         bench.loop.inbox.put(Synced(NODES))
     bench.loop.inbox.put(Stop())
+    rounds = sum(1 for _ in iter(bench.loop.round, False))
+    assert rounds < 100
+
+
+def test_slow_messages_do_not_keep_the_loop_from_deciding(bench: Bench) -> None:
+    """However many wait, taking them ends after `TAKE_SECONDS`, and with the one that is being handled."""
+    answers: queue.SimpleQueue[object] = queue.SimpleQueue()
+    for _ in range(100):
+        bench.loop.inbox.put(Ask(lambda *_: time.sleep(TAKE_SECONDS / 4), answers))
+    began = time.monotonic()
     assert bench.loop.round()
-    assert not bench.loop.round()
+    assert time.monotonic() - began < 4 * TAKE_SECONDS
+    assert 1 <= answers.qsize() <= 5
+
+
+def test_a_question_that_nobody_waits_for_any_more_is_not_carried_out(bench: Bench) -> None:
+    carried_out: list[float] = []
+    with pytest.raises(TimeoutError):
+        ask(bench.loop, lambda _, now: carried_out.append(now), 0.01)
+    assert bench.loop.inbox.qsize() == 1
+    assert bench.loop.round()
+    assert carried_out == []
 
 
 def test_a_loop_that_keeps_failing_has_no_heartbeat(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

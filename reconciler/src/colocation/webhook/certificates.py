@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from colocation.manager.keeper import Kept
+from colocation.webhook.kept import Kept
 
 AUTHORITY_LIFE: Final = timedelta(days=5 * 365)
 AUTHORITY_LEFT: Final = timedelta(days=365)

@@ -11,38 +11,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from msgspec import Struct
-
 from colocation.kube.resources import SECRETS, WEBHOOKS
 from colocation.kube.rest import STRATEGIC_PATCH, ApiError, Rest
-from colocation.manager.webhook import Webhook
+from colocation.serving import Server
+from colocation.webhook.kept import Kept
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 60.0
 """How old a certificate that somebody else renewed may be in use here; the one before is valid for a month more."""
 RETRY_SECONDS: Final = 2.0
-
-
-class Kept(Struct, frozen=True):
-    """What the replicas share, as the Secret has it; certificates and keys are PEM."""
-
-    authorities: bytes = b""
-    """All that are to be trusted, the newest first."""
-    authority_key: bytes = b""
-    """Of the newest."""
-    certificate: bytes = b""
-    key: bytes = b""
-    due: bytes = b""
-    """When something must be renewed (ISO 8601)."""
-
-    def is_due(self, now: datetime) -> bool:
-        """It is time, or nothing says when it will be."""
-        try:
-            return datetime.fromisoformat(self.due.decode()) <= now
-        except (ValueError, TypeError):
-            return True
-
-
 _KEYS: Final = {
     "authorities": "ca.crt",
     "authority_key": "ca.key",
@@ -58,7 +35,7 @@ class Keeper:
     def __init__(
         self,
         rest: Rest,
-        webhook: Webhook,
+        server: Server,
         namespace: str,
         *,
         secret: str,
@@ -68,7 +45,7 @@ class Keeper:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """``renews``: make what is due; without, somebody else does (cert-manager), and the Secret is only read."""
-        self._rest, self._webhook, self._clock, self._renews = rest, webhook, clock, renews
+        self._rest, self._server, self._clock, self._renews = rest, server, clock, renews
         self._secret = SECRETS.path(secret, namespace=namespace)
         self._configuration = WEBHOOKS.path(configuration)
         self._names = (f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.cluster.local")
@@ -92,11 +69,11 @@ class Keeper:
         try:
             kept = self._keep()
             if (kept.certificate, kept.key) != self._shown:
-                self._webhook.use(kept.certificate, kept.key)
+                self._server.use(kept.certificate, kept.key)
                 self._shown = (kept.certificate, kept.key)
                 log.info("certificate in use", extra={"renew_at": kept.due.decode(errors="replace")})
             self._trust(kept.authorities)
-            self.settled = self._webhook.ready
+            self.settled = self._server.ready
         except ApiError as error:
             if error.code != 409:  # another replica was first: look again
                 log.warning("the webhook's certificate is not settled", extra={"error": str(error)})
@@ -121,7 +98,7 @@ class Keeper:
         now = self._clock()
         if not self._renews or not kept.is_due(now):
             return kept
-        from colocation.manager import certificates  # noqa: PLC0415 (not every day, and it is large)
+        from colocation.webhook import certificates  # noqa: PLC0415 (not every day, and it is large)
 
         kept = certificates.renewed(kept, self._names, now)
         data = {key: base64.b64encode(getattr(kept, name)).decode() for name, key in _KEYS.items()}

@@ -9,9 +9,9 @@ import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from colocation.manager.certificates import LEFT, renewed, split
-from colocation.manager.keeper import Kept
-from colocation.manager.webhook import server_context
+from colocation.serving import server_context
+from colocation.webhook.certificates import LEFT, renewed, split
+from colocation.webhook.kept import Kept
 
 NAME = "colocation-manager.ns.svc"
 START = datetime(2026, 11, 21, tzinfo=UTC)
