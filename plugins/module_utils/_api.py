@@ -65,17 +65,25 @@ class Api:
         self._client = client
 
     def request(
-        self, method: str, path: str, body: t.Any = None, content_type: str = "application/json", **params: t.Any
+        self,
+        method: str,
+        path: str,
+        body: t.Any = None,
+        content_type: str = "application/json",
+        headers: dict[str, str] | None = None,
+        **params: t.Any,
     ) -> dict[str, t.Any]:
-        data = self._ask(method, path, body, content_type, **params)
+        data = self._ask(method, path, body, content_type, headers, **params)
         return json.loads(data) if data else {}
 
     def text(self, path: str) -> str:
         """What is at a path that does not answer in JSON."""
-        data = self._ask("GET", path, None, "application/json")
+        data = self._ask("GET", path, None, "application/json", None)
         return data if isinstance(data, str) else bytes(data).decode("utf-8", "replace")
 
-    def _ask(self, method: str, path: str, body: t.Any, content_type: str, **params: t.Any) -> t.Any:
+    def _ask(
+        self, method: str, path: str, body: t.Any, content_type: str, headers: dict[str, str] | None, **params: t.Any
+    ) -> t.Any:
         what = f"{method} {path}"
         try:
             answer = self._client.request(
@@ -84,7 +92,7 @@ class Api:
                 body=body,
                 content_type=content_type,
                 query_params=[],
-                header_params={},
+                header_params=dict(headers or {}),
                 serialize=False,
                 _request_timeout=30,
                 **params,

@@ -12,8 +12,10 @@ version_added: 0.1.0
 author:
   - The openfuyao.colocation contributors (@openfuyao)
 description:
-  - Asks the colocation manager through the API server's service proxy, as the command C(colocation) does. Whoever asks
-    needs C(get) on C(services/proxy) of the manager, which the chart's Role C(colocation-explain) gives.
+  - Asks the colocation manager through the API server's service proxy, as the command C(colocation) does.
+  - You need C(get) on C(services/proxy) of the manager, and C(create) on C(serviceaccounts/token) of the ServiceAccount
+    C(colocation-reader), whose short-lived token proves to the manager that you may read. The chart's Role
+    C(colocation-explain) gives both.
   - Sums are in whole millicores and bytes.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
@@ -119,11 +121,12 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils._names import
 
 
 def gather(api: t.Any, namespace: str, nodes: list[str], history: bool) -> dict[str, t.Any]:
-    told = _manager.ask(api, namespace, "/v1/report")
+    manager = _manager.Reader(api, namespace)
+    told = manager.ask("/v1/report")
     found: dict[str, t.Any] = {
         "report": told["nodes"],
         "leader": bool(told.get("leader")),
-        "explanations": {node: _manager.ask(api, namespace, _manager.explain_path(node)) for node in nodes},
+        "explanations": {node: manager.ask(_manager.explain_path(node)) for node in nodes},
     }
     if history:
         found["history"] = _manager.history(api.list(_manager.EVENTS, "involvedObject.kind=Node"), nodes)

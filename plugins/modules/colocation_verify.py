@@ -124,6 +124,7 @@ class Verify:
 
     def __init__(self, api: Api, params: dict[str, t.Any]) -> None:
         self.api, self.nodes, self.timeout = api, params["nodes"], params["timeout"]
+        self.manager = _manager.Reader(api, NAMESPACE)
         self.claims: list[dict[str, t.Any]] = []
         self.row: dict[str, t.Any] = {}
         self.spec: dict[str, t.Any] = {}
@@ -173,7 +174,7 @@ class Verify:
         self.claims.append({"claim": claim, "passed": passed, "words": words})
 
     def sells(self) -> str:
-        told = {row["node"]: row for row in _manager.ask(self.api, NAMESPACE, "/v1/report")["nodes"]}
+        told = {row["node"]: row for row in self.manager.ask("/v1/report")["nodes"]}
         wrong = [f"{n} takes no part" for n in self.nodes if n not in told]
         rows = [told[n] for n in self.nodes if n in told]
         wrong += [f"{r['node']}: {r['reason']}" for r in rows if r["withdrawn"] or r["cpu"]["oversold"] is None]
@@ -184,7 +185,7 @@ class Verify:
 
     def choose(self) -> str:
         """Find a node and its policy; why there is no sandbox, if there is none."""
-        rows = _manager.ask(self.api, NAMESPACE, "/v1/report")["nodes"]
+        rows = self.manager.ask("/v1/report")["nodes"]
         # What an earlier run left over is no other's pod.
         self.clean()
         row, why = _verify.pick(rows, self.nodes)
@@ -301,7 +302,7 @@ class Verify:
         self.wait("the namespace does not go", lambda: self.api.get(f"/api/v1/namespaces/{_verify.NAMESPACE}") is None)
 
     def report(self) -> dict[str, t.Any]:
-        rows = _manager.ask(self.api, NAMESPACE, "/v1/report")["nodes"]
+        rows = self.manager.ask("/v1/report")["nodes"]
         return next((row for row in rows if row["node"] == self.row["node"]), {"policy": None, "open": False, "bePods": 0})
 
     def make(self, name: str, script: str, *args: str, **more: int) -> dict[str, t.Any]:

@@ -165,6 +165,8 @@ def serving(server: ApiServer, folder: Path, *more: str) -> Iterator[int]:
         "externalName": "localhost",
         "clusterIP": None,
         "clusterIPs": None,
+        "ipFamilyPolicy": None,
+        "ipFamilies": None,
         "selector": None,
     }
     where = ["patch", "service", "colocation-manager", f"--namespace={NAMESPACE}", "--type=merge", "-p"]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -11,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from colocation.model.names import BE_CPU, BE_MEMORY, GATE
+from colocation.cli.common import ask_manager
+from colocation.model.names import BE_CPU, BE_MEMORY, GATE, NAMESPACE
 from colocation.model.quantity import parse
 
 from .config import CLONE, Lab, cache_dir
 
 KEYS = (BE_CPU, BE_MEMORY, GATE)
-PROXY = "/api/v1/namespaces/openfuyao-colocation/services/http:colocation-manager:8080/proxy"
 
 
 class Cluster:
@@ -69,8 +70,9 @@ class Cluster:
         return sorted(line.removeprefix("node/") for line in said.split())
 
     def explain(self, node: str) -> dict[str, Any]:
-        """The manager's explanation, through the API server's service proxy."""
-        answer: dict[str, Any] = json.loads(self.kubectl("get", "--raw", f"{PROXY}/v1/explain/{node}"))
+        """The manager's explanation, as `colocation explain` asks for it."""
+        who = argparse.Namespace(kubeconfig=str(self.lab.kubeconfig), context=None, namespace=NAMESPACE, manager=None)
+        answer: dict[str, Any] = ask_manager(who, f"/v1/explain/{node}")
         return answer
 
     def playbook(self, name: str, *extra: str, quiet: bool = False) -> str:

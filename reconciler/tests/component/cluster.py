@@ -10,14 +10,15 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from colocation.kube.resources import EVENTS, LEASES, NODE_COLOCATIONS, NODES, PODS, POLICIES, Resource
+from colocation.kube.resources import ACCOUNTS, EVENTS, LEASES, NODE_COLOCATIONS, NODES, PODS, POLICIES, Resource
 from colocation.kube.rest import Rest
+from colocation.model import names
 from tests.lab.apiserver import ApiServer, free_ports
 from tests.lab.waiting import eventually
 
@@ -56,11 +57,17 @@ def compact(api: ApiServer) -> None:
 class Manager:
     """``colocation manager`` as a process."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path, mint: Callable[[], str]) -> None:
+        """``mint``: makes a reader's token."""
         self.process, self.port, self.log = process, port, log
+        self._mint, self._token = mint, ""
 
     def http(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+        """What it answers, to a reader if it asks for one."""
+        if path.startswith("/v1/") and not self._token:
+            self._token = self._mint()
+        asked = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers={names.TOKEN_HEADER: self._token})
+        with urllib.request.urlopen(asked, timeout=5) as answer:
             return str(answer.read().decode())
 
     def json(self, path: str) -> Any:
@@ -198,11 +205,18 @@ class Cluster:
         around = {**os.environ, "PYTHONPATH": str(SOURCES), **(env or {})}
         with log.open("wb") as out:
             process = subprocess.Popen(argv, stdout=out, stderr=out, env=around)
-        made = Manager(process, port, log)
+        made = Manager(process, port, log, self.token)
         self.managers.append(made)
         if ready:
             eventually(lambda: made.http("/readyz"), 20, "manager not ready")
         return made
+
+    def token(self, account: str = names.READER, audience: str = names.AUDIENCE, seconds: int = 600) -> str:
+        """A token of a ServiceAccount, as the API server mints it."""
+        spec = {"audiences": [audience], "expirationSeconds": seconds}
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        made = self.rest.create(ACCOUNTS.path(account, namespace=NAMESPACE, sub="token"), body)
+        return str(json.loads(made)["status"]["token"])
 
     def leader(self) -> Manager:
         def lead() -> Manager | None:

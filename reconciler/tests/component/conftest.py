@@ -25,6 +25,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         server.kubectl("apply", "-f", "-", stdin=crds())
         server.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
         server.kubectl("create", "namespace", "openfuyao-colocation")
+        server.kubectl("create", "serviceaccount", "colocation-reader", "--namespace=openfuyao-colocation")
         yield server
 
 

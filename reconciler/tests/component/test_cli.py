@@ -14,10 +14,15 @@ import pytest
 from colocation.kube.resources import NODES
 from tests.lab.waiting import eventually
 
-from .cluster import GI, SOURCES, Cluster
+from .cluster import GI, SOURCES, Cluster, Manager
 from .test_manager import FAST, publishing
 
 pytestmark = pytest.mark.apiserver
+
+
+def by(cluster: Cluster, manager: Manager) -> tuple[str, str]:
+    """Ask this manager itself, with a proof from the API server."""
+    return f"--manager=http://127.0.0.1:{manager.port}", f"--kubeconfig={cluster.api.kubeconfig}"
 
 
 def colocation(*args: str) -> subprocess.CompletedProcess[str]:
@@ -34,8 +39,8 @@ def test_explain_adds_up_to_what_the_node_carries(cluster: Cluster) -> None:
     pod = cluster.pod("web", "n1", cpu="1", memory="1Gi")
     cluster.report("n1", pods=({"uid": pod["metadata"]["uid"], "cpu": 777, "memory": 3 * GI},))
     eventually(lambda: cluster.published("n1") == (4200, 57 * GI, 250))
-    url = f"--manager=http://127.0.0.1:{manager.port}"
-    said = colocation("explain", "n1", "-o", "json", url)
+    url = by(cluster, manager)
+    said = colocation("explain", "n1", "-o", "json", *url)
     assert said.returncode == 0, said.stderr
     told = json.loads(said.stdout)
     for resource, carried in zip(("cpu", "memory"), cluster.published("n1"), strict=False):
@@ -43,10 +48,10 @@ def test_explain_adds_up_to_what_the_node_carries(cluster: Cluster) -> None:
         assert sum(term["value"] for term in one["terms"]) == one["free"]
         result = min(max(one["free"], 0), one["ceiling"])
         assert result - result % one["quantum"] == one["published"] == one["onNode"] == carried
-    table = colocation("explain", "n1", url).stdout
+    table = colocation("explain", "n1", *url).stdout
     assert "4,200m" in table
     assert "default/web" in table
-    report = colocation("report", url).stdout
+    report = colocation("report", *url).stdout
     assert "4,200m" in report
 
 
@@ -64,18 +69,18 @@ def test_a_policy_is_simulated_and_then_does_what_was_said(cluster: Cluster, tmp
     }
     file = tmp_path / "policy.json"
     file.write_text(json.dumps({"kind": "ColocationPolicy", "metadata": {"name": "x"}, "spec": spec}))
-    url = f"--manager=http://127.0.0.1:{manager.port}"
-    said = colocation("simulate", str(file), "-o", "json", url)
+    url = by(cluster, manager)
+    said = colocation("simulate", str(file), "-o", "json", *url)
     assert said.returncode == 0, said.stderr
     one, two = json.loads(said.stdout)["nodes"]
     assert one["now"] == one["then"]
     assert two["now"]["cpu"] == 5000
     assert two["then"] == {"policy": "x", "cpu": 3000, "memory": 60 * GI, "open": True, "maxPods": 7}
-    assert "p -> x" in colocation("simulate", str(file), url).stdout
+    assert "p -> x" in colocation("simulate", str(file), *url).stdout
     assert [cluster.version(n) for n in ("n1", "n2")] == versions  # nothing was written
     cluster.policy("x", **spec)
     eventually(lambda: cluster.published("n2") == (3000, 60 * GI, 7))
-    gone = json.loads(colocation("simulate", "--delete", "p", "--delete", "x", "-o", "json", url).stdout)["nodes"]
+    gone = json.loads(colocation("simulate", "--delete", "p", "--delete", "x", "-o", "json", *url).stdout)["nodes"]
     assert [node["then"]["cpu"] for node in gone] == [None, None]
     history = colocation("explain", "n2", "--history", f"--kubeconfig={cluster.api.kubeconfig}").stdout
     assert "RoomFell" in history

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -11,14 +12,28 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 import yaml
+from msgspec import Struct
 
 from colocation import logs
+from colocation.decoding import decode
 from colocation.kube.login import Login, LoginError, find
+from colocation.kube.resources import ACCOUNTS
 from colocation.kube.rest import ApiError, Rest
 from colocation.model import names
 from colocation.text import printable
 
 SERVICE: Final = "http:colocation-manager:8080"
+
+
+PROOF_SECONDS: Final = 600
+
+
+class _TokenStatus(Struct):
+    token: str
+
+
+class _Token(Struct):
+    status: _TokenStatus
 
 
 class CliError(Exception):
@@ -53,7 +68,9 @@ def add_asking(parser: argparse.ArgumentParser, *forms: str) -> None:
     )
     add_login(parser)
     parser.add_argument(
-        "--manager", metavar="URL", help="ask this manager itself (a port-forward), not through the API server"
+        "--manager",
+        metavar="URL",
+        help="ask this manager itself (a port-forward); the API server is asked for the proof only",
     )
 
 
@@ -71,22 +88,37 @@ def set_up_logs(args: argparse.Namespace) -> None:
 
 
 def ask_manager(args: argparse.Namespace, path: str) -> Any:
-    """GET a JSON answer of the manager's. Raises CliError with the remedy."""
+    """GET a JSON answer of the manager's, with proof of the right to read it. Raises CliError with the remedy."""
+    if args.manager and urlsplit(args.manager).scheme not in ("http", "https"):
+        raise CliError(f"--manager {args.manager}: not a URL; try --manager http://127.0.0.1:8080")
+    ours = login(args)
+    with contextlib.closing(Rest(ours)) as api:
+        proof = {names.TOKEN_HEADER: _proof(api, args)}
     if args.manager:
-        if urlsplit(args.manager).scheme not in ("http", "https"):
-            raise CliError(f"--manager {args.manager}: not a URL; try --manager http://127.0.0.1:8080")
-        rest, proxy = Rest(Login(args.manager.rstrip("/"), dict, _nothing)), ""
+        way, proxy = Login(args.manager.rstrip("/"), lambda: proof, _nothing), ""
     else:
-        rest = Rest(login(args))
+        way = msgspec.structs.replace(ours, headers=lambda: {**ours.headers(), **proof})
         proxy = f"/api/v1/namespaces/{quote(args.namespace)}/services/{SERVICE}/proxy"
+    with contextlib.closing(Rest(way)) as rest:
+        try:
+            return msgspec.json.decode(rest.text(proxy + path))
+        except ApiError as error:
+            raise CliError(_remedy(error, args)) from error
+        except msgspec.DecodeError as error:
+            raise CliError(f"what answered is no colocation manager: {error}") from error
+
+
+def _proof(api: Rest, args: argparse.Namespace) -> str:
+    """A token that only those may mint who may read what the manager knows. Raises CliError."""
+    path = ACCOUNTS.path(names.READER, namespace=args.namespace, sub="token")
+    spec = {"audiences": [names.AUDIENCE], "expirationSeconds": PROOF_SECONDS}
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
     try:
-        return msgspec.json.decode(rest.text(proxy + path))
+        return decode(api.create(path, body), _Token).status.token
     except ApiError as error:
-        raise CliError(_remedy(error, args)) from error
+        raise CliError(_no_proof(error, args)) from error
     except msgspec.DecodeError as error:
-        raise CliError(f"what answered is no colocation manager: {error}") from error
-    finally:
-        rest.close()
+        raise CliError(f"what answered is no API server: {error}") from error
 
 
 def show(document: Any, form: str) -> str:
@@ -115,6 +147,19 @@ def table(rows: list[list[str]], right: frozenset[int] = frozenset()) -> str:
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
+def _no_proof(error: ApiError, args: argparse.Namespace) -> str:
+    if error.code == 0:
+        return f"the API server does not answer: {error.message}"
+    if error.code == 404:
+        return (
+            f"no manager in namespace {args.namespace}: ServiceAccount {names.READER} is not there. "
+            "Install it (playbooks/site.yml, or the chart), or give --namespace"
+        )
+    if error.code == 403:
+        return f"not allowed to ask the manager: {_role(args)} has `create` on serviceaccounts/token: {error.message}"
+    return error.message or str(error)
+
+
 def _remedy(error: ApiError, args: argparse.Namespace) -> str:
     if error.code == 0:
         where = args.manager or "the API server"
@@ -130,8 +175,12 @@ def _remedy(error: ApiError, args: argparse.Namespace) -> str:
             "(Service colocation-manager has no endpoint)"
         )
     if error.code == 403:
-        return f"not allowed to ask the manager: you need `get` on services/proxy in {args.namespace}: {error.message}"
+        return f"not allowed to ask the manager: {_role(args)} has `get` on services/proxy: {error.message}"
     return error.message or str(error)
+
+
+def _role(args: argparse.Namespace) -> str:
+    return f"Role colocation-explain in {args.namespace}, to be bound to you,"
 
 
 def _nothing() -> None:

@@ -158,14 +158,15 @@ class Loop:
                 self._sight.told(message.resource.plural, message.seeing, now)
                 if message.resource == NODE_COLOCATIONS:  # how long each agent may still be silent has changed
                     self.state.dirty.update(self.state.nodes)
-            case Ask(cancelled=True):
-                pass
-            case Ask():
-                try:
-                    message.answer.put(message.question(self, now))
-                except Exception as error:  # told to the one who asked, whose fault it may be
-                    log.exception("question failed")
-                    message.answer.put(error)
+            case Ask(cancelled=False):
+                self._answer(message, now)
+
+    def _answer(self, asked: Ask, now: float) -> None:
+        try:
+            asked.answer.put(asked.question(self, now))
+        except Exception as error:  # told to the one who asked, whose fault it may be
+            log.exception("question failed")
+            asked.answer.put(error)
 
     def step(self, now: float) -> float | None:
         """Evaluate what is dirty or due, hand out what may be written; when to come back at the latest."""

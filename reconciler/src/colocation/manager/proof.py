@@ -29,31 +29,29 @@ MOST_KEPT: Final = 256
 MOST_BYTES: Final = 8 * 2**10
 REVIEWS: Final = 4
 """Tokens reviewed at a time: bad ones must not take the API server's time from the publishing."""
-WAIT_SECONDS: Final = 5.0
 HOW: Final = (
     f"send a token in the header {names.TOKEN_HEADER}: kubectl -n NAMESPACE create token {names.READER} "
     f"--audience {names.AUDIENCE} --duration 10m"
 )
 
 
-class _User(Struct):
+class _User(Struct, frozen=True):
     username: str = ""
 
 
-class _Outcome(Struct):
+class _Outcome(Struct, frozen=True):
     authenticated: bool = False
     user: _User = _User()
-    audiences: list[str] = []
-    error: str = ""
+    audiences: tuple[str, ...] = ()
 
 
-class _Review(Struct):
+class _Review(Struct, frozen=True):
     status: _Outcome = _Outcome()
 
 
 class _Claims(Struct):
     sub: str = ""
-    aud: list[str] | str = ""
+    aud: tuple[str, ...] | str = ()
 
 
 class Proof:
@@ -69,7 +67,10 @@ class Proof:
 
     def check(self, request: Request) -> None:
         """Raises Refused: 401 without a good token, 503 while none can be checked."""
-        token = request.headers.get(names.TOKEN_HEADER, "")
+        self.accept(request.headers.get(names.TOKEN_HEADER, ""), request.left())
+
+    def accept(self, token: str, seconds: float) -> None:
+        """The same for a token, within that time."""
         if not token:
             raise Refused(401, f"reading this needs proof of the right to: {HOW}")
         if not self._claims(token):
@@ -77,7 +78,7 @@ class Proof:
         digest = hashlib.sha256(token.encode()).digest()
         good = self._known(digest)
         if good is None:
-            if not self._slots.acquire(timeout=min(WAIT_SECONDS, request.left())):
+            if not self._slots.acquire(timeout=seconds):
                 raise Refused(503, "too many tokens are being checked; try again")
             try:
                 good = self._review(token)
@@ -98,7 +99,7 @@ class Proof:
         except (ValueError, msgspec.MsgspecError):
             return False
         return claims.sub == self._reader and names.AUDIENCE in (
-            [claims.aud] if isinstance(claims.aud, str) else claims.aud
+            (claims.aud,) if isinstance(claims.aud, str) else claims.aud
         )
 
     def _known(self, digest: bytes) -> bool | None:

@@ -46,13 +46,27 @@ def explanation(*, label: bool = True) -> dict[str, Any]:
     return dict(json.loads(msgspec.json.encode(told)), leader=True)
 
 
+Manager = tuple[str, dict[str, tuple[int, bytes]]]
+MINT = "/api/v1/namespaces/openfuyao-colocation/serviceaccounts/colocation-reader/token"
+
+
 @pytest.fixture
-def manager() -> Iterator[tuple[str, dict[str, tuple[int, bytes]]]]:
-    """NOT a manager: answers what a test has put there."""
-    answers: dict[str, tuple[int, bytes]] = {}
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager]:
+    """NOT a manager, nor an API server: answers what a test has put there; to those with a proof, which it mints."""
+    answers: dict[str, tuple[int, bytes]] = {MINT: (201, b'{"status": {"token": "a.b.c"}}')}
 
     class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            assert asked["spec"] == {"audiences": ["colocation"], "expirationSeconds": 600}
+            self._answer()
+
         def do_GET(self) -> None:
+            assert self.headers["X-Colocation-Token"] == "a.b.c"
+            assert "Authorization" not in self.headers, "what is sent to --manager is the proof and nothing else"
+            self._answer()
+
+        def _answer(self) -> None:
             code, body = answers.get(self.path, (404, b'{"error": "no node here"}'))
             self.send_response(code)
             self.send_header("Content-Length", str(len(body)))
@@ -64,7 +78,19 @@ def manager() -> Iterator[tuple[str, dict[str, tuple[int, bytes]]]]:
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", answers
+    url = f"http://127.0.0.1:{server.server_port}"
+    named = {
+        "name": "x",
+        "cluster": {"server": url},
+        "user": {"token": "mine"},
+        "context": {"cluster": "x", "user": "x"},
+    }
+    config = {"clusters": [named], "users": [named], "contexts": [named], "current-context": "x"}
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    # Where the Kubernetes client found it when it was imported.
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    yield url, answers
     server.shutdown()
     server.server_close()
 
@@ -81,7 +107,7 @@ def test_explain_adds_up_in_the_table() -> None:
 
 @pytest.mark.parametrize("form", ["json", "yaml"])
 def test_explain_for_programs_is_what_the_manager_said(
-    form: str, manager: tuple[str, dict[str, tuple[int, bytes]]], capsys: pytest.CaptureFixture[str]
+    form: str, manager: Manager, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, answers = manager
     answers["/v1/explain/worker-1"] = (200, json.dumps(explanation()).encode())
@@ -94,22 +120,18 @@ def test_an_unlabelled_node_is_told_how_to_take_part() -> None:
     assert "kubectl label node worker-1 node.openfuyao.com/colocation=true" in explain.render(explanation(label=False))
 
 
-def test_a_node_that_is_not_there(
-    manager: tuple[str, dict[str, tuple[int, bytes]]], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_node_that_is_not_there(manager: Manager, capsys: pytest.CaptureFixture[str]) -> None:
     url, _ = manager
     assert cli.main(["explain", "nobody", "--manager", url]) == 1
     assert capsys.readouterr().err == "colocation: no node here\n"
 
 
-def test_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nobody_listens(manager: Manager, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["report", "--manager", "http://127.0.0.1:1"]) == 1
     assert "http://127.0.0.1:1 does not answer" in capsys.readouterr().err
 
 
-def test_an_empty_cluster_is_told_how_to_begin(
-    manager: tuple[str, dict[str, tuple[int, bytes]]], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_empty_cluster_is_told_how_to_begin(manager: Manager, capsys: pytest.CaptureFixture[str]) -> None:
     url, answers = manager
     answers["/v1/report"] = (200, b'{"nodes": []}')
     assert cli.main(["report", "--manager", url]) == 0
@@ -129,9 +151,7 @@ ROW = {
 }
 
 
-def test_a_report_has_all_columns_and_sums(
-    manager: tuple[str, dict[str, tuple[int, bytes]]], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_report_has_all_columns_and_sums(manager: Manager, capsys: pytest.CaptureFixture[str]) -> None:
     url, answers = manager
     answers["/v1/report"] = (200, json.dumps({"nodes": [ROW, {**ROW, "node": "m", "reportAgeSeconds": None}]}).encode())
     assert cli.main(["report", "--manager", url]) == 0
@@ -145,9 +165,7 @@ def test_a_report_has_all_columns_and_sums(
     assert memory.split()[0] == "memory"
 
 
-def test_a_report_as_csv_is_exact(
-    manager: tuple[str, dict[str, tuple[int, bytes]]], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_report_as_csv_is_exact(manager: Manager, capsys: pytest.CaptureFixture[str]) -> None:
     url, answers = manager
     answers["/v1/report"] = (200, json.dumps({"nodes": [ROW]}).encode())
     assert cli.main(["report", "-o", "csv", "--manager", url]) == 0
@@ -159,7 +177,7 @@ def test_a_report_as_csv_is_exact(
 
 
 def test_a_report_that_is_watched_goes_on_through_an_outage_until_ctrl_c(
-    manager: tuple[str, dict[str, tuple[int, bytes]]],
+    manager: Manager,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -193,6 +211,28 @@ def test_a_report_that_is_watched_goes_on_through_an_outage_until_ctrl_c(
 def test_refusals_say_what_to_do(error: ApiError, words: str) -> None:
     args = argparse.Namespace(namespace="ns", manager=None)
     assert words in common._remedy(error, args)
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "words"),
+    [
+        (
+            404,
+            b'{"message": "serviceaccounts \\"colocation-reader\\" not found"}',
+            "no manager in namespace openfuyao-colocation",
+        ),
+        (403, b'{"message": "nope"}', "Role colocation-explain in openfuyao-colocation"),
+        (500, b'{"message": "boom"}', "boom"),
+        (200, b"<html>", "no API server"),
+    ],
+)
+def test_who_gets_no_proof_is_told_what_to_do(
+    code: int, body: bytes, words: str, manager: Manager, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, answers = manager
+    answers[MINT] = (code, body)
+    assert cli.main(["report", "--manager", url]) == 1
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", list(cli.COMMANDS))

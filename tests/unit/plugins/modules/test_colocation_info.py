@@ -12,6 +12,7 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils import _manag
 from ansible_collections.openfuyao.colocation.plugins.module_utils._api import ApiError
 from ansible_collections.openfuyao.colocation.plugins.modules import colocation_info
 
+MINT = "/api/v1/namespaces/ns/serviceaccounts/colocation-reader/token"
 PROXY = "/api/v1/namespaces/ns/services/http:colocation-manager:8080/proxy"
 
 
@@ -21,9 +22,14 @@ class FakeApi:
     def __init__(self, answers, events=()):
         self.answers, self.events, self.asked = answers, list(events), []
 
-    def request(self, method, path):
+    def request(self, method, path, body=None, headers=None):
         self.asked.append((method, path))
-        answer = self.answers[path]
+        if path == MINT:
+            assert (method, body["spec"]) == ("POST", {"audiences": ["colocation"], "expirationSeconds": 600})
+            answer = self.answers.get(path, {"status": {"token": "a.b.c"}})
+        else:
+            assert headers == {"X-Colocation-Token": "a.b.c"}
+            answer = self.answers[path]
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -56,13 +62,13 @@ def test_report_and_explanations_come_through_the_service_proxy():
         "leader": True,
         "explanations": {"n/1": {"node": "n/1", "reason": "r"}},
     }
-    assert {method for method, path in api.asked} == {"GET"}
+    assert [method for method, path in api.asked] == ["POST", "GET", "GET"], "one proof for all questions"
 
 
 def test_without_nodes_only_the_report_is_asked_for():
     api = FakeApi({PROXY + "/v1/report": {"nodes": []}})
     assert colocation_info.gather(api, "ns", [], False) == {"report": [], "leader": False, "explanations": {}}
-    assert len(api.asked) == 1
+    assert [path for method, path in api.asked] == [MINT, PROXY + "/v1/report"]
 
 
 def test_history_is_the_managers_own_oldest_first():
@@ -94,3 +100,15 @@ def test_every_refusal_says_what_to_do(error, words):
     api = FakeApi({PROXY + "/v1/report": error})
     with pytest.raises(_manager.NoAnswer, match=words):
         colocation_info.gather(api, "ns", [], False)
+
+
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (ApiError(404, 'serviceaccounts "colocation-reader" not found', "POST x"), "There is no manager in namespace ns"),
+        (ApiError(403, "forbidden", "POST x"), "bind the Role colocation-explain in ns"),
+    ],
+)
+def test_who_gets_no_proof_is_told_what_to_do(error, words):
+    with pytest.raises(_manager.NoAnswer, match=words):
+        colocation_info.gather(FakeApi({MINT: error}), "ns", [], False)
