@@ -230,6 +230,33 @@ def test_networks_are_open_where_they_must_be_only() -> None:
         assert spec["podSelector"] == find(documents, kind, f"colocation-{name}")["spec"]["selector"]
 
 
+def test_an_update_goes_on_only_past_agents_that_have_reported_and_enforce() -> None:
+    agents = find(manifests(), "DaemonSet", "colocation-agent")["spec"]
+    (container,) = agents["template"]["spec"]["containers"]
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz", "not ready is no reason to restart"
+    assert agents["minReadySeconds"] >= 10
+    # The agent is ready some seconds after its start; an update of one node waits for that and no longer.
+    assert container["readinessProbe"]["periodSeconds"] <= agents["minReadySeconds"]
+    slower = manifests("--set=agent.minReadySeconds=60")
+    assert find(slower, "DaemonSet", "colocation-agent")["spec"]["minReadySeconds"] == 60
+
+
+def test_addresses_of_both_families_are_served_and_may_be_named() -> None:
+    documents = manifests("--set=admission.mode=webhook")
+    assert find(documents, "Service", "colocation-manager")["spec"]["ipFamilyPolicy"] == "PreferDualStack"
+    (container,) = find(documents, "Deployment", "colocation-manager")["spec"]["template"]["spec"]["containers"]
+    assert "--webhook=[::]:9443" in container["args"]
+    text = json.dumps(documents)
+    assert "0.0.0.0" not in text, "the programs' own default is every address of both families"
+    plain = find(manifests("--set=manager.ipFamilyPolicy="), "Service", "colocation-manager")["spec"]
+    assert "ipFamilyPolicy" not in plain
+    cidrs = json.dumps({"enabled": True, "apiServer": {"cidrs": ["::/0", "fd00::/8"], "ports": [6443]}})
+    policy = find(manifests("--set-json", f"networkPolicy={cidrs}"), "NetworkPolicy", "colocation-agent")
+    blocks = [peer["ipBlock"]["cidr"] for peer in policy["spec"]["egress"][0]["to"]]
+    assert blocks == ["::/0", "fd00::/8"]
+
+
 @pytest.mark.parametrize(
     ("kind", "name"),
     [("Deployment", "colocation-manager"), ("DaemonSet", "colocation-agent"), ("Pod", "colocation-test")],

@@ -16,7 +16,7 @@ import pytest
 from colocation.agent import main
 from colocation.agent.loop import Loop
 from colocation.agent.reporter import Sender
-from colocation.agent.server import serve
+from colocation.agent.server import serve, unready
 from colocation.agent.specs import Specs
 from colocation.agent.window import Window
 from colocation.kube.cache import Bad, Delete, Synced, Upsert
@@ -333,6 +333,9 @@ def test_health_and_metrics(node):
         assert get("/healthz")[0] == 200
         node.loop.beat = time.monotonic() - 60
         assert get("/healthz")[0] == 503
+        assert get("/readyz")[0] == 200
+        node.loop.enforced_at = None
+        assert get("/readyz")[0] == 503
         code, text = get("/metrics")
         assert code == 200
         assert "colocation_agent_writes_total 3.0" in text
@@ -348,6 +351,73 @@ def test_health_and_metrics(node):
         assert get("/secret")[0] == 404
     finally:
         server.stop()
+
+
+class Reports:
+    """NOT a sender: as many reports have arrived as a test says."""
+
+    def __init__(self, sent=1, error=""):
+        self.sent, self.error, self.failures, self.busy = sent, error, 0, True
+
+    def failure(self):
+        return None
+
+
+def test_an_agent_is_ready_once_it_has_reported_and_enforces(node):
+    reports = Reports(sent=0, error="503 ServiceUnavailable: away")
+    node.loop = node.make(reports)
+    assert "503" in unready(node.loop, node.applier, reports)
+    node.specs.emit(upsert())
+    node.rounds()
+    assert "no report has arrived yet" in unready(node.loop, node.applier, reports), "it enforces, and has not reported"
+    reports.sent = 1
+    assert unready(node.loop, node.applier, reports) == ""
+    reports.error = "0 Unreachable: refused"
+    assert unready(node.loop, node.applier, reports) == "", "the API server may be away for a day"
+
+
+def test_an_agent_that_was_told_nothing_is_not_ready(node):
+    node.rounds()
+    assert "no spec" in unready(node.loop, node.applier, Reports())
+
+
+def test_an_agent_whose_rounds_fail_is_not_ready(node, monkeypatch):
+    node.specs.emit(upsert())
+    node.rounds()
+    assert unready(node.loop, node.applier, Reports()) == ""
+    monkeypatch.setattr(node.applier, "apply", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        node.rounds(1)
+    node.loop.beat = time.monotonic()  # its loop goes on: it is alive, and protects nobody
+    node.loop.enforced_at -= 15
+    assert "last enforced" in unready(node.loop, node.applier, Reports())
+
+
+def test_an_agent_none_of_whose_values_can_be_written_is_not_ready_and_one_with_some_is(node):
+    for name in ("cpu.max", "cpu.idle", "memory.max"):
+        file = node.root / "kubepods/besteffort/podbe1" / name
+        text = file.read_text()
+        file.unlink()
+        file.symlink_to("/dev/full")
+        node.kept = text
+    node.specs.emit(upsert())
+    node.rounds(3)
+    assert node.applier.refused
+    assert "can be written" in unready(node.loop, node.applier, Reports())
+    file = node.root / "kubepods/besteffort/podbe1/cpu.max"
+    file.unlink()
+    file.write_text("max 100000\n")
+    node.loop = node.make(Reports())
+    node.specs.emit(upsert())
+    node.rounds(4)
+    assert node.applier.refused
+    assert unready(node.loop, node.applier, Reports()) == "", "one value that a kernel lacks stops no update"
+
+
+def test_an_agent_with_nothing_to_limit_is_ready(node):
+    node.specs.emit(upsert(NodeColocationSpec()))
+    node.rounds()
+    assert unready(node.loop, node.applier, Reports()) == ""
 
 
 def test_its_own_cost_is_in_the_metrics(node):
