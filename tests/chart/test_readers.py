@@ -33,9 +33,9 @@ READER = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/colocation-reader"
 def own_address() -> str:
     """An address of this machine that is not loopback: the API server proxies to no other."""
     found = run(["hostname", "-I"]).stdout.split()
-    if not found:
+    if not [address for address in found if ":" not in address]:
         pytest.skip("this machine has no address but loopback")
-    return str(found[0])
+    return str(next(address for address in found if ":" not in address))
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +48,20 @@ def port(api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[i
     environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*argv, f"--listen=[::]:{free}"], stdout=log, stderr=log, env=environment)
+    # No kubelet and no controller are here that would do it; and the API server proxies to addresses of pods only.
+    there, pod = own_address(), {"kind": "Pod", "name": "the-manager", "namespace": NAMESPACE}
+    apply(
+        api,
+        apiVersion="v1",
+        kind="Pod",
+        metadata={"name": "the-manager", "namespace": NAMESPACE},
+        spec={"containers": [{"name": "a", "image": "x"}]},
+    )
+    status = {"status": {"podIP": there, "podIPs": [{"ip": there}], "phase": "Running"}}
+    where = ["the-manager", f"--namespace={NAMESPACE}"]
+    api.kubectl("patch", "pod", *where, "--subresource=status", "--type=merge", "-p", json.dumps(status))
+    subset = {"addresses": [{"ip": there, "targetRef": pod}], "ports": [{"name": "http", "port": free}]}
     meta = {"name": "colocation-manager", "namespace": NAMESPACE}
-    # There is no controller that would do it.
-    subset = {"addresses": [{"ip": own_address()}], "ports": [{"name": "http", "port": free}]}
     apply(api, apiVersion="v1", kind="Endpoints", metadata=meta, subsets=[subset])
     try:
         eventually(lambda: got(free, "/readyz")[0] == 200, 60, f"manager ready: {folder / 'log'}")
@@ -58,6 +69,7 @@ def port(api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[i
     finally:
         process.terminate()
         process.wait(20)
+        api.kubectl("delete", "pod", *where, "--force", "--grace-period=0")
         api.kubectl("delete", "endpoints", "colocation-manager", f"--namespace={NAMESPACE}")
 
 
