@@ -12,10 +12,12 @@ from urllib.parse import urlencode
 
 import pytest
 
+from colocation.budget import Candidate
 from colocation.manager import server as served
 from colocation.manager import views
 from colocation.manager.loop import Stop
 from colocation.manager.server import MOST_POLICIES, SLICE, Inside, serve
+from colocation.model.policy import PolicySpec
 from colocation.serving import Limits
 
 from .bench import Bench
@@ -131,8 +133,7 @@ def test_sixty_four_policies_take_the_loop_no_longer_than_a_moment_for_each_slic
         bench.node(f"n{number}")
         bench.report(f"n{number}")
     bench.step()
-    wires = [{"metadata": {"name": f"p{n}"}, "spec": {"priority": n}} for n in range(MOST_POLICIES)]
-    wanted = [served.policy_facts(w).candidate for w in served.decode(json.dumps(wires), list[served.ColocationPolicy])]
+    wanted = [Candidate(f"p{n}", 1, PolicySpec(priority=n)) for n in range(MOST_POLICIES)]
     names = views.names_of(bench.loop, bench.now)[:SLICE]
     began = time.thread_time()
     assert len(views.simulate(bench.loop, bench.now, wanted, (), names)) == SLICE
