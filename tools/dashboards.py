@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 WIDTH, HEIGHT = 12, 8
+_UNITS: Final = {"cpu": "cpu_cores", "memory": "memory_bytes"}
 _SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 
 
@@ -41,7 +42,7 @@ class Dashboard:
         """As Grafana stores it."""
         variables: list[dict[str, Any]] = [{"name": "datasource", "type": "datasource", "query": "prometheus"}]
         if self.node:
-            query = "label_values(colocation_node_capacity, node)"
+            query = "label_values(colocation_node_capacity_cpu_cores, node)"
             variables.append({"name": "node", "type": "query", "datasource": _SOURCE, "query": query, "refresh": 2})
         return {
             "uid": self.uid,
@@ -76,36 +77,39 @@ def _panel(number: int, panel: Panel) -> dict[str, Any]:
 
 def _all(series: str, resource: str) -> str:
     """Of all nodes, in cores or bytes."""
-    total = f'sum(max by (node) (colocation_node_{series}{{resource="{resource}"}}))'
-    return f"{total} / 1000" if resource == "cpu" else total
+    return f"sum(max by (node) (colocation_node_{series}_{_UNITS[resource]}))"
 
 
 def _one(series: str, resource: str) -> str:
     """Of the chosen node, in cores or bytes."""
-    value = f'max(colocation_node_{series}{{node="$node",resource="{resource}"}})'
-    return f"{value} / 1000" if resource == "cpu" else value
+    return f'max(colocation_node_{series}_{_UNITS[resource]}{{node="$node"}})'
 
 
 def _agent(series: str) -> str:
     return f'max(colocation_agent_{series}{{node="$node"}})'
 
 
+def _quantile(part: float) -> str:
+    rates = "sum by (le) (rate(colocation_report_to_node_seconds_bucket[$__rate_interval]))"
+    return f"histogram_quantile({part}, {rates}) >= 0 or vector(0)"  # NaN while no report changed anything
+
+
 _AGE: Final = "time() - max by (node) (colocation_node_report_timestamp_seconds)"
-_USE: Final = ("capacity", "requested", "used", "oversold", "be_used")
-_SOLD: Final = ("oversold", "room", "promised")
-_USE_TOLD: Final = (
-    "What there is, what online pods asked for, what everything really uses, what is sold again, and what of it "
-    "best-effort pods use."
+_USE: Final = ("capacity", "requested", "used", "published", "be_used")
+_OFFER: Final = ("published", "headroom", "allocated")
+_USE_TEXT: Final = (
+    "What there is, what online pods request, what everything really uses, what is published for best-effort pods, and "
+    "what they use of it."
 )
-_SOLD_TOLD: Final = "Room below promised: closed to new best-effort pods until it grows again."
+_OFFER_TEXT: Final = "Headroom below allocated: closed to new best-effort pods until it grows again."
 
 
 def _amounts(of: Callable[[str, str], str]) -> tuple[Panel, ...]:
     return (
-        Panel("CPU: has, requested, used, sold again", _USE_TOLD, "short", {s: of(s, "cpu") for s in _USE}),
-        Panel("Memory: has, requested, used, sold again", _USE_TOLD, "bytes", {s: of(s, "memory") for s in _USE}),
-        Panel("CPU sold and promised", _SOLD_TOLD, "short", {s: of(s, "cpu") for s in _SOLD}),
-        Panel("Memory sold and promised", _SOLD_TOLD, "bytes", {s: of(s, "memory") for s in _SOLD}),
+        Panel("CPU: capacity, requested, used, published", _USE_TEXT, "short", {s: of(s, "cpu") for s in _USE}),
+        Panel("Memory: capacity, requested, used, published", _USE_TEXT, "bytes", {s: of(s, "memory") for s in _USE}),
+        Panel("CPU: published, headroom, allocated", _OFFER_TEXT, "short", {s: of(s, "cpu") for s in _OFFER}),
+        Panel("Memory: published, headroom, allocated", _OFFER_TEXT, "bytes", {s: of(s, "memory") for s in _OFFER}),
     )
 
 
@@ -150,9 +154,9 @@ CLUSTER: Final = Dashboard(
             "CPU that best-effort pods asked for, may use together now, and use.",
             "short",
             {
-                "requested": "sum(colocation_agent_be_cpu_requested_millicores) / 1000",
-                "allowed": "sum(colocation_agent_be_cpu_allowed_millicores) / 1000",
-                "used": "sum(colocation_agent_be_cpu_millicores) / 1000",
+                "requested": "sum(colocation_agent_be_cpu_requested_cores)",
+                "allowed": "sum(colocation_agent_be_cpu_allowed_cores)",
+                "used": "sum(colocation_agent_be_cpu_cores)",
             },
         ),
         Panel(
@@ -164,14 +168,30 @@ CLUSTER: Final = Dashboard(
         Panel(
             "Online pressure: the five worst nodes",
             "Largest share of time that an online pod waited for CPU (PSI some avg10).",
-            "percent",
-            {"{{node}}": 'topk(5, max by (node) (colocation_agent_online_pressure_percent{resource="cpu"}))'},
+            "percentunit",
+            {"{{node}}": 'topk(5, max by (node) (colocation_agent_online_pressure_ratio{resource="cpu"}))'},
         ),
         Panel(
             "Report age",
             "Since the last report of an agent arrived.",
             "s",
             {"oldest": f"max({_AGE})", "median": f"quantile(0.5, {_AGE})"},
+        ),
+        Panel(
+            "From a report to the Node",
+            "From the arrival of a report that changes a number to the Node patched; and the write that waits longest.",
+            "s",
+            {
+                "p50": _quantile(0.5),
+                "p99": _quantile(0.99),
+                "oldest write": "max(colocation_writes_oldest_pending_seconds)",
+            },
+        ),
+        Panel(
+            "Watches",
+            "Open watches of each resource, over all managers: a resource without one is not seen.",
+            "short",
+            {"{{resource}}": "sum by (resource) (colocation_watch_up)"},
         ),
         Panel(
             "Manager",
@@ -198,10 +218,10 @@ NODE: Final = Dashboard(
             "CPU that best-effort pods asked for, may use together now, and use; and what the whole node uses.",
             "short",
             {
-                "requested": f"{_agent('be_cpu_requested_millicores')} / 1000",
-                "allowed": f"{_agent('be_cpu_allowed_millicores')} / 1000",
-                "used": f"{_agent('be_cpu_millicores')} / 1000",
-                "node": f"{_agent('node_cpu_millicores')} / 1000",
+                "requested": _agent("be_cpu_requested_cores"),
+                "allowed": _agent("be_cpu_allowed_cores"),
+                "used": _agent("be_cpu_cores"),
+                "node": _agent("node_cpu_cores"),
             },
         ),
         Panel(
@@ -217,14 +237,14 @@ NODE: Final = Dashboard(
         Panel(
             "Pressure of the node",
             "Share of time in which some task waited (PSI some avg10); best-effort tasks count too.",
-            "percent",
-            {"{{resource}}": 'max by (resource) (colocation_agent_pressure_percent{node="$node"})'},
+            "percentunit",
+            {"{{resource}}": 'max by (resource) (colocation_agent_pressure_ratio{node="$node"})'},
         ),
         Panel(
             "Pressure of online pods",
             "The same of the online pod that waits most.",
-            "percent",
-            {"{{resource}}": 'max by (resource) (colocation_agent_online_pressure_percent{node="$node"})'},
+            "percentunit",
+            {"{{resource}}": 'max by (resource) (colocation_agent_online_pressure_ratio{node="$node"})'},
         ),
         Panel(
             "State",

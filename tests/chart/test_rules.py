@@ -44,7 +44,7 @@ def test_every_alert_fires_for_what_it_is_about_and_for_nothing_near_it(tmp_path
 
 @pytest.mark.parametrize(
     ("right", "wrong"),
-    [("> 300", "> 600"), ("for: 2m", "for: 20m"), ("Disabled|", ""), ("0.2 *", "2 *"), ("> 25", "> 50")],
+    [("> max by", "> 2 * max by"), ("for: 2m", "for: 20m"), ("Disabled|", ""), ("0.2 *", "2 *"), ("> 0.25", "> 0.5")],
 )
 def test_a_changed_threshold_is_seen(tmp_path: Path, right: str, wrong: str) -> None:
     text = RULES.read_text()

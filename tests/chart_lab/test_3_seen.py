@@ -34,7 +34,7 @@ def busy(installed: Cluster, prometheus: Prometheus) -> Cluster:
         pod("service", "node1", qos="LS", command=SPIN, cpu="50m", limit="100m"),
     )
     installed.kubectl("wait", "-n", "work", "pod/batch", "pod/service", "--for=condition=Ready", "--timeout=60s")
-    busy = 'min_over_time(colocation_agent_be_cpu_millicores{node="node1"}[30s]) > 0'
+    busy = 'min_over_time(colocation_agent_be_cpu_cores{node="node1"}[30s]) > 0'
     eventually(lambda: prometheus.query(busy), 120, "Prometheus has seen the batch work", every=2)
     return installed
 
@@ -58,10 +58,11 @@ def test_figures_agree_with_the_node_and_with_the_explanation(busy: Cluster, pro
     def agree() -> bool:
         told = busy.explain("node1")["cpu"]
         shown = {
-            name: float(prometheus.query(f'max(colocation_node_{name}{{node="node1",resource="cpu"}})')[0]["value"][1])
-            for name in ("oversold", "promised", "room")
+            name: float(prometheus.query(f'max(colocation_node_{name}_cpu_cores{{node="node1"}})')[0]["value"][1])
+            for name in ("published", "allocated", "headroom")
         }
-        return shown == {"oversold": told["published"], "promised": told["promised"], "room": told["room"]}
+        said = {"published": told["published"], "allocated": told["promised"], "headroom": told["room"]}
+        return shown == {name: millicores / 1000 for name, millicores in said.items()}
 
     eventually(agree, 60, "Prometheus and the explanation agree", every=2)
 

@@ -35,13 +35,16 @@ class Metrics(Collector):
         """See Collector."""
         loop, row = self._loop, self._loop.sample
         gauges = {
-            "node_cpu_millicores": (row.cpu, "CPU used by the whole node in the last round."),
-            "pods_cpu_millicores": (row.pods_cpu, "CPU used by all pods in the last round."),
-            "be_cpu_millicores": (loop.decision.cpu_used, "CPU used by best-effort pods in the last round."),
+            "node_cpu_cores": (_cores(row.cpu), "CPU used by the whole node in the last round."),
+            "pods_cpu_cores": (_cores(row.pods_cpu), "CPU used by all pods in the last round."),
+            "be_cpu_cores": (_cores(loop.decision.cpu_used), "CPU used by best-effort pods in the last round."),
             "be_memory_bytes": (loop.be_memory(), "Memory of best-effort pods, mean of the last minute."),
-            "be_cpu_allowed_millicores": (loop.decision.cpu_total, "CPU that best-effort pods may use together now."),
-            "be_cpu_requested_millicores": (
-                sum(pod.cpu_request for pod in loop.spec.pods),
+            "be_cpu_allowed_cores": (
+                _cores(loop.decision.cpu_total),
+                "CPU that best-effort pods may use together now.",
+            ),
+            "be_cpu_requested_cores": (
+                _cores(sum(pod.cpu_request for pod in loop.spec.pods)),
                 "CPU that the node's best-effort pods asked for.",
             ),
             "be_pods": (len(loop.decision.pods), "Best-effort pods on which values are held."),
@@ -52,21 +55,25 @@ class Metrics(Collector):
             if value is not None:  # what is not known is absent, not 0
                 yield GaugeMetricFamily(f"colocation_agent_{name}", text, value=value)
         for name, text, found in (
-            ("pressure", "PSI some avg10 of the node.", msgspec.to_builtins(self._sampler.pressure())),
+            (
+                "pressure",
+                "Share of time in which a task of the node waited (PSI some avg10).",
+                msgspec.to_builtins(self._sampler.pressure()),
+            ),
             (
                 "online_pressure",
-                "Largest PSI some avg10 among pods with requests.",
+                "The same of the online pod that waits most.",
                 worst_online(self._sampler.layout, loop.groups.values()),
             ),
             (
                 "be_pressure",
-                "Largest PSI some avg10 among best-effort pods: the load that waits.",
+                "The same of the best-effort pod that waits most.",
                 worst(self._sampler.layout, [loop.groups[uid] for uid in loop.decision.pods if uid in loop.groups]),
             ),
         ):
-            pressure = GaugeMetricFamily(f"colocation_agent_{name}_percent", text, labels=["resource"])
+            pressure = GaugeMetricFamily(f"colocation_agent_{name}_ratio", text, labels=["resource"])
             for resource, percent in found.items():
-                pressure.add_metric([resource], percent)
+                pressure.add_metric([resource], percent / 100)
             yield pressure
         counters = {
             "rounds": (loop.rounds, "Rounds of the loop."),
@@ -78,6 +85,10 @@ class Metrics(Collector):
         }
         for name, (count, text) in counters.items():
             yield CounterMetricFamily(f"colocation_agent_{name}", text, value=count)
+
+
+def _cores(millicores: int | None) -> float | None:
+    return None if millicores is None else millicores / 1000
 
 
 def serve(

@@ -143,7 +143,10 @@ class Loop:
     def handle(self, message: object, now: float) -> None:
         """Take one message."""
         match message:
-            case Upsert() | Delete() | Synced():
+            case Upsert() | Delete():
+                self.state.apply(message, now)
+            case Synced():
+                self._metrics.watch(message.resource.plural, is_open=True)
                 self.state.apply(message, now)
             case Bad():
                 self._metrics.bad_objects.labels(message.resource.plural).inc()
@@ -156,6 +159,7 @@ class Loop:
                     self.state.dirty.add(message.eviction.node)
             case Sees():
                 self._sight.told(message.resource.plural, message.seeing, now)
+                self._metrics.watch(message.resource.plural, is_open=message.seeing is Seeing.AGAIN)
                 if message.resource == NODE_COLOCATIONS:  # how long each agent may still be silent has changed
                     self.state.dirty.update(self.state.nodes)
             case Ask(cancelled=False):
@@ -190,9 +194,10 @@ class Loop:
         if now >= look_at:
             for job in self._policies.look(now):
                 if not self._outbox.busy(job.key):
-                    self._outbox.put(job)
+                    self._outbox.put(job, now)
             look_at = now if self.state.dirty else self._policies.due
         self._metrics.outbox.set(len(self._outbox))
+        self._metrics.oldest.set(self._outbox.oldest(now))
         self._metrics.inbox.set(self.inbox.qsize())
         self._metrics.decided_on(self.state.seen)
         times = [self._write(now) if leads else None, self._timers[0][0] if self._timers else None, look_at]
@@ -249,6 +254,7 @@ class Loop:
             self._gone(node)
             return
         sold = node.evaluation.withdraw is None if node.evaluation else node.facts.withdrawn is None
+        answers = None if node.evaluation is None or node.evaluation.report is node.report else node.report.arrived
         made = node.evaluation = self._compute(node, node.facts, now)
         self._wake_at(node, made.next_at)
         self._metrics.node(node, now)
@@ -257,7 +263,7 @@ class Loop:
         if made.withdrawal is not None and sold and not node.facts.published.absent:
             self._metrics.withdrawals.labels(made.withdrawal).inc()
         for key, job in (
-            ((NODE, name), node_job(node.facts, made)),
+            ((NODE, name), node_job(node.facts, made, answers)),
             ((SPEC, name), spec_job(node, node.facts)),
         ):
             if self._outbox.busy(key):
@@ -267,7 +273,7 @@ class Loop:
                 if key[0] == NODE and (again := self._evictions.step(node, now)) is not None:
                     self._wake_at(node, again if made.next_at is None else min(again, made.next_at))
             else:
-                self._outbox.put(job)
+                self._outbox.put(job, now)
 
     def _wake_at(self, node: NodeState, at: float | None) -> None:
         if at != node.due:
@@ -323,6 +329,8 @@ class Loop:
             after = node_facts(_NODE.decode(done.answer))
             self.state.wrote_node(name, after)
             self._metrics.published(name)
+            if done.job.since is not None:
+                self._metrics.answered.observe(now - done.job.since)
             self._say(done, after, now)
         elif kind == SPEC:
             wrote = None

@@ -1,4 +1,7 @@
-"""What the manager counts. Per-node series: at most 18 a labelled node, removed with it."""
+"""What the manager counts. Per-node series: at most 19 a labelled node, removed with it.
+
+Names follow https://prometheus.io/docs/practices/naming/: base units (cores, bytes, seconds, ratios), one unit a name.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from colocation.model.facts import NodeFacts
 from colocation.model.report import EvictionReason
 
 _FAST: Final = (0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
+_ANSWERED: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
 
 
 class Metrics:
@@ -33,6 +37,20 @@ class Metrics:
             "colocation_recompute_seconds", "Time to evaluate all nodes that were dirty.", buckets=_FAST, registry=r
         )
         self.outbox = Gauge("colocation_writes_pending", "Writes waiting or on their way.", registry=r)
+        self.oldest = Gauge(
+            "colocation_writes_oldest_pending_seconds",
+            "How long the write that waits longest has waited; 0: none waits.",
+            registry=r,
+        )
+        self.answered = Histogram(
+            "colocation_report_to_node_seconds",
+            "From the arrival of a report that changes a node's number to the Node patched.",
+            buckets=_ANSWERED,
+            registry=r,
+        )
+        self._watches = Gauge(
+            "colocation_watch_up", "1 while the watch of this resource is open.", ["resource"], registry=r
+        )
         self.inbox = Gauge("colocation_inbox_pending", "Changes seen and not yet taken in.", registry=r)
         self.writes = Counter("colocation_writes_total", "Writes by kind and outcome.", ["kind", "outcome"], registry=r)
         self.failures = Counter(
@@ -84,6 +102,10 @@ class Metrics:
             if version.isdigit():
                 self._versions.labels(resource).set(int(version))
 
+    def watch(self, resource: str, *, is_open: bool) -> None:
+        """The watch of a resource (plural) was opened, or is interrupted."""
+        self._watches.labels(resource).set(is_open)
+
     def review(self, outcome: str) -> None:
         """One admission review: "ok", or the HTTP status of what could not be answered."""
         self._reviews.labels(outcome).inc()
@@ -120,14 +142,16 @@ class _Row(Struct, frozen=True, gc=False):
 
 
 _PER_RESOURCE: Final = {
-    "capacity": "What the node has: millicores or bytes.",
+    "capacity": "What the node has.",
     "requested": "Requests of its online pods.",
     "used": "Use of everything on it, as last reported.",
-    "oversold": "Published be-*.",
-    "room": "Smallest result of the grow window.",
-    "promised": "What bound BE pods asked for.",
-    "be_used": "Use of its BE pods, as last reported.",
+    "published": "What it offers to best-effort pods now.",
+    "headroom": "Smallest result of the last growAfterSeconds.",
+    "allocated": "Requests of its bound best-effort pods.",
+    "be_used": "Use of its best-effort pods, as last reported.",
 }
+_UNITS: Final = {"cpu_cores": 1000, "memory_bytes": 1}
+"""How many of the budget's integers make one of the unit."""
 
 
 class _Nodes(Collector):
@@ -142,8 +166,11 @@ class _Nodes(Collector):
     def collect(self) -> Iterable[Metric]:
         """All series of all nodes. What is not known is absent, not 0."""
         made = {
-            name: GaugeMetricFamily(f"colocation_node_{name}", text, labels=["node", "resource"])
-            for name, text in _PER_RESOURCE.items()
+            unit: [
+                GaugeMetricFamily(f"colocation_node_{name}_{unit}", text, labels=["node"])
+                for name, text in _PER_RESOURCE.items()
+            ]
+            for unit in _UNITS
         }
         is_open = GaugeMetricFamily("colocation_node_open", "1 while new BE pods may come.", labels=["node"])
         withdrawn = GaugeMetricFamily(
@@ -151,6 +178,11 @@ class _Nodes(Collector):
         )
         reported = GaugeMetricFamily(
             "colocation_node_report_timestamp_seconds", "When the last report arrived (Unix time).", labels=["node"]
+        )
+        stale_after = GaugeMetricFamily(
+            "colocation_node_report_stale_after_seconds",
+            "Age at which the node's policy calls a report stale.",
+            labels=["node"],
         )
         published = GaugeMetricFamily(
             "colocation_node_published_timestamp_seconds",
@@ -163,19 +195,30 @@ class _Nodes(Collector):
             labels=["node", "doubt"],
         )
         for name, row in self.rows.copy().items():
-            for resource, amounts in zip(("cpu", "memory"), _amounts(row), strict=True):
-                for family, amount in zip(made.values(), amounts, strict=True):
+            for (unit, integers), amounts in zip(_UNITS.items(), _amounts(row), strict=True):
+                for family, amount in zip(made[unit], amounts, strict=True):
                     if amount is not None:
-                        family.add_metric([name, resource], amount)
+                        family.add_metric([name], amount / integers)
             is_open.add_metric([name], row.made.decision.gate is not None)
             withdrawn.add_metric([name, row.made.withdrawal or ""], row.made.withdrawal is not None)
             if row.reported is not None:
                 reported.add_metric([name], row.reported)
+            if (winner := row.made.selection.winner) is not None:
+                stale_after.add_metric([name], winner.spec.oversell.stale_after_seconds)
             if (at := self.published.get(name)) is not None:
                 published.add_metric([name], at)
             for doubt in row.report.doubts:
                 doubtful.add_metric([name, doubt], 1)
-        return [*made.values(), is_open, withdrawn, reported, published, doubtful]
+        return [
+            *made["cpu_cores"],
+            *made["memory_bytes"],
+            is_open,
+            withdrawn,
+            reported,
+            stale_after,
+            published,
+            doubtful,
+        ]
 
 
 def _amounts(row: _Row) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:

@@ -45,6 +45,8 @@ class Job(Struct, frozen=True):
     before: Published = Published()
     made: Evaluation | None = None
     """Of a Node: what it carried, and the decision that this carries out."""
+    since: float | None = None
+    """When the report arrived that this answers, on the manager's clock; None: it answers none."""
 
     @property
     def words(self) -> str:
@@ -52,8 +54,8 @@ class Job(Struct, frozen=True):
         return "" if self.made is None else in_words(self.made)
 
 
-def node_job(node: NodeFacts, made: Evaluation) -> Job | None:
-    """The patch that makes a Node carry the decision, on the version the decision was made on."""
+def node_job(node: NodeFacts, made: Evaluation, since: float | None = None) -> Job | None:
+    """The patch that makes a Node carry the decision, on the version the decision was made on; ``since``: see Job."""
     before, decision = node.published, made.decision
     wanted = (decision.cpu, decision.memory, decision.gate)
     if (
@@ -84,6 +86,7 @@ def node_job(node: NodeFacts, made: Evaluation) -> Job | None:
         label="nodes/status",
         before=before,
         made=made,
+        since=since,
     )
 
 

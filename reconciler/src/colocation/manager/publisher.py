@@ -46,6 +46,8 @@ class Outbox:
     def __init__(self, writer: Writer, bucket: Bucket, parallel: int = WRITERS) -> None:
         self._writer, self._bucket, self._parallel = writer, bucket, parallel
         self._waiting: dict[Key, Job] = {}
+        self._since: dict[Key, float] = {}
+        """When each key began to wait, oldest first."""
         self._order: list[tuple[int, int, Key]] = []
         self._sequence = itertools.count()
         self._out: dict[Key, int] = {}
@@ -70,20 +72,29 @@ class Outbox:
         """A job for this key is out: what to write next is decided on its answer."""
         return key in self._out
 
-    def put(self, job: Job) -> None:
+    def oldest(self, now: float) -> float:
+        """Seconds for which the job that waits longest has waited; 0: none waits."""
+        return max(0.0, now - next(iter(self._since.values()), now))
+
+    def put(self, job: Job, now: float) -> None:
         """Write this, instead of what may still be waiting for the same key."""
         before = self._waiting.get(job.key)
+        if before is not None and before.since is not None:
+            job = msgspec.structs.replace(job, since=before.since)  # what was to answer that report still has not
         self._waiting[job.key] = job
+        self._since.setdefault(job.key, now)
         if before is None or before.urgency != job.urgency:
             heapq.heappush(self._order, (job.urgency, next(self._sequence), job.key))
 
     def drop(self, key: Key) -> None:
         """Nothing is to be written for this key any more."""
         self._waiting.pop(key, None)
+        self._since.pop(key, None)
 
     def clear(self) -> None:
         """Nothing is to be written at all: another leads."""
         self._waiting.clear()
+        self._since.clear()
         self._order.clear()
         self._held.clear()
 
@@ -115,6 +126,7 @@ class Outbox:
                 return now + wait
             heapq.heappop(self._order)
             del self._waiting[key]
+            self._since.pop(key, None)
             self._out[key] = self._period
             self._writer.submit(job)
         return self._held[0][0] if self._held else None

@@ -340,7 +340,7 @@ def test_health_and_metrics(node):
         assert code == 200
         assert "colocation_agent_writes_total 3.0" in text
         assert "colocation_agent_be_pods 1.0" in text
-        assert "colocation_agent_be_cpu_millicores 0.0" in text
+        assert "colocation_agent_be_cpu_cores 0.0" in text
         assert "colocation_agent_be_memory_bytes 4096.0" in text
         assert 'colocation_agent_be_pressure_percent{resource="cpu"} 99.0' in text, (
             "the load of offline work that waits"

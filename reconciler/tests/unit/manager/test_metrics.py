@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from colocation.budget import Withdrawal
-from colocation.kube.cache import Delete, Upsert
+from colocation.kube.cache import Delete, Seeing, Upsert
 from colocation.kube.resources import NODES, PODS
+from colocation.manager.loop import Sees
 from colocation.model.facts import PodFacts, Published, Qos
 
 from .bench import GI, Bench
@@ -53,15 +56,75 @@ def test_a_nodes_series_say_what_it_has_and_sells_and_go_with_it(bench: Bench) -
     online = PodFacts("u", "u", "online", "n", Qos.LS, True, 700, GI)
     bench.say(Upsert(PODS, "online", online, False))
     bench.publish()
-    assert series(bench, "capacity", resource="cpu") == 10_000
-    assert series(bench, "requested", resource="cpu") == 700
-    sold = series(bench, "oversold", resource="cpu")
-    assert sold is not None
-    assert sold > 0
+    assert series(bench, "capacity_cpu_cores") == 10
+    assert series(bench, "capacity_memory_bytes") == 100 * GI
+    assert series(bench, "requested_cpu_cores") == 0.7
+    published = series(bench, "published_cpu_cores")
+    assert published is not None
+    assert published > 0
+    assert series(bench, "report_stale_after_seconds") == 180
     assert series(bench, "withdrawn", reason="") == 0
     bench.now += 180
     bench.step(after=1)
     assert (series(bench, "withdrawn", reason=""), series(bench, "withdrawn", reason="Silent")) == (None, 1)
     bench.say(Delete(NODES, "n"))
     bench.step()
-    assert series(bench, "capacity", resource="cpu") is None
+    assert series(bench, "capacity_cpu_cores") is None
+
+
+def value(bench: Bench, name: str, **labels: str) -> float | None:
+    return bench.loop._metrics.registry.get_sample_value(f"colocation_{name}", labels)
+
+
+def test_the_time_from_a_report_to_the_node_is_observed_once_the_node_is_patched(bench: Bench) -> None:
+    bench.publish()
+    before = value(bench, "report_to_node_seconds_sum")
+    count = value(bench, "report_to_node_seconds_count")
+    assert before is not None
+    assert count is not None
+    bench.report(cpu=2000)
+    bench.now += 1
+    [job] = bench.take()
+    bench.report(cpu=2100)  # while that one is out
+    bench.now += 2
+    bench.answer(job)
+    assert value(bench, "report_to_node_seconds_sum") == pytest.approx(before + 3)
+    assert value(bench, "report_to_node_seconds_count") == count + 1
+
+
+def test_growth_that_waited_for_its_window_is_no_answer_to_a_report(bench: Bench) -> None:
+    bench.publish()
+    bench.policy(grow_after_seconds=60)
+    bench.take()
+    bench.report(cpu=500)
+    assert bench.take() == []
+    count = value(bench, "report_to_node_seconds_count")
+    bench.now += 60
+    [job] = bench.take()
+    bench.answer(job)
+    assert value(bench, "report_to_node_seconds_count") == count
+
+
+def test_the_write_that_waits_longest_is_told_by_its_age() -> None:
+    bench = Bench(parallel=1)
+    bench.sync()
+    bench.policy()
+    for name in "abc":
+        bench.node(name)
+    bench.step()
+    assert value(bench, "writes_oldest_pending_seconds") == 0
+    bench.step(after=7)
+    assert value(bench, "writes_oldest_pending_seconds") == 7
+    bench.loop._outbox.clear()
+    bench.step(after=1)
+    assert value(bench, "writes_oldest_pending_seconds") == 0
+
+
+def test_a_watch_that_is_interrupted_is_seen(bench: Bench) -> None:
+    assert value(bench, "watch_up", resource="pods") is None
+    bench.sync()
+    assert value(bench, "watch_up", resource="pods") == 1
+    bench.say(Sees(PODS, Seeing.LOST))
+    assert value(bench, "watch_up", resource="pods") == 0
+    bench.say(Sees(PODS, Seeing.AGAIN))
+    assert value(bench, "watch_up", resource="pods") == 1
