@@ -345,7 +345,7 @@ def test_health_and_metrics(node):
         assert 'colocation_agent_be_pressure_percent{resource="cpu"} 99.0' in text, (
             "the load of offline work that waits"
         )
-        assert "colocation_agent_be_cpu_requested_millicores 500.0" in text
+        assert "colocation_agent_be_cpu_requested_cores 0.5" in text
         assert 'colocation_agent_online_pressure_percent{resource="cpu"} 40.5' in text, "the BE pod's 99 is not online"
         assert 'online_pressure_percent{resource="io"}' not in text, "unknown is absent, not 0"
         assert get("/secret")[0] == 404
