@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from colocation.cli.common import ask_manager
+from colocation.cli.common import CliError, ask_manager
 from colocation.model.names import BE_CPU, BE_MEMORY, GATE, NAMESPACE
 from colocation.model.quantity import parse
 
@@ -72,7 +72,10 @@ class Cluster:
     def explain(self, node: str) -> dict[str, Any]:
         """The manager's explanation, as `colocation explain` asks for it."""
         who = argparse.Namespace(kubeconfig=str(self.lab.kubeconfig), context=None, namespace=NAMESPACE, manager=None)
-        answer: dict[str, Any] = ask_manager(who, f"/v1/explain/{node}")
+        try:
+            answer: dict[str, Any] = ask_manager(who, f"/v1/explain/{node}")
+        except CliError as error:
+            raise RuntimeError(f"explain {node}: {error}") from error
         return answer
 
     def playbook(self, name: str, *extra: str, quiet: bool = False) -> str:

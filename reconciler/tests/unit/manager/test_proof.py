@@ -7,7 +7,10 @@ import json
 import threading
 from typing import Any, cast
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from colocation.kube.rest import ApiError, Rest
 from colocation.manager.proof import KEEP_SECONDS, MOST_KEPT, REFUSED_SECONDS, REVIEWS, Proof
@@ -92,6 +95,14 @@ def test_only_the_reader_for_our_audience_is_accepted(status: dict[str, Any]) ->
 def test_what_cannot_be_good_costs_the_api_server_nothing(given: str) -> None:
     desk = Desk()
     assert desk.code(given) == 401
+    assert desk.rest.asked == 0
+
+
+@given(st.binary(max_size=40) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(msgspec.json.encode))
+def test_whatever_stands_in_a_token_is_refused_and_breaks_nothing(claims: bytes) -> None:
+    desk = Desk()
+    assert desk.code(f"a.{base64.urlsafe_b64encode(claims).decode()}.c") == 401
+    assert desk.code(claims.decode("latin-1")) == 401
     assert desk.rest.asked == 0
 
 
