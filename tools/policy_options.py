@@ -26,7 +26,7 @@ _GPL: Final = (
 
 
 def argument_spec() -> str:
-    """`plugins/module_utils/_policy_fields.py`."""
+    """`plugins/module_utils/policy/_fields.py`."""
     spec = {name: _spec(option) for name, option in _options(policy.PolicySpec).items()}
     body = re.sub(r": (true|false)\b", lambda found: found.group().title(), json.dumps(spec, indent=4))
     return (

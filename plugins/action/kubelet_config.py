@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _kubelet
+from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _kubelet
 from ansible_collections.openfuyao.colocation.plugins.plugin_utils import _yaml_edit
 from ansible_collections.openfuyao.colocation.plugins.plugin_utils._settings import JSON, Plan, SettingsAction, as_before
 

@@ -14,7 +14,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _node
+from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _node
 
 MODULE = "openfuyao.colocation.node_image"
 _digests: dict[tuple[str, float, int], str] = {}

@@ -35,7 +35,7 @@ _value:
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _backup
+from ansible_collections.openfuyao.colocation.plugins.module_utils.rollout import _backup
 
 
 def backup(text: str) -> dict[str, t.Any]:

@@ -47,7 +47,8 @@ from pathlib import Path
 import yaml
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _node, _versions
+from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _node
+from ansible_collections.openfuyao.colocation.plugins.module_utils.release import _versions
 
 HOME = Path(__file__).resolve().parents[2]
 

@@ -151,8 +151,8 @@ import typing as t
 
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _api, _cluster
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import NODE_LABEL
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _api, _cluster
 from ansible_collections.openfuyao.colocation.plugins.plugin_utils._selector import BadSelector, fits, parse
 
 NODES = "colocation_nodes"

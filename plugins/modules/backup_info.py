@@ -74,15 +74,10 @@ backup:
 import json
 import typing as t
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _backup, _rollout
-from ansible_collections.openfuyao.colocation.plugins.module_utils._api import Api, ApiError, make_module
-from ansible_collections.openfuyao.colocation.plugins.module_utils._names import (
-    API_GROUP,
-    API_VERSION,
-    NAMESPACE,
-    RELEASE,
-    ROLLOUT_CONFIGMAP,
-)
+from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, API_VERSION, NAMESPACE
+from ansible_collections.openfuyao.colocation.plugins.module_utils._own_names import RELEASE, ROLLOUT_CONFIGMAP
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import Api, ApiError, make_module
+from ansible_collections.openfuyao.colocation.plugins.module_utils.rollout import _backup, _rollout
 
 
 def gather(api: Api) -> dict[str, t.Any]:

@@ -116,7 +116,7 @@ import tempfile
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _bundle
+from ansible_collections.openfuyao.colocation.plugins.module_utils.release import _bundle
 
 
 def members(params: dict[str, t.Any], scratch: str) -> dict[str, tuple[str, str]]:

@@ -81,7 +81,7 @@ import tempfile
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _bundle
+from ansible_collections.openfuyao.colocation.plugins.module_utils.release import _bundle
 
 
 def unpacked(src: str, dest: str) -> dict[str, t.Any]:

@@ -165,9 +165,12 @@ record_exists:
 import json
 import typing as t
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _cluster, _takeover, _versions
-from ansible_collections.openfuyao.colocation.plugins.module_utils._api import Api, ApiError, make_module
-from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, NAMESPACE, ROLLOUT_CONFIGMAP
+from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, NAMESPACE
+from ansible_collections.openfuyao.colocation.plugins.module_utils._own_names import ROLLOUT_CONFIGMAP
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _cluster
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import Api, ApiError, make_module
+from ansible_collections.openfuyao.colocation.plugins.module_utils.release import _versions
+from ansible_collections.openfuyao.colocation.plugins.module_utils.rollout import _takeover
 
 OPERATOR = "/apis/monitoring.coreos.com/v1"
 CRDS = (f"colocationpolicies.{API_GROUP}", f"nodecolocations.{API_GROUP}")

@@ -115,9 +115,9 @@ history:
 
 import typing as t
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _manager
-from ansible_collections.openfuyao.colocation.plugins.module_utils._api import ApiError, make_module
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import NAMESPACE
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _manager
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import ApiError, make_module
 
 
 def gather(api: t.Any, namespace: str, nodes: list[str], history: bool) -> dict[str, t.Any]:

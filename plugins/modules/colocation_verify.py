@@ -92,9 +92,9 @@ import signal
 import time
 import typing as t
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _manager, _verify
-from ansible_collections.openfuyao.colocation.plugins.module_utils._api import Api, ApiError, make_module
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, API_VERSION, GATE, NAMESPACE
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _manager, _verify
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import Api, ApiError, make_module
 
 POLL_SECONDS = 1.0
 MEASURE_SECONDS = 5.0

@@ -152,7 +152,7 @@ import shutil
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _kubelet, _node, _service
+from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _kubelet, _node, _service
 
 DEFAULT_CONFIG = "/etc/containerd/config.toml"
 PLACES = f"{os.environ.get('PATH', '')}:/usr/local/bin:/usr/bin"

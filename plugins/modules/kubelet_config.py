@@ -112,7 +112,7 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _kubelet, _node, _service
+from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _kubelet, _node, _service
 
 
 def look(path: str, config_file: str | None, unit: _service.Unit, proc: str = "/proc") -> dict[str, t.Any]:

@@ -138,7 +138,7 @@ disk_free_bytes:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _node, _probe, _service
+from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _node, _probe, _service
 
 
 def main() -> None:

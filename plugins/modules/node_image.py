@@ -88,7 +88,7 @@ images:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _node
+from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _node
 
 SECTION = "images"
 

@@ -71,7 +71,7 @@ import shutil
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _boot, _journal, _node, _service
+from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _boot, _journal, _node, _service
 
 
 def would_restore(journal: str, cgroup_root: str) -> dict[str, list[str]]:

@@ -114,7 +114,7 @@ import shutil
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _node, _service
+from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _node, _service
 
 
 class NodeService:

@@ -150,8 +150,6 @@ import datetime
 import time
 import typing as t
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _state
-from ansible_collections.openfuyao.colocation.plugins.module_utils._api import Api, ApiError, make_module
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import (
     API_GROUP,
     API_VERSION,
@@ -159,6 +157,8 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils._names import
     BE_MEMORY,
     NODE_LABEL,
 )
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _state
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import Api, ApiError, make_module
 
 POLL_SECONDS = 1.0
 CONFLICT_TRIES = 20

@@ -105,9 +105,9 @@ import datetime
 import time
 import typing as t
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _cluster, _state
-from ansible_collections.openfuyao.colocation.plugins.module_utils._api import ApiError, make_module
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, API_VERSION
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _cluster, _state
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import ApiError, make_module
 
 POLL_SECONDS = 1.0
 NODE_COLOCATIONS = f"/apis/{API_GROUP}/{API_VERSION}/nodecolocations"

@@ -165,12 +165,7 @@ import os
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils import (
-    _osc_build,
-    _osc_folder,
-    _osc_module,
-    _osc_package,
-)
+from ansible_collections.openfuyao.colocation.plugins.module_utils.osc import _build, _folder, _module, _package
 
 
 def entries_of(path: str, scratch: str, max_size: int) -> dict[str, str]:
@@ -179,15 +174,15 @@ def entries_of(path: str, scratch: str, max_size: int) -> dict[str, str]:
         return {}
     folder = tempfile.mkdtemp(dir=scratch)
     try:
-        _osc_folder.unpack(path, folder, _osc_package.Limits(total=max_size))
-    except _osc_module.Refused:
+        _folder.unpack(path, folder, _package.Limits(total=max_size))
+    except _module.Refused:
         return {}
-    return _osc_folder.state_of(folder)
+    return _folder.state_of(folder)
 
 
-def run(module: AnsibleModule, options: _osc_package.Options, scratch: str) -> None:
+def run(module: AnsibleModule, options: _package.Options, scratch: str) -> None:
     params = module.params
-    recipe = _osc_build.Recipe(
+    recipe = _build.Recipe(
         src=params["src"],
         images=params["images"],
         extends=params["extends"],
@@ -201,22 +196,22 @@ def run(module: AnsibleModule, options: _osc_package.Options, scratch: str) -> N
             msg="A package for the console carries no images, mapping and extends; they need profile=bundle."
         )
     if params["state"] == "absent":
-        path = os.path.join(params["dest"], _osc_build.file_name(recipe, options, scratch))
+        path = os.path.join(params["dest"], _build.file_name(recipe, options, scratch))
         there = os.path.exists(path)
         if there and not module.check_mode:
             os.remove(path)
         module.exit_json(changed=there, path=path)
-    made = _osc_build.build(recipe, options, scratch)
+    made = _build.build(recipe, options, scratch)
     path = os.path.join(params["dest"], os.path.basename(made))
-    checked = _osc_package.check(made, options, scratch)
+    checked = _package.check(made, options, scratch)
     checked.path = path
-    package = _osc_module.report(checked, set(params["ignore"]))
-    summary = _osc_module.told(package)
+    package = _module.report(checked, set(params["ignore"]))
+    summary = _module.told(package)
     if not package["valid"]:
         msg = f"The package breaks rules and was not put in place. {'; '.join(summary)}"
         module.fail_json(msg=msg, path=path, package=package, summary=summary)
-    digest = _osc_folder.sha256(made)
-    changed = not os.path.isfile(path) or _osc_folder.sha256(path) != digest
+    digest = _folder.sha256(made)
+    changed = not os.path.isfile(path) or _folder.sha256(path) != digest
     entries = entries_of(made, scratch, options.max_size)
     before = entries if not changed else entries_of(path, scratch, options.max_size)
     result = {
@@ -250,20 +245,20 @@ def main() -> None:
             "images": {"type": "list", "elements": "dict", "default": [], "options": image},
             "mapping": {"type": "path"},
             "extends": {"type": "path"},
-            **_osc_module.CHECK_SPEC,
+            **_module.CHECK_SPEC,
         },
         supports_check_mode=True,
     )
-    options = _osc_module.options_of(module)
+    options = _module.options_of(module)
 
     def work() -> None:
         with tempfile.TemporaryDirectory(prefix="osc-", dir=module.tmpdir) as scratch:
             try:
                 run(module, options, scratch)
-            except _osc_build.BuildError as e:
+            except _build.BuildError as e:
                 module.fail_json(msg=str(e))
 
-    _osc_module.guarded(module, work)
+    _module.guarded(module, work)
 
 
 if __name__ == "__main__":

@@ -134,15 +134,15 @@ import tempfile
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _osc_module, _osc_package
-from ansible_collections.openfuyao.colocation.plugins.module_utils._osc_rules import Finding
+from ansible_collections.openfuyao.colocation.plugins.module_utils.osc import _module, _package
+from ansible_collections.openfuyao.colocation.plugins.module_utils.osc._rules import Finding
 
 
 def upload_findings(paths: t.Sequence[str], profile: str) -> list[Finding]:
     """What is wrong with the packages together."""
-    if profile != "console" or len(paths) <= _osc_package.CONSOLE_COUNT:
+    if profile != "console" or len(paths) <= _package.CONSOLE_COUNT:
         return []
-    said = f"{len(paths)} packages; the console takes {_osc_package.CONSOLE_COUNT} at a time: upload them in parts"
+    said = f"{len(paths)} packages; the console takes {_package.CONSOLE_COUNT} at a time: upload them in parts"
     return [Finding("the upload", None, "limit-count", said)]
 
 
@@ -150,27 +150,27 @@ def main() -> None:
     spec = {
         "paths": {"type": "list", "elements": "path", "required": True},
         "strict": {"type": "bool", "default": False},
-        **_osc_module.CHECK_SPEC,
+        **_module.CHECK_SPEC,
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    options = _osc_module.options_of(module)
+    options = _module.options_of(module)
     ignore = set(module.params["ignore"])
 
     def work() -> None:
         rows = []
         for path in module.params["paths"]:
             with tempfile.TemporaryDirectory(prefix="osc-", dir=module.tmpdir) as scratch:
-                rows.append(_osc_module.report(_osc_package.check(path, options, scratch), ignore))
+                rows.append(_module.report(_package.check(path, options, scratch), ignore))
         upload = [f.to_json() for f in upload_findings(module.params["paths"], options.profile) if f.rule not in ignore]
         valid = not upload and all(row["valid"] for row in rows)
         summary = [f"{f['file']}: {f['rule']}: {f['message']}" for f in upload]
-        summary += [line for row in rows for line in _osc_module.told(row)]
+        summary += [line for row in rows for line in _module.told(row)]
         result = {"valid": valid, "packages": rows, "upload": upload, "summary": summary}
         if module.params["strict"] and not valid:
             module.fail_json(msg="The packages break rules. " + "; ".join(summary), **result)
         module.exit_json(changed=False, **result)
 
-    _osc_module.guarded(module, work)
+    _module.guarded(module, work)
 
 
 if __name__ == "__main__":

@@ -81,9 +81,9 @@ import shutil
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _osc_folder, _osc_module
-from ansible_collections.openfuyao.colocation.plugins.module_utils._osc_archive import Limits
-from ansible_collections.openfuyao.colocation.plugins.module_utils._osc_rules import JSON
+from ansible_collections.openfuyao.colocation.plugins.module_utils.osc import _folder, _module
+from ansible_collections.openfuyao.colocation.plugins.module_utils.osc._archive import Limits
+from ansible_collections.openfuyao.colocation.plugins.module_utils.osc._rules import JSON
 
 
 def parts_of(files: dict[str, str], dest: str) -> JSON:
@@ -124,9 +124,9 @@ def run(module: AnsibleModule) -> None:
     try:
         folder = os.path.join(beside, "unpacked")
         os.mkdir(folder, 0o755)
-        _osc_folder.unpack(src, folder, Limits(total=module.params["max_unpacked_mib"] << 20))
-        made = _osc_folder.sole_folder(folder)
-        after, before = _osc_folder.state_of(made), _osc_folder.state_of(dest)
+        _folder.unpack(src, folder, Limits(total=module.params["max_unpacked_mib"] << 20))
+        made = _folder.sole_folder(folder)
+        after, before = _folder.state_of(made), _folder.state_of(dest)
         foreign = sorted(set(before) - set(after))
         if foreign and not module.params["force"]:
             module.fail_json(
@@ -151,7 +151,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    _osc_module.guarded(module, lambda: run(module))
+    _module.guarded(module, lambda: run(module))
 
 
 if __name__ == "__main__":

@@ -77,8 +77,8 @@ workloads:
 import time
 import typing as t
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _takeover
-from ansible_collections.openfuyao.colocation.plugins.module_utils._api import Api, ApiError, make_module
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import Api, ApiError, make_module
+from ansible_collections.openfuyao.colocation.plugins.module_utils.rollout import _takeover
 
 
 class Failure(Exception):

@@ -91,10 +91,10 @@ changes:
 import typing as t
 from urllib.parse import quote
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _policy
-from ansible_collections.openfuyao.colocation.plugins.module_utils._api import ApiError, make_module
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, API_VERSION
-from ansible_collections.openfuyao.colocation.plugins.module_utils._policy_fields import FIELDS
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import ApiError, make_module
+from ansible_collections.openfuyao.colocation.plugins.module_utils.policy import _policy
+from ansible_collections.openfuyao.colocation.plugins.module_utils.policy._fields import FIELDS
 
 POLICIES = f"/apis/{API_GROUP}/{API_VERSION}/colocationpolicies"
 

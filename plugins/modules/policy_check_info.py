@@ -82,19 +82,19 @@ problems:
 import json
 import typing as t
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _policy_trial
-from ansible_collections.openfuyao.colocation.plugins.module_utils._api import Api, ApiError, make_module
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import Api, ApiError, make_module
+from ansible_collections.openfuyao.colocation.plugins.module_utils.policy import _trial
 
 PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 def problems(api: Api, crd: dict[str, t.Any], policies: list[dict[str, t.Any]]) -> list[str]:
-    said = _policy_trial.named(policies)
-    schema = _policy_trial.schema_of(crd)
+    said = _trial.named(policies)
+    schema = _trial.schema_of(crd)
     for policy in policies:
         spec = policy["spec"]
         # The server would drop these without a word.
-        clauses = _policy_trial.unknown(schema, spec) or refused(api, _policy_trial.trial(crd, spec))
+        clauses = _trial.unknown(schema, spec) or refused(api, _trial.trial(crd, spec))
         said += [f"Policy {policy['name']}: {clause}" for clause in clauses]
     return said
 
@@ -109,7 +109,7 @@ def refused(api: Api, crd: dict[str, t.Any]) -> list[str]:
             status = json.loads(getattr(e.__cause__, "body", None) or "{}")
         except ValueError:
             status = {}
-        return _policy_trial.refusals(status, e.message)
+        return _trial.refusals(status, e.message)
     return []
 
 

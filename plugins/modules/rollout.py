@@ -156,17 +156,15 @@ import datetime
 import json
 import typing as t
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _rollout
-from ansible_collections.openfuyao.colocation.plugins.module_utils._api import Api, ApiError, make_module
-from ansible_collections.openfuyao.colocation.plugins.module_utils._names import (
-    API_GROUP,
-    API_VERSION,
+from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, API_VERSION, NAMESPACE
+from ansible_collections.openfuyao.colocation.plugins.module_utils._own_names import (
     LEASE,
     LEASE_NAMESPACE,
-    NAMESPACE,
     RELEASE,
     ROLLOUT_CONFIGMAP,
 )
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import Api, ApiError, make_module
+from ansible_collections.openfuyao.colocation.plugins.module_utils.rollout import _rollout
 
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{LEASE_NAMESPACE}/leases"
 NOTES = f"/api/v1/namespaces/{NAMESPACE}/configmaps/{ROLLOUT_CONFIGMAP}"

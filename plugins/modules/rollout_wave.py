@@ -102,9 +102,10 @@ import time
 import typing as t
 from urllib.parse import quote
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _state, _wave
-from ansible_collections.openfuyao.colocation.plugins.module_utils._api import Api, ApiError, make_module
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, API_VERSION, NAMESPACE
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _state
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import Api, ApiError, make_module
+from ansible_collections.openfuyao.colocation.plugins.module_utils.rollout import _wave
 
 POLL_SECONDS = 1.0
 APPS = f"/apis/apps/v1/namespaces/{NAMESPACE}"

@@ -37,8 +37,9 @@ TESTS = ("sanity", "units", "integration")
 _IMPORT = """
 import importlib, pathlib, sys
 for folder in map(pathlib.Path, sys.argv[1:]):
-    for file in sorted(folder.glob("*.py")):
-        importlib.import_module(f"ansible_collections.openfuyao.colocation.plugins.{folder.name}.{file.stem}")
+    for file in sorted(folder.rglob("*.py")):
+        below = ".".join(file.relative_to(folder.parent).with_suffix("").parts)
+        importlib.import_module(f"ansible_collections.openfuyao.colocation.plugins.{below}")
 """
 
 

@@ -14,7 +14,7 @@ from tests.lab.config import CLONE
 def fields() -> dict[str, Any]:
     """The argument spec, without importing a collection."""
     known: dict[str, Any] = {}
-    exec((CLONE / "plugins/module_utils/_policy_fields.py").read_text(), known)
+    exec((CLONE / "plugins/module_utils/policy/_fields.py").read_text(), known)
     found: dict[str, Any] = known["FIELDS"]
     return found
 

@@ -107,10 +107,10 @@ def helm() -> str:
 @pytest.fixture
 def options(helm: str) -> Callable[..., Any]:
     """How to look at packages; anything may be changed by name."""
-    from ansible_collections.openfuyao.colocation.plugins.module_utils import _osc_package  # noqa: PLC0415
+    from ansible_collections.openfuyao.colocation.plugins.module_utils.osc import _package  # noqa: PLC0415
 
     def make(**how: Any) -> Any:
-        return _osc_package.Options(helm=helm, run=run, **how)
+        return _package.Options(helm=helm, run=run, **how)
 
     return make
 
@@ -118,12 +118,12 @@ def options(helm: str) -> Callable[..., Any]:
 @pytest.fixture
 def check(options: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     """Hold a package against all rules."""
-    from ansible_collections.openfuyao.colocation.plugins.module_utils import _osc_package  # noqa: PLC0415
+    from ansible_collections.openfuyao.colocation.plugins.module_utils.osc import _package  # noqa: PLC0415
 
     def look(path: Path, **how: Any) -> Any:
         scratch = tmp_path / "scratch"
         scratch.mkdir(exist_ok=True)
-        return _osc_package.check(str(path), options(**how), str(scratch))
+        return _package.check(str(path), options(**how), str(scratch))
 
     return look
 
@@ -131,11 +131,11 @@ def check(options: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
 @pytest.fixture
 def build(options: Callable[..., Any], tmp_path: Path) -> Callable[..., Path]:
     """Make a package."""
-    from ansible_collections.openfuyao.colocation.plugins.module_utils import _osc_build  # noqa: PLC0415
+    from ansible_collections.openfuyao.colocation.plugins.module_utils.osc import _build  # noqa: PLC0415
 
     def make(src: Path, *, how: dict[str, Any] | None = None, **recipe: Any) -> Path:
         scratch = Path(str(tmp_path / f"build{len(list(tmp_path.glob('build*')))}"))
         scratch.mkdir()
-        return Path(_osc_build.build(_osc_build.Recipe(str(src), **recipe), options(**(how or {})), str(scratch)))
+        return Path(_build.build(_build.Recipe(str(src), **recipe), options(**(how or {})), str(scratch)))
 
     return make

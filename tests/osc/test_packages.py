@@ -41,11 +41,11 @@ def names(archive: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def sound(helm: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A service folder that keeps all rules."""
-    from ansible_collections.openfuyao.colocation.plugins.module_utils import _osc_build, _osc_package  # noqa: PLC0415
+    from ansible_collections.openfuyao.colocation.plugins.module_utils.osc import _build, _package  # noqa: PLC0415
 
     place = tmp_path_factory.mktemp("sound")
-    recipe = _osc_build.Recipe(str(write(place / "src/shop", FILES)), images=images(place))
-    made = _osc_build.build(recipe, _osc_package.Options(helm=helm, run=run), str(place))
+    recipe = _build.Recipe(str(write(place / "src/shop", FILES)), images=images(place))
+    made = _build.build(recipe, _package.Options(helm=helm, run=run), str(place))
     with zipfile.ZipFile(made) as opened:
         opened.extractall(place / "unpacked")
     return place / "unpacked/shop"
@@ -582,7 +582,7 @@ def test_a_chart_with_a_hostile_sub_chart_archive_is_refused(check: Check, tmp_p
 
 
 def test_the_table_of_rules_is_that_of_the_code() -> None:
-    from ansible_collections.openfuyao.colocation.plugins.module_utils._osc_rules import RULES  # noqa: PLC0415
+    from ansible_collections.openfuyao.colocation.plugins.module_utils.osc._rules import RULES  # noqa: PLC0415
 
     text = (CLONE / "docs/osc-packages.md").read_text()
     rows = [line.strip("|").split("|", 1) for line in text.splitlines() if line.startswith("| `")]

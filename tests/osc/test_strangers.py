@@ -48,8 +48,8 @@ def changed(data: bytes, changes: list[tuple[float, bytes]]) -> bytes:
 @settings(max_examples=400, deadline=None)
 @given(name=st.sampled_from(["a.zip", "a.tgz", "a.tar"]), changes=CHANGES)
 def test_a_damaged_archive_is_unpacked_or_refused(name: str, changes: list[tuple[float, bytes]]) -> None:
-    from ansible_collections.openfuyao.colocation.plugins.module_utils import _osc_folder  # noqa: PLC0415
-    from ansible_collections.openfuyao.colocation.plugins.module_utils._osc_rules import Refused  # noqa: PLC0415
+    from ansible_collections.openfuyao.colocation.plugins.module_utils.osc import _folder  # noqa: PLC0415
+    from ansible_collections.openfuyao.colocation.plugins.module_utils.osc._rules import Refused  # noqa: PLC0415
 
     if name == "a.tar":  # damage below the compression, where its checksum does not hide the rest
         import gzip  # noqa: PLC0415
@@ -62,7 +62,7 @@ def test_a_damaged_archive_is_unpacked_or_refused(name: str, changes: list[tuple
         target.mkdir()
         (Path(place) / name).write_bytes(data)
         with contextlib.suppress(Refused):
-            _osc_folder.unpack(str(Path(place) / name), str(target))
+            _folder.unpack(str(Path(place) / name), str(target))
         assert {path.name for path in Path(place).iterdir()} == {name, "target"}
 
 
@@ -98,10 +98,10 @@ def test_yaml_that_unfolds_without_end_is_refused(check: Callable[..., Any], tmp
 
 @pytest.mark.parametrize("text", ["{{/*" * 100_000, "{{" * 500_000, '{{ "' * 300_000, "a." * 500_000, "x" * 4_000_000])
 def test_templates_that_are_hard_to_read_are_read_in_time(text: str) -> None:
-    from ansible_collections.openfuyao.colocation.plugins.module_utils import _osc_chart, _osc_reference  # noqa: PLC0415
+    from ansible_collections.openfuyao.colocation.plugins.module_utils.osc import _chart, _reference  # noqa: PLC0415
 
-    chart = _osc_chart.Chart("shop", {"shop/templates/a.yaml": text}, "")
+    chart = _chart.Chart("shop", {"shop/templates/a.yaml": text}, "")
     start = time.process_time()
-    list(_osc_chart._literals(chart))
-    _osc_reference.in_text(text)
+    list(_chart._literals(chart))
+    _reference.in_text(text)
     assert time.process_time() - start < 10

@@ -1,4 +1,7 @@
-"""Names that workloads and operators rely on; they never change (the openFuyao ones are kept)."""
+"""Names that workloads and operators rely on; they never change (the openFuyao ones are kept).
+
+Python 3.9 syntax, no import of ours: the same file is copied into the Ansible collection.
+"""
 
 from __future__ import annotations
 

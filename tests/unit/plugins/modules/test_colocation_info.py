@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _manager
-from ansible_collections.openfuyao.colocation.plugins.module_utils._api import ApiError
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _manager
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import ApiError
 from ansible_collections.openfuyao.colocation.plugins.modules import colocation_info
 
 MINT = "/api/v1/namespaces/ns/serviceaccounts/colocation-reader/token"

@@ -3,7 +3,6 @@ from __future__ import annotations
 import copy
 
 import pytest
-from ansible_collections.openfuyao.colocation.plugins.module_utils._api import ApiError
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import (
     BE_CPU,
     BE_MEMORY,
@@ -11,6 +10,7 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils._names import
     NODE_LABEL,
     WITHDRAWN_ANNOTATION,
 )
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import ApiError
 from ansible_collections.openfuyao.colocation.plugins.modules import node_state
 
 KEYS = {BE_CPU: "100", BE_MEMORY: "1", GATE: "9"}

@@ -5,7 +5,7 @@ import os
 import tarfile
 
 import pytest
-from ansible_collections.openfuyao.colocation.plugins.module_utils import _osc_module, _osc_write
+from ansible_collections.openfuyao.colocation.plugins.module_utils.osc import _module, _write
 from ansible_collections.openfuyao.colocation.plugins.modules import osc_package_unpack
 
 FILES = {"etcd/package/etcd-1.0.0.tgz": b"chart", "etcd/images/mapping.yaml": b"instance: []\n"}
@@ -34,10 +34,10 @@ def run(tmp_path, data=None, **how):
     archive = tmp_path / "etcd-1.0.0.zip"
     if data is not None:
         archive = tmp_path / "etcd-1.0.0.tgz"
-    archive.write_bytes(data if data is not None else _osc_write.pack(".zip", FILES))
+    archive.write_bytes(data if data is not None else _write.pack(".zip", FILES))
     module = Module(tmp_path, src=str(archive), dest=str(tmp_path / "etcd"), **how)
     with pytest.raises(Ended) as ended:
-        _osc_module.guarded(module, lambda: osc_package_unpack.run(module))
+        _module.guarded(module, lambda: osc_package_unpack.run(module))
     return ended.value.args[0]
 
 
@@ -104,6 +104,6 @@ def test_a_hostile_archive_leaves_what_was_there_and_nothing_else(tmp_path):
 def test_a_missing_archive_is_told(tmp_path):
     module = Module(tmp_path, src=str(tmp_path / "none.zip"), dest=str(tmp_path / "etcd"))
     with pytest.raises(Ended) as ended:
-        _osc_module.guarded(module, lambda: osc_package_unpack.run(module))
+        _module.guarded(module, lambda: osc_package_unpack.run(module))
     assert "none.zip" in ended.value.args[0]["msg"]
     assert os.listdir(tmp_path) == []

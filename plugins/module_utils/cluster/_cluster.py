@@ -1,0 +1,243 @@
+# Copyright (c) 2026, the openfuyao.colocation contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# This module util is **PRIVATE** to the collection; it can change at any time.
+
+"""Decisions about a cluster, without I/O: is it new enough, and which Node is which inventory host."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ansible_collections.openfuyao.colocation.plugins.module_utils._names import BE_CPU, BE_MEMORY, NODE_LABEL
+from ansible_collections.openfuyao.colocation.plugins.module_utils._own_names import MADE_ANNOTATION
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _state
+from ansible_collections.openfuyao.colocation.plugins.module_utils.release import _versions
+
+MINIMUM = _versions.KUBERNETES[0]
+COUNTED = frozenset({"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"})
+FOREIGN = {"kubernetes.io/batch-cpu": "Koordinator or Volcano's agent"}
+"""Keys that others oversell by."""
+GAINS = {
+    "cpu.quota": "best-effort pods are capped, which nothing else does",
+    "cpu.idle": "best-effort work yields the processor at once, at no cost",
+    "cpu.burst": "online pods may use what they saved before they are throttled",
+    "memory.limit": "a best-effort pod cannot take more memory than it was sold",
+    "memory.low": "the memory of online pods is reclaimed last",
+    "io.throttle": "the disk use of best-effort pods can be capped",
+    "io.weight": "online pods go first at the disk",
+    "psi.cgroup": "evictions go by the pressure that online pods really feel",
+    "psi.proc": "pressure of the node is seen, also by the gate of an upgrade",
+    "resctrl": "cache and memory bandwidth can be kept for online pods",
+}
+JSON = t.Dict[str, t.Any]
+
+
+def parse_version(version: JSON) -> tuple[int, int]:
+    """Major and minor of a /version answer; vendors write "30+" or "30-eks"."""
+    found = re.match(r"v?(\d+)\.(\d+)", str(version.get("gitVersion", "")))
+    if found:
+        return int(found.group(1)), int(found.group(2))
+    major, minor = (re.match(r"\d+", str(version.get(k, ""))) for k in ("major", "minor"))
+    return (int(major.group()), int(minor.group())) if major and minor else (0, 0)
+
+
+def version_problems(version: JSON) -> list[str]:
+    """Why this cluster cannot be rolled out to; empty when it can."""
+    found, said = parse_version(version), version.get("gitVersion") or "unknown"
+    if found < MINIMUM:
+        return [
+            f"The cluster is Kubernetes {said}; colocation needs {MINIMUM[0]}.{MINIMUM[1]} or newer. "
+            "Upgrade the cluster first."
+        ]
+    return []
+
+
+def ready_condition(node: JSON) -> JSON:
+    conditions = (node.get("status") or {}).get("conditions") or []
+    return next((c for c in conditions if c.get("type") == "Ready"), {})
+
+
+def ready(node: JSON) -> bool:
+    return ready_condition(node).get("status") == "True"
+
+
+def why_not_ready(node: JSON) -> str:
+    condition = ready_condition(node)
+    return condition.get("message") or condition.get("reason") or "kubelet has not said anything yet"
+
+
+def heartbeat(node: JSON) -> str:
+    """When kubelet last said how it is (RFC 3339); the node controller does not touch this."""
+    return ready_condition(node).get("lastHeartbeatTime") or ""
+
+
+def internal_ips(node: JSON) -> list[str]:
+    return [a["address"] for a in (node.get("status") or {}).get("addresses") or [] if a.get("type") == "InternalIP"]
+
+
+def reached(hosts: dict[str, JSON]) -> tuple[dict[str, JSON], list[str]]:
+    """The hosts that answered, and a sentence for each that did not."""
+    answered = {host: said for host, said in hosts.items() if not said.get("unreachable")}
+    problems = []
+    for host in sorted(set(hosts) - set(answered)):
+        said = " ".join(str(hosts[host].get("msg") or "no answer").split()).rstrip(".")
+        problems.append(f"Inventory host {host} cannot be reached: {said.replace('Task failed: ', '', 1)}.")
+    return answered, problems
+
+
+def node_problems(hosts: dict[str, JSON]) -> list[str]:
+    """What the nodes said of themselves."""
+    return [
+        f"Inventory host {host} cannot take part: {'; '.join(said['problems'])}."
+        for host, said in sorted(hosts.items())
+        if said.get("problems")
+    ]
+
+
+def match_hosts(hosts: dict[str, JSON], nodes: list[JSON]) -> tuple[dict[str, str], list[str]]:
+    """Inventory host -> Node, and a sentence for each host that has none.
+
+    A host says C(node_name) (then only that counts), C(hostname) and C(addresses). Names go before addresses, and
+    two Nodes that fit equally well are an error: the wrong node must never be touched.
+    """
+    names = {n["metadata"]["name"] for n in nodes}
+    known = ", ".join(sorted(names)) or "none"
+    matched: dict[str, str] = {}
+    problems: list[str] = []
+    for host, said in sorted(hosts.items()):
+        wanted = said.get("node_name")
+        if wanted:
+            if wanted in names:
+                matched[host] = wanted
+            else:
+                problems.append(
+                    f"Inventory host {host}: colocation_node_name is {wanted}, but no Node has that name. "
+                    f"Known Nodes: {known}."
+                )
+            continue
+        by_name = {x for x in (host, said.get("hostname")) if x in names}
+        addresses = {host, *(said.get("addresses") or [])}
+        by_address = {n["metadata"]["name"] for n in nodes if addresses.intersection(internal_ips(n))}
+        found = ({host} if host in by_name else by_name) or by_address
+        if len(found) == 1:
+            matched[host] = found.pop()
+        elif found:
+            problems.append(
+                f"Inventory host {host} could be any of the Nodes {', '.join(sorted(found))}. "
+                "Set colocation_node_name for it."
+            )
+        else:
+            problems.append(
+                f"Inventory host {host} is no Node of this cluster, neither by name nor by InternalIP. Known Nodes: "
+                f"{known}. Correct the inventory, or set colocation_node_name for this host."
+            )
+    seen: dict[str, str] = {}
+    for host, node in sorted(matched.items()):
+        if node in seen:
+            problems.append(f"Inventory hosts {seen[node]} and {host} are the same Node {node}. Remove one of them.")
+        seen.setdefault(node, host)
+    return matched, problems
+
+
+def node_row(node: JSON) -> JSON:
+    """What the plays need of a Node."""
+    status, metadata = node.get("status") or {}, node["metadata"]
+    return {
+        "name": metadata["name"],
+        "ready": ready(node),
+        "internal_ips": internal_ips(node),
+        "kubelet": (status.get("nodeInfo") or {}).get("kubeletVersion", ""),
+        "label": (metadata.get("labels") or {}).get(NODE_LABEL),
+    }
+
+
+def takes_part(node: JSON) -> bool:
+    """True if anything on this Node is ours."""
+    return _state.label_of(node) is not None or _state.purge_patch(node) is not None
+
+
+def namespace_is_ours(namespace: JSON | None) -> bool:
+    """True if there is none yet, or the rollout made it: the mark is set in the same request that makes it."""
+    return namespace is None or MADE_ANNOTATION in (namespace["metadata"].get("annotations") or {})
+
+
+def rollout_record(known: JSON | None, namespace_made: bool, labels: dict[str, str | None]) -> JSON:
+    """What was there before us: the record kept so far, completed by nodes that it does not know.
+
+    What is recorded once is never overwritten: by the second run everything that is there may be ours.
+    """
+    record = dict(known or {})
+    record.setdefault("namespaceMade", namespace_made)
+    record["labelsBefore"] = {**labels, **(record.get("labelsBefore") or {})}
+    return record
+
+
+def quota_warnings(quotas: t.Iterable[JSON]) -> list[str]:
+    """Namespaces that refuse best-effort pods: these ask for be-cpu and be-memory, and a quota wants what it counts."""
+    told = []
+    for quota in quotas:
+        spec, metadata = quota.get("spec") or {}, quota["metadata"]
+        counted = sorted(set(spec.get("hard") or {}) & COUNTED)
+        if counted and "NotBestEffort" not in (spec.get("scopes") or []):
+            told.append(
+                f"Namespace {metadata['namespace']}: ResourceQuota {metadata['name']} counts {', '.join(counted)}, so every "
+                "best-effort pod is refused there. Give the quota the scope NotBestEffort, or limit "
+                f"requests.{BE_CPU} and requests.{BE_MEMORY} instead."
+            )
+    return told
+
+
+def limit_warnings(ranges: t.Iterable[JSON]) -> list[str]:
+    """Namespaces whose LimitRange asks for cpu or memory that a best-effort pod does not have any more."""
+    told = []
+    for found in ranges:
+        metadata = found["metadata"]
+        for limit in (found.get("spec") or {}).get("limits") or []:
+            needs = sorted({"cpu", "memory"} & set(limit.get("min") or {}))
+            if limit.get("type") in ("Container", "Pod") and needs:
+                told.append(
+                    f"Namespace {metadata['namespace']}: LimitRange {metadata['name']} wants at least so much {' and '.join(needs)} "
+                    f"of each {limit['type'].lower()}, which best-effort pods do not ask for. Run them in another namespace."
+                )
+    return told
+
+
+def other_managers(nodes: t.Iterable[JSON], ours: bool) -> list[str]:
+    """Oversold resources of others; ``ours``: a rollout of this collection is noted in the cluster."""
+    found: dict[str, list[str]] = {}
+    writers: dict[str, set[str]] = {}
+    for node in nodes:
+        status = node.get("status") or {}
+        keys = {*(status.get("capacity") or {}), *(status.get("allocatable") or {})}
+        for key, who in (*FOREIGN.items(), *(() if ours else ((BE_CPU, "another colocation manager, openFuyao's most likely"),))):
+            if key in keys:
+                found.setdefault(who, []).append(node["metadata"]["name"])
+                writers.setdefault(who, set()).update(field_managers(node, key))
+    return [
+        f"Nodes {', '.join(sorted(names)[:5])}{' and more' if len(names) > 5 else ''} have oversold resources of {who}"
+        f"{' (written by ' + ', '.join(sorted(writers[who])) + ')' if writers[who] else ''}; what both sell is sold twice. "
+        "site -e migrate=true takes over."
+        for who, names in sorted(found.items())
+    ]
+
+
+def field_managers(node: JSON, key: str) -> set[str]:
+    """Who wrote this resource of the Node, as the API server has noted it."""
+    return {
+        str(entry.get("manager"))
+        for entry in node["metadata"].get("managedFields") or []
+        for part in ("f:capacity", "f:allocatable")
+        if f"f:{key}" in (((entry.get("fieldsV1") or {}).get("f:status") or {}).get(part) or {})
+    }
+
+
+def gains(features: t.Mapping[str, JSON]) -> list[str]:
+    """What each feature that does not work would bring, and why it does not."""
+    return [
+        f"{name} is missing ({row.get('reason') or 'not tried'}): with it {GAINS[name]}."
+        for name, row in sorted(features.items())
+        if name in GAINS and not row.get("available")
+    ]

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import pytest
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _cluster
+
+
+def node(name, ip="192.0.2.1", labels=None):
+    return {
+        "metadata": {"name": name, "labels": labels or {}, "resourceVersion": "1"},
+        "status": {
+            "addresses": [{"type": "InternalIP", "address": ip}, {"type": "Hostname", "address": name}],
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "nodeInfo": {"kubeletVersion": "v1.36.3"},
+        },
+    }
+
+
+NODES = [node("node-a", "192.0.2.1"), node("node-b", "192.0.2.2")]
+
+
+@pytest.mark.parametrize(
+    "said, wanted",
+    [
+        ({"gitVersion": "v1.36.3"}, (1, 36)),
+        ({"gitVersion": "v1.30.2-eks-1"}, (1, 30)),
+        ({"major": "1", "minor": "29+"}, (1, 29)),
+        ({}, (0, 0)),
+    ],
+)
+def test_versions_as_vendors_write_them(said, wanted):
+    assert _cluster.parse_version(said) == wanted
+
+
+@pytest.mark.parametrize(
+    "version, wanted",
+    [("v1.36.3", None), ("v1.34.1", None), ("v1.30.0", None), ("v1.29.9", "1.30 or newer")],
+)
+def test_a_cluster_that_cannot_be_rolled_out_to_is_told_why(version, wanted):
+    said = _cluster.version_problems({"gitVersion": version})
+    assert (said == []) if wanted is None else (len(said) == 1 and wanted in said[0] and version in said[0])
+
+
+@pytest.mark.parametrize(
+    "hosts, matched, problem",
+    [
+        ({"node-a": {}}, {"node-a": "node-a"}, None),
+        ({"192.0.2.2": {}}, {"192.0.2.2": "node-b"}, None),
+        ({"m1": {"hostname": "node-b"}}, {"m1": "node-b"}, None),
+        ({"m1": {"addresses": ["172.17.0.1", "192.0.2.1"]}}, {"m1": "node-a"}, None),
+        # its own name goes before what it calls itself, and both before an address
+        ({"node-a": {"hostname": "node-b"}}, {"node-a": "node-a"}, None),
+        ({"m1": {"hostname": "node-b", "addresses": ["192.0.2.1"]}}, {"m1": "node-b"}, None),
+        ({"node-a": {"node_name": "node-b"}}, {"node-a": "node-b"}, None),
+        ({"m1": {"node_name": "nodeb"}}, {}, "no Node has that name. Known Nodes: node-a, node-b"),
+        ({"m1": {"hostname": "m1", "addresses": ["192.0.2.9"]}}, {}, "m1 is no Node of this cluster"),
+        ({"m1": {"addresses": ["192.0.2.1", "192.0.2.2"]}}, {}, "any of the Nodes node-a, node-b"),
+        (
+            {"node-a": {}, "m1": {"addresses": ["192.0.2.1"]}},
+            {"node-a": "node-a", "m1": "node-a"},
+            "are the same Node node-a",
+        ),
+    ],
+)
+def test_which_host_is_which_node(hosts, matched, problem):
+    found, problems = _cluster.match_hosts(hosts, NODES)
+    assert found == matched
+    assert (problems == []) if problem is None else (len(problems) == 1 and problem in problems[0])
+
+
+def test_hosts_that_do_not_answer_are_named_and_left_out():
+    answered, problems = _cluster.reached(
+        {"a": {"hostname": "a"}, "b": {"unreachable": True, "msg": "ssh:\n timed out."}}
+    )
+    assert list(answered) == ["a"]
+    assert problems == ["Inventory host b cannot be reached: ssh: timed out."]
+
+
+def test_what_was_recorded_once_stays():
+    first = _cluster.rollout_record(None, True, {"node-a": None})
+    assert first == {"namespaceMade": True, "labelsBefore": {"node-a": None}}
+    # by now the namespace and the label are ours, and a node has come
+    assert _cluster.rollout_record(first, False, {"node-a": "true", "node-b": None}) == {
+        "namespaceMade": True,
+        "labelsBefore": {"node-a": None, "node-b": None},
+    }
+
+
+@pytest.mark.parametrize(
+    "namespace, wanted",
+    [
+        (None, True),
+        ({"metadata": {"annotations": {"colocation.openfuyao.com/made-by-rollout": "true"}}}, True),
+        ({"metadata": {}}, False),
+    ],
+)
+def test_a_namespace_is_ours_only_if_we_made_it(namespace, wanted):
+    assert _cluster.namespace_is_ours(namespace) is wanted
+
+
+def quota(hard, **spec):
+    return {"metadata": {"name": "q", "namespace": "team"}, "spec": {"hard": hard, **spec}}
+
+
+def test_a_quota_that_counts_cpu_or_memory_refuses_best_effort_pods():
+    (said,) = _cluster.quota_warnings([quota({"requests.cpu": "4", "pods": "9"})])
+    assert "Namespace team: ResourceQuota q counts requests.cpu" in said
+    assert _cluster.quota_warnings([quota({"pods": "9"}), quota({"cpu": "1"}, scopes=["NotBestEffort"])]) == []
+
+
+def test_a_limit_range_with_a_minimum_refuses_them_too():
+    def limits(*rows):
+        return {"metadata": {"name": "r", "namespace": "team"}, "spec": {"limits": list(rows)}}
+
+    (said,) = _cluster.limit_warnings([limits({"type": "Container", "min": {"cpu": "10m"}})])
+    assert "LimitRange r wants at least so much cpu of each container" in said
+    harmless = [limits({"type": "Container", "default": {"cpu": "1"}}), limits({"type": "PersistentVolumeClaim"})]
+    assert _cluster.limit_warnings(harmless) == []
+
+
+def test_another_manager_is_told_by_the_keys_it_writes():
+    theirs = {"metadata": {"name": "a"}, "status": {"capacity": {"kubernetes.io/batch-cpu": "1"}}}
+    ours = {"metadata": {"name": "b"}, "status": {"allocatable": {"kubernetes.io/be-cpu": "1"}}}
+    assert "Koordinator" in _cluster.other_managers([theirs], ours=True)[0]
+    assert _cluster.other_managers([ours], ours=True) == []
+    assert "openFuyao" in _cluster.other_managers([ours], ours=False)[0]
+
+
+def test_what_is_missing_is_told_with_what_it_would_bring():
+    features = {"cpu.idle": {"available": False, "reason": "no such file"}, "cpu.quota": {"available": True}, "odd": {}}
+    assert _cluster.gains(features) == [
+        "cpu.idle is missing (no such file): with it best-effort work yields the processor at once, at no cost."
+    ]
