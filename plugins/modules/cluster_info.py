@@ -167,7 +167,7 @@ import typing as t
 
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, NAMESPACE
 from ansible_collections.openfuyao.colocation.plugins.module_utils._own_names import ROLLOUT_CONFIGMAP
-from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _cluster
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _cluster, _identity
 from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import Api, ApiError, make_module
 from ansible_collections.openfuyao.colocation.plugins.module_utils.release import _versions
 from ansible_collections.openfuyao.colocation.plugins.module_utils.rollout import _takeover
@@ -187,7 +187,7 @@ def gather(
     tolerated: list[str] = []
     if 100 * len(unreached) <= may_fail * len(hosts):
         tolerated, unreached = unreached, []
-    matched, unmatched = _cluster.match_hosts(
+    matched, unmatched = _identity.match_hosts(
         {h: {**said, "node_name": node_names.get(h)} for h, said in reached.items()}, nodes
     )
     rows = {node["metadata"]["name"]: _cluster.node_row(node) for node in nodes}
@@ -215,7 +215,8 @@ def gather(
         + _versions.newer_than_tested(version.get("gitVersion"))
         + _cluster.quota_warnings(api.list("/api/v1/resourcequotas"))
         + _cluster.limit_warnings(api.list("/api/v1/limitranges"))
-        + _cluster.other_managers(nodes, kept is not None),
+        + _cluster.other_managers(nodes, kept is not None)
+        + _identity.clone_warnings(nodes),
         "gains": {host: _cluster.gains(said.get("features") or {}) for host, said in reached.items()},
         "hosts": matched,
         "nodes": rows,

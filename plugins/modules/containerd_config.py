@@ -220,6 +220,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    _node.require_root(module)
     try:
         found = look(module)
     except (OSError, ValueError) as e:

@@ -155,6 +155,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    _node.require_root(module)
     try:
         unit = _service.Unit("kubelet", module.run_command)
         found = look(module.params["path"], module.params["config_file"], unit)

@@ -120,6 +120,14 @@ hostname:
   description: The node's own name for itself.
   returned: always
   type: str
+machine_id:
+  description: The machine's C(/etc/machine-id), which its kubelet reports too; empty where there is none.
+  returned: always
+  type: str
+boot_id:
+  description: The kernel's id of this boot, which kubelet reports too.
+  returned: always
+  type: str
 addresses:
   description: IP addresses of the node, without loopback and link-local ones.
   returned: always
@@ -157,13 +165,19 @@ def main() -> None:
     found.update(
         system=names.sysname,
         hostname=names.nodename,
+        machine_id=_node.machine_id(),
+        boot_id=(_node.read("/proc/sys/kernel/random/boot_id") or "").strip(),
         os=_node.os_release(_node.read("/etc/os-release")),
         addresses=_node.local_ipv4(_node.read("/proc/net/fib_trie"))
         + _node.local_ipv6(_node.read("/proc/net/if_inet6")),
         memory_bytes=_node.meminfo(_node.read("/proc/meminfo")).get("MemTotal", 0),
         disk_free_bytes=_node.free_bytes(module.params["path"]),
     )
-    found["problems"] = _node.capability_problems(found, module.params["memory_needed"], module.params["disk_needed"])
+    if os.geteuid() == 0:
+        given = module.params
+        found["problems"] = _node.capability_problems(found, given["memory_needed"], given["disk_needed"])
+    else:
+        found["problems"] = [_node.NEEDS_ROOT]
     if _node.booted():
         unknown = _node.unknown_sysctls(module.params["sysctls"], module.params["modules"])
         found["problems"] += [f"its kernel has no parameter {name}: correct colocation_node_sysctls" for name in unknown]

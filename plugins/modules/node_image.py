@@ -167,6 +167,7 @@ def main() -> None:
         required_if=[("state", "present", ["archive", "sha256"])],
         supports_check_mode=True,
     )
+    _node.require_root(module)
     result: dict[str, t.Any] = {"changed": False, "images": {}, "sha256": module.params["sha256"]}
     try:
         images = Images(module)

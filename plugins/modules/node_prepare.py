@@ -307,6 +307,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    _node.require_root(module)
     try:
         run = Prepare(module)
         run.plan()

@@ -141,6 +141,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    _node.require_root(module)
     path, root = module.params["path"], module.params["cgroup_root"]
     if os.path.normpath(path).count("/") < 2:
         module.fail_json(msg=f"{path} is no state directory: it would be removed with all that is in it.")

@@ -225,6 +225,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    _node.require_root(module)
     try:
         run = NodeService(module)
         if not module.check_mode:

@@ -41,6 +41,12 @@ options:
       - With O(condition=ready), Node name to the heartbeat of before, as RV(heartbeats) of an earlier call.
     type: dict
     default: {}
+  boots:
+    description:
+      - With O(condition=ready), Node name to the boot id that its kubelet has to report. After a reboot this proves that the
+        Node's conditions are of the new boot.
+    type: dict
+    default: {}
   steady:
     description:
       - Seconds for which it has to stay so, such as after a restart of the container runtime, which kubelet notices within ten.
@@ -106,7 +112,7 @@ import time
 import typing as t
 
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, API_VERSION
-from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _cluster, _state
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _cluster, _identity, _state
 from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import ApiError, make_module
 
 POLL_SECONDS = 1.0
@@ -115,7 +121,12 @@ JSON = t.Dict[str, t.Any]
 
 
 def missing(
-    condition: str, names: list[str], nodes: dict[str, JSON], ncols: dict[str, JSON], after: dict[str, str]
+    condition: str,
+    names: list[str],
+    nodes: dict[str, JSON],
+    ncols: dict[str, JSON],
+    after: dict[str, str],
+    boots: dict[str, str],
 ) -> dict[str, str]:
     """Node to what it still lacks; empty when the wait is over."""
     told = {}
@@ -128,6 +139,8 @@ def missing(
                 told[name] = "has published nothing"
         elif name in after and _cluster.heartbeat(node) == after[name]:
             told[name] = f"kubelet has said nothing since {after[name]}"
+        elif name in boots and not _identity.reports_boot(node, boots[name]):
+            told[name] = "kubelet has not reported since the reboot"
         elif not _cluster.ready(node):
             told[name] = f"is not ready ({_cluster.why_not_ready(node)})"
     return told
@@ -139,6 +152,7 @@ def main() -> None:
             "nodes": {"type": "list", "elements": "str", "required": True},
             "condition": {"type": "str", "choices": ["ready", "published"], "default": "published"},
             "after": {"type": "dict", "default": {}},
+            "boots": {"type": "dict", "default": {}},
             "steady": {"type": "int", "default": 0},
             "timeout": {"type": "int", "default": 300},
         },
@@ -153,7 +167,8 @@ def main() -> None:
         try:
             nodes = {n["metadata"]["name"]: n for n in api.nodes()} if len(names) > 5 else _some(api, names)
             kinds = api.list(NODE_COLOCATIONS) if condition == "published" else []
-            told = missing(condition, names, nodes, {n["metadata"]["name"]: n for n in kinds}, given["after"])
+            by_name = {n["metadata"]["name"]: n for n in kinds}
+            told = missing(condition, names, nodes, by_name, given["after"], given["boots"])
         except ApiError as e:
             if e.status in (401, 403):
                 module.fail_json(msg=f"Not allowed to read Nodes: {e}")

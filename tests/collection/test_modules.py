@@ -82,6 +82,42 @@ def test_waiting_until_ready_counts_only_what_kubelet_says_after_its_restart(api
     assert not tasks(tmp_path, api, after)[0]["failed"]
 
 
+def node_info(machine: str, boot: str) -> dict[str, Any]:
+    """What kubelet reports of its machine; the API server wants every field."""
+    versions = ("kernelVersion", "osImage", "containerRuntimeVersion", "kubeletVersion", "kubeProxyVersion")
+    known = dict.fromkeys((*versions, "operatingSystem", "architecture"), "x")
+    return {"nodeInfo": {**known, "machineID": machine, "systemUUID": "x", "bootID": boot}}
+
+
+def test_a_node_is_back_after_a_reboot_once_its_kubelet_reports_the_new_boot(api: ApiServer, tmp_path: Path) -> None:
+    wait = {"nodes": ["batch-1"], "condition": "ready", "timeout": 0, "boots": {"batch-1": "new-boot"}}
+    set_status(api, "batch-1", node_info("m1", "old-boot"))
+    assert (
+        "has not reported since the reboot" in tasks(tmp_path, api, {"openfuyao.colocation.node_wait": wait})[0]["msg"]
+    )
+    set_status(api, "batch-1", node_info("m1", "new-boot"))
+    assert not tasks(tmp_path, api, {"openfuyao.colocation.node_wait": wait})[0]["failed"]
+
+
+def test_a_host_with_a_nodes_name_and_another_machine_is_no_node(api: ApiServer, tmp_path: Path) -> None:
+    set_status(api, "batch-1", node_info("m1", "boot"))
+
+    def ask(**said: str) -> dict[str, Any]:
+        return {"openfuyao.colocation.cluster_info": {"hosts": {"batch-1": said}}}
+
+    same, other, moved = tasks(
+        tmp_path,
+        api,
+        ask(machine_id="m1", boot_id="boot"),
+        ask(machine_id="m2", boot_id="boot2"),
+        {"openfuyao.colocation.cluster_info": {"hosts": {"elsewhere": {"machine_id": "m1", "boot_id": "boot"}}}},
+    )
+    assert (same["hosts"], same["host_problems"]) == ({"batch-1": "batch-1"}, [])
+    assert other["hosts"] == {}
+    assert "Inventory host batch-1 is not the machine of Node batch-1" in other["host_problems"][0]
+    assert moved["hosts"] == {"elsewhere": "batch-1"}
+
+
 def test_waiting_until_published_says_what_is_missing(api: ApiServer, tmp_path: Path) -> None:
     waits = {"openfuyao.colocation.node_wait": {"nodes": ["batch-1"], "timeout": 0}}
     assert "1 of 1 node(s) are not published" in tasks(tmp_path, api, waits)[0]["msg"]

@@ -4,7 +4,7 @@
 
 # This module util is **PRIVATE** to the collection; it can change at any time.
 
-"""Decisions about a cluster, without I/O: is it new enough, and which Node is which inventory host."""
+"""Decisions about a cluster, without I/O: is it new enough, and can its nodes take part."""
 
 from __future__ import annotations
 
@@ -74,10 +74,6 @@ def heartbeat(node: JSON) -> str:
     return ready_condition(node).get("lastHeartbeatTime") or ""
 
 
-def internal_ips(node: JSON) -> list[str]:
-    return [a["address"] for a in (node.get("status") or {}).get("addresses") or [] if a.get("type") == "InternalIP"]
-
-
 def reached(hosts: dict[str, JSON]) -> tuple[dict[str, JSON], list[str]]:
     """The hosts that answered, and a sentence for each that did not."""
     answered = {host: said for host, said in hosts.items() if not said.get("unreachable")}
@@ -97,58 +93,15 @@ def node_problems(hosts: dict[str, JSON]) -> list[str]:
     ]
 
 
-def match_hosts(hosts: dict[str, JSON], nodes: list[JSON]) -> tuple[dict[str, str], list[str]]:
-    """Inventory host -> Node, and a sentence for each host that has none.
-
-    A host says C(node_name) (then only that counts), C(hostname) and C(addresses). Names go before addresses, and
-    two Nodes that fit equally well are an error: the wrong node must never be touched.
-    """
-    names = {n["metadata"]["name"] for n in nodes}
-    known = ", ".join(sorted(names)) or "none"
-    matched: dict[str, str] = {}
-    problems: list[str] = []
-    for host, said in sorted(hosts.items()):
-        wanted = said.get("node_name")
-        if wanted:
-            if wanted in names:
-                matched[host] = wanted
-            else:
-                problems.append(
-                    f"Inventory host {host}: colocation_node_name is {wanted}, but no Node has that name. "
-                    f"Known Nodes: {known}."
-                )
-            continue
-        by_name = {x for x in (host, said.get("hostname")) if x in names}
-        addresses = {host, *(said.get("addresses") or [])}
-        by_address = {n["metadata"]["name"] for n in nodes if addresses.intersection(internal_ips(n))}
-        found = ({host} if host in by_name else by_name) or by_address
-        if len(found) == 1:
-            matched[host] = found.pop()
-        elif found:
-            problems.append(
-                f"Inventory host {host} could be any of the Nodes {', '.join(sorted(found))}. "
-                "Set colocation_node_name for it."
-            )
-        else:
-            problems.append(
-                f"Inventory host {host} is no Node of this cluster, neither by name nor by InternalIP. Known Nodes: "
-                f"{known}. Correct the inventory, or set colocation_node_name for this host."
-            )
-    seen: dict[str, str] = {}
-    for host, node in sorted(matched.items()):
-        if node in seen:
-            problems.append(f"Inventory hosts {seen[node]} and {host} are the same Node {node}. Remove one of them.")
-        seen.setdefault(node, host)
-    return matched, problems
-
-
 def node_row(node: JSON) -> JSON:
     """What the plays need of a Node."""
     status, metadata = node.get("status") or {}, node["metadata"]
     return {
         "name": metadata["name"],
         "ready": ready(node),
-        "internal_ips": internal_ips(node),
+        "internal_ips": [
+            a["address"] for a in (node.get("status") or {}).get("addresses") or [] if a.get("type") == "InternalIP"
+        ],
         "kubelet": (status.get("nodeInfo") or {}).get("kubeletVersion", ""),
         "label": (metadata.get("labels") or {}).get(NODE_LABEL),
     }

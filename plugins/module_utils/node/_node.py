@@ -128,6 +128,12 @@ def os_release(text: str | None) -> dict[str, str]:
     }
 
 
+def machine_id(root: str = "/") -> str:
+    """The id that kubelet reports as nodeInfo.machineID: from the first of these files that there is."""
+    texts = (read(os.path.join(root, path)) for path in ("etc/machine-id", "var/lib/dbus/machine-id"))
+    return next((text.strip() for text in texts if text and text.strip()), "")
+
+
 def meminfo(text: str | None) -> dict[str, int]:
     """MemTotal and MemAvailable in bytes."""
     found = {}
@@ -177,6 +183,15 @@ def sha256(path: str) -> str:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
+
+
+NEEDS_ROOT = "this needs root on the node: set ansible_become for the group colocation_nodes, or give -b"
+
+
+def require_root(module: t.Any) -> None:
+    """End the module if it does not run as root: else the first file says "permission denied", and not what to do."""
+    if os.geteuid() != 0:
+        module.fail_json(msg=f"{NEEDS_ROOT[0].upper()}{NEEDS_ROOT[1:]}. Nothing was changed.")
 
 
 def capability_problems(found: JSON, memory_needed: int, disk_needed: int) -> list[str]:

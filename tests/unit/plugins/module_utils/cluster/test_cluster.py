@@ -4,20 +4,6 @@ import pytest
 from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _cluster
 
 
-def node(name, ip="192.0.2.1", labels=None):
-    return {
-        "metadata": {"name": name, "labels": labels or {}, "resourceVersion": "1"},
-        "status": {
-            "addresses": [{"type": "InternalIP", "address": ip}, {"type": "Hostname", "address": name}],
-            "conditions": [{"type": "Ready", "status": "True"}],
-            "nodeInfo": {"kubeletVersion": "v1.36.3"},
-        },
-    }
-
-
-NODES = [node("node-a", "192.0.2.1"), node("node-b", "192.0.2.2")]
-
-
 @pytest.mark.parametrize(
     "said, wanted",
     [
@@ -38,33 +24,6 @@ def test_versions_as_vendors_write_them(said, wanted):
 def test_a_cluster_that_cannot_be_rolled_out_to_is_told_why(version, wanted):
     said = _cluster.version_problems({"gitVersion": version})
     assert (said == []) if wanted is None else (len(said) == 1 and wanted in said[0] and version in said[0])
-
-
-@pytest.mark.parametrize(
-    "hosts, matched, problem",
-    [
-        ({"node-a": {}}, {"node-a": "node-a"}, None),
-        ({"192.0.2.2": {}}, {"192.0.2.2": "node-b"}, None),
-        ({"m1": {"hostname": "node-b"}}, {"m1": "node-b"}, None),
-        ({"m1": {"addresses": ["172.17.0.1", "192.0.2.1"]}}, {"m1": "node-a"}, None),
-        # its own name goes before what it calls itself, and both before an address
-        ({"node-a": {"hostname": "node-b"}}, {"node-a": "node-a"}, None),
-        ({"m1": {"hostname": "node-b", "addresses": ["192.0.2.1"]}}, {"m1": "node-b"}, None),
-        ({"node-a": {"node_name": "node-b"}}, {"node-a": "node-b"}, None),
-        ({"m1": {"node_name": "nodeb"}}, {}, "no Node has that name. Known Nodes: node-a, node-b"),
-        ({"m1": {"hostname": "m1", "addresses": ["192.0.2.9"]}}, {}, "m1 is no Node of this cluster"),
-        ({"m1": {"addresses": ["192.0.2.1", "192.0.2.2"]}}, {}, "any of the Nodes node-a, node-b"),
-        (
-            {"node-a": {}, "m1": {"addresses": ["192.0.2.1"]}},
-            {"node-a": "node-a", "m1": "node-a"},
-            "are the same Node node-a",
-        ),
-    ],
-)
-def test_which_host_is_which_node(hosts, matched, problem):
-    found, problems = _cluster.match_hosts(hosts, NODES)
-    assert found == matched
-    assert (problems == []) if problem is None else (len(problems) == 1 and problem in problems[0])
 
 
 def test_hosts_that_do_not_answer_are_named_and_left_out():
