@@ -43,3 +43,14 @@ attributes:
       - openfuyao.colocation.k8s
       - kubernetes.core.k8s
 """
+
+    HELM = r"""
+options: {}
+attributes:
+  action_group:
+    description: Use C(group/openfuyao.colocation.helm) in C(module_defaults) to set the connection for this module.
+    support: full
+    membership:
+      - openfuyao.colocation.helm
+      - kubernetes.core.helm
+"""

@@ -13,6 +13,9 @@ author:
 description:
   - Each Node becomes a host, at its address, with C(colocation_node_name) set, so that the playbooks of this collection need no
     other inventory. What ansible needs to log in (user, key) is said in C(group_vars) or O(compose).
+  - Each host carries its cluster as well, so that a play reaches the one that its inventory was read from. The options of the
+    connection become C(colocation_kubeconfig), C(colocation_context) and C(colocation_api_*); secrets do so only if they stand in
+    the inventory file. Where the control host is another machine, O(compose) can set them to what is right there.
   - Nodes that O(workers) selects are in the group C(colocation_nodes), those that take part already in C(colocation_taking_part),
     and each in a group for its pool and for each of its labels in O(group_by_labels).
   - Wants C(get) and C(list) on Nodes, nothing else.
@@ -29,7 +32,7 @@ options:
   kubeconfig:
     description:
       - Path of a kubeconfig, relative ones to the inventory file. By default kubernetes.core's ways of finding one are used.
-    type: path
+    type: str  # as type path, ansible would resolve it from the working folder
     env:
       - name: K8S_AUTH_KUBECONFIG
   context:
@@ -50,19 +53,81 @@ options:
     type: str
     env:
       - name: K8S_AUTH_API_KEY
+  username:
+    description:
+      - User to log in as, with O(password); an API server needs a proxy in front that takes them.
+    type: str
+    env:
+      - name: K8S_AUTH_USERNAME
+  password:
+    description:
+      - Password of O(username).
+    type: str
+    env:
+      - name: K8S_AUTH_PASSWORD
+  client_cert:
+    description:
+      - Path of a client certificate to log in with, relative ones to the inventory file.
+    type: str  # as type path, ansible would resolve it from the working folder
+    env:
+      - name: K8S_AUTH_CLIENT_CERT
+      - name: K8S_AUTH_CERT_FILE
+  client_key:
+    description:
+      - Path of the key of O(client_cert), relative ones to the inventory file.
+    type: str  # as type path, ansible would resolve it from the working folder
+    env:
+      - name: K8S_AUTH_CLIENT_KEY
+      - name: K8S_AUTH_KEY_FILE
   ca_cert:
     description:
-      - Path of the certificate authority's certificates.
-    type: path
+      - Path of the certificate authority's certificates, relative ones to the inventory file.
+    type: str  # as type path, ansible would resolve it from the working folder
     env:
+      - name: K8S_AUTH_CA_CERT
       - name: K8S_AUTH_SSL_CA_CERT
   validate_certs:
     description:
-      - Whether the API server has to prove who it is.
+      - Whether the API server has to prove who it is. By default it has to, unless the kubeconfig says otherwise.
     type: bool
-    default: true
     env:
+      - name: K8S_AUTH_VALIDATE_CERTS
       - name: K8S_AUTH_VERIFY_SSL
+  proxy:
+    description:
+      - URL of an HTTP proxy on the way to the API server.
+    type: str
+    env:
+      - name: K8S_AUTH_PROXY
+  no_proxy:
+    description:
+      - Hosts that are reached without O(proxy), with commas between them.
+    type: str
+    env:
+      - name: K8S_AUTH_NO_PROXY
+  proxy_headers:
+    description:
+      - What is sent to the proxy, C(proxy_basic_auth) as C(user:password), and C(user_agent).
+    type: dict
+  persist_config:
+    description:
+      - Whether a renewed OIDC token is written back into the kubeconfig.
+    type: bool
+    env:
+      - name: K8S_AUTH_PERSIST_CONFIG
+  impersonate_user:
+    description:
+      - User to act as.
+    type: str
+    env:
+      - name: K8S_AUTH_IMPERSONATE_USER
+  impersonate_groups:
+    description:
+      - Groups to act as.
+    type: list
+    elements: str
+    env:
+      - name: K8S_AUTH_IMPERSONATE_GROUPS
   label_selector:
     description:
       - Only Nodes that this label selector fits become hosts.
@@ -152,12 +217,12 @@ import typing as t
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import NODE_LABEL
-from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _api, _cluster
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _api, _cluster, _connection
 from ansible_collections.openfuyao.colocation.plugins.plugin_utils._selector import BadSelector, fits, parse
 
 NODES = "colocation_nodes"
 TAKING_PART = "colocation_taking_part"
-CONNECTION = ("kubeconfig", "context", "host", "api_key", "ca_cert", "validate_certs")
+PATHS = ("kubeconfig", "client_cert", "client_key", "ca_cert")
 JSON = t.Dict[str, t.Any]
 
 
@@ -213,30 +278,53 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         nodes: list[JSON] | None = None
         if use_cache and cache:
             nodes = self._cache.get(key)
+        options, carried = self._connection_options(os.path.dirname(os.path.abspath(path)))
         if nodes is None:
-            nodes = self._nodes(os.path.dirname(os.path.abspath(path)))
+            nodes = self._nodes(options)
             if use_cache:
                 self._cache[key] = nodes
         try:
-            self._populate(nodes, parse(self.get_option("workers")))
+            self._populate(nodes, parse(self.get_option("workers")), carried)
         except BadSelector as e:
             raise AnsibleParserError(f"{path}: workers: {e}") from e
 
-    def _nodes(self, folder: str) -> list[JSON]:
+    def _connection_options(self, folder: str) -> tuple[JSON, JSON]:
+        """The options of the connection, and those of them that hosts carry."""
+        given = {}
+        for name in _connection.VARIABLES:
+            value, origin = self.get_option_and_origin(name)
+            if not str(origin).startswith("env"):
+                given[name] = value
+        given = _connection.typed(given)
+        for name in PATHS:
+            if name in given:
+                given[name] = os.path.join(folder, os.path.expanduser(given[name]))
+        try:
+            options = _connection.resolve(given, os.environ, {name: name for name in _connection.VARIABLES})
+        except _connection.BadConnection as e:
+            raise AnsibleParserError(str(e)) from None
+        for name in PATHS:
+            if name in options:
+                options[name] = os.path.abspath(os.path.expanduser(options[name]))
+                if not os.path.exists(options[name]):
+                    where = "the inventory file" if name in given else "the environment"
+                    raise AnsibleParserError(f"{name}: there is no file {options[name]}. Correct it in {where}.")
+        carried = {
+            _connection.VARIABLES[name]: value
+            for name, value in options.items()
+            if name in given or name not in _connection.SECRETS
+        }
+        return options, carried
+
+    def _nodes(self, options: JSON) -> list[JSON]:
         """Of each Node what variables() reads; raises AnsibleParserError with what to do."""
         if _api.COLLECTION_IMPORT_ERROR or _api.KUBERNETES_IMPORT_ERROR:
             raise AnsibleParserError(
                 "The inventory plugin openfuyao.colocation.nodes needs the collection kubernetes.core >= 6.6.0 and the Python "
                 "library kubernetes, for the Python that runs ansible."
             )
-        given = {name: self.get_option(name) for name in CONNECTION if self.get_option(name) is not None}
-        for name in ("kubeconfig", "ca_cert"):
-            if given.get(name):
-                given[name] = os.path.join(folder, os.path.expanduser(given[name]))
-                if not os.path.exists(given[name]):
-                    raise AnsibleParserError(f"{name}: there is no file {given[name]}. Correct it in the inventory file.")
         try:
-            api = _api.Api(_api.get_api_client(**given).client)
+            api = _api.Api(_api.get_api_client(**options).client)
             found = api.list("/api/v1/nodes", label_selector=self.get_option("label_selector") or None)
         except Exception as e:  # a bad kubeconfig, no answer, not allowed: each library has its own exception
             raise AnsibleParserError(f"The Nodes could not be listed: {e}. Check kubeconfig, context and rights.") from e
@@ -253,7 +341,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             for node in found
         ]
 
-    def _populate(self, nodes: list[JSON], workers: t.Any) -> None:
+    def _populate(self, nodes: list[JSON], workers: t.Any, carried: JSON) -> None:
         strict = self.get_option("strict")
         for group in (NODES, TAKING_PART):
             self.inventory.add_group(group)
@@ -264,7 +352,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             name = known["colocation_node_name"]
             self.inventory.add_host(name)
             where = address(known, self.get_option("address"))
-            for variable, value in {**known, **({"ansible_host": where} if where else {})}.items():
+            for variable, value in {**known, **carried, **({"ansible_host": where} if where else {})}.items():
                 self.inventory.set_variable(name, variable, value)
             for group in groups(
                 known["kubernetes_labels"], workers, self.get_option("pool_labels"), self.get_option("group_by_labels")

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def set_status(server: ApiServer, name: str, status: dict[str, Any]) -> None:
     server.kubectl("patch", "node", name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
 
 
-def ansible(*argv: str | Path, fails: bool = False, **env: str) -> str:
+def ansible(*argv: str | Path, fails: bool = False, env: Mapping[str, str] | None = None, **more: str) -> str:
     """A program of ansible's; its output. Fails if it does not end as it should."""
     path = f"{CLONE / '.collections'}:{cache_dir() / 'collections'}"
     known = {
@@ -85,7 +85,9 @@ def ansible(*argv: str | Path, fails: bool = False, **env: str) -> str:
     }
     known |= {"ANSIBLE_INVENTORY_ENABLED": "openfuyao.colocation.nodes"} if "inventory" in str(argv[0]) else {}
     program = Path(sys.executable).parent / argv[0]
-    done = subprocess.run([program, *argv[1:]], cwd=CLONE, env=known | env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [program, *argv[1:]], cwd=CLONE, env=known | dict(env or {}) | more, capture_output=True, text=True, check=False
+    )
     assert bool(done.returncode) == fails, done.stdout + done.stderr
     return done.stdout + (done.stderr if fails else "")
 

@@ -94,7 +94,7 @@ def candidates(host: str, said: JSON, nodes: t.Sequence[JSON]) -> list[JSON]:
     for found in (
         *([node for node, name in known if me and name == me] for me in own),
         *([node for node, name in known if short_for(me, name)] for me in own),
-        [node for node, _ in known if mine & internal_ips(node)],
+        [node for node in nodes if mine & internal_ips(node)],
     ):
         if found:
             return found

@@ -31,7 +31,7 @@ assert "kubernetes.dynamic.client" in sys.modules
 
 
 def test_kubernetes_validate_is_not_imported_where_it_is_installed(tmp_path):
-    from ansible_collections.openfuyao.colocation.plugins.module_utils import _api
+    from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _api
 
     program = PROGRAM.format(folder=str(tmp_path), source=_api.__file__)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
