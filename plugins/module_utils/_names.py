@@ -32,6 +32,13 @@ RESERVED_ANNOTATION: Final = "colocation.openfuyao.com/reserved"
 REPORTER: Final = "colocation.openfuyao.com/manager"
 """reportingController of the manager's Events."""
 
+READER: Final = "colocation-reader"
+"""ServiceAccount that has no rights: who may mint its tokens may read the manager's ``/v1``."""
+AUDIENCE: Final = "colocation"
+"""Of those tokens, so that no API server takes one for its own."""
+TOKEN_HEADER: Final = "X-Colocation-Token"  # noqa: S105 (a name)
+"""Carries one. The API server's service proxy drops Authorization, and hands on other headers."""
+
 MIRROR_ANNOTATION: Final = "kubernetes.io/config.mirror"
 STATIC_HASH_ANNOTATION: Final = "kubernetes.io/config.hash"
 """A static pod's cgroup is named after this hash, not after the uid of its mirror pod."""
