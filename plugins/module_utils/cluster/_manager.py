@@ -12,16 +12,17 @@ import time
 import typing as t
 from urllib.parse import quote
 
+from ansible_collections.openfuyao.colocation.plugins.module_utils._names import (
+    AUDIENCE,
+    READER,
+    REPORTER,
+    TOKEN_HEADER,
+)
 from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import ApiError
 
 SERVICE = "http:colocation-manager:8080"
-READER = "colocation-reader"
-"""ServiceAccount without rights: whoever may have a token of it made may read what the manager knows."""
-AUDIENCE = "colocation"
-TOKEN_HEADER = "X-Colocation-Token"
 TOKEN_SECONDS = 600
 EVENTS = "/api/v1/namespaces/default/events"
-REPORTER = "colocation.openfuyao.com/manager"
 
 
 class NoAnswer(Exception):
