@@ -24,7 +24,8 @@ from .test_render import find, manifests
 
 SECRET = SECRETS.path("colocation-webhook", namespace=NAMESPACE)
 CONFIGURATION = WEBHOOKS.path("colocation-pods")
-MODE = [] if OLD else ["admission.mode=webhook"]
+# `serving` makes the Service another name of this machine, and such a one has no IP families to upgrade.
+MODE = ["manager.ipFamilyPolicy=", *([] if OLD else ["admission.mode=webhook"])]
 
 
 @pytest.fixture(scope="module")
