@@ -342,9 +342,7 @@ def test_health_and_metrics(node):
         assert "colocation_agent_be_pods 1.0" in text
         assert "colocation_agent_be_cpu_cores 0.0" in text
         assert "colocation_agent_be_memory_bytes 4096.0" in text
-        assert 'colocation_agent_be_pressure_ratio{resource="cpu"} 0.99' in text, (
-            "the load of offline work that waits"
-        )
+        assert 'colocation_agent_be_pressure_ratio{resource="cpu"} 0.99' in text, "the load of offline work that waits"
         assert "colocation_agent_be_cpu_requested_cores 0.5" in text
         assert 'colocation_agent_online_pressure_ratio{resource="cpu"} 0.405' in text, "the BE pod's 99 is not online"
         assert 'online_pressure_ratio{resource="io"}' not in text, "unknown is absent, not 0"
