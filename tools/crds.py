@@ -82,6 +82,7 @@ class Kind:
             "spec": {
                 "group": names.API_GROUP,
                 "scope": "Cluster",
+                "conversion": {"strategy": "None"},
                 "names": {
                     "kind": self.kind,
                     "listKind": f"{self.kind}List",

@@ -41,6 +41,27 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
+{{/*
+What the API server would fill in by itself, stated, so that what is stored is what was rendered: tools that compare
+the two (GitOps) find no difference.
+*/}}
+{{- define "colocation.podDefaults" -}}
+dnsPolicy: ClusterFirst
+restartPolicy: Always
+schedulerName: default-scheduler
+{{- end }}
+
+{{- define "colocation.containerDefaults" -}}
+terminationMessagePath: /dev/termination-log
+terminationMessagePolicy: File
+{{- end }}
+
+{{- define "colocation.matchDefaults" -}}
+matchPolicy: Equivalent
+namespaceSelector: {}
+objectSelector: {}
+{{- end }}
+
 {{- define "colocation.securityContext" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
