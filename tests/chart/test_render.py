@@ -109,7 +109,7 @@ def test_a_cluster_without_the_mutation_is_told_what_to_do() -> None:
 def test_what_is_opt_in_is_left_out() -> None:
     for mode in ("cel", "webhook"):
         text = render("--set", f"admission.mode={mode}")
-        assert "schedulerName" not in text
+        assert "schedulerName" not in text.replace("schedulerName: default-scheduler", "")  # our own pods'
         assert "requiredDuringScheduling" not in text
         assert "--hls" not in text
         assert "--be" not in text
@@ -221,7 +221,7 @@ def test_networks_are_open_where_they_must_be_only() -> None:
     said = {"enabled": True, "metricsFrom": [peer], "apiServer": {"cidrs": ["192.0.2.1/32"], "ports": [6443]}}
     documents = manifests("--set-json", f"networkPolicy={json.dumps(said)}")
     agent = find(documents, "NetworkPolicy", "colocation-agent")["spec"]
-    assert agent["ingress"] == [{"ports": [{"port": "http"}], "from": [peer]}]
+    assert agent["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}], "from": [peer]}]
     assert agent["egress"] == [{"ports": [{"port": 6443}], "to": [{"ipBlock": {"cidr": "192.0.2.1/32"}}]}]
     manager = find(documents, "NetworkPolicy", "colocation-manager")["spec"]
     assert all("from" not in rule for rule in manager["ingress"]), "the API server asks there for people"
@@ -233,7 +233,7 @@ def test_networks_are_open_where_they_must_be_only() -> None:
 def test_an_update_goes_on_only_past_agents_that_have_reported_and_enforce() -> None:
     agents = find(manifests(), "DaemonSet", "colocation-agent")["spec"]
     (container,) = agents["template"]["spec"]["containers"]
-    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http", "scheme": "HTTP"}
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz", "not ready is no reason to restart"
     assert agents["minReadySeconds"] >= 10
     # The agent is ready some seconds after its start; an update of one node waits for that and no longer.
