@@ -222,7 +222,9 @@ def test_networks_are_open_where_they_must_be_only() -> None:
     documents = manifests("--set-json", f"networkPolicy={json.dumps(said)}")
     agent = find(documents, "NetworkPolicy", "colocation-agent")["spec"]
     assert agent["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}], "from": [peer]}]
-    assert agent["egress"] == [{"ports": [{"port": 6443}], "to": [{"ipBlock": {"cidr": "192.0.2.1/32"}}]}]
+    assert agent["egress"] == [
+        {"ports": [{"port": 6443, "protocol": "TCP"}], "to": [{"ipBlock": {"cidr": "192.0.2.1/32"}}]}
+    ]
     manager = find(documents, "NetworkPolicy", "colocation-manager")["spec"]
     assert all("from" not in rule for rule in manager["ingress"]), "the API server asks there for people"
     for name, spec in (("agent", agent), ("manager", manager)):
