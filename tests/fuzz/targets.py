@@ -29,9 +29,9 @@ from colocation.model import facts, quantity
 from colocation.model.policy import QUANTITY_PATTERN
 from colocation.model.report import MAX_PODS, NodeColocationSpec
 from colocation.model.wire import Node, NodeColocation, Pod, StoredPolicy
-from colocation.node import cgroups, histories, journal, knobs, pressure, sampler, setting, state
+from colocation.node import cgroups, files, histories, journal, knobs, memory, pressure, sampler, setting, state
 from colocation.predict.peak import Histories
-from colocation.protect.sample import PodSample, Sample
+from colocation.protect.sample import PodSample, Sample, Unavailable, Use
 from colocation.protect.wanted import Decision, decide
 from colocation.text import json_line
 
@@ -130,9 +130,11 @@ def quantities(data: bytes) -> bool:
 
 
 def cgroup_files(data: bytes) -> bool:
-    """node/cgroups.py, node/sampler.py and node/knobs.py: what is read of the kernel's files."""
-    amounts = [cgroups.number(data), *(cgroups.field(data, key) for key in (b"usage_usec ", b"nr_throttled ", b" "))]
-    amounts += [sampler._meminfo(data, key) for key in (b"MemTotal:", b"MemAvailable:")]
+    """node/: what is read of the kernel's files."""
+    amounts = [files.number(data), *(files.field(data, key) for key in (b"usage_usec ", b"nr_throttled ", b" "))]
+    amounts += [memory.line(data, key) for key in (b"MemTotal:", b"MemAvailable:")]
+    for found in (memory.of_machine(data), *(memory.of_group(1 << 40, data, 0, v2=v2) for v2 in (False, True))):
+        amounts += [one.amount for one in (found.use, found.unavailable) if one is not None]
     assert all(amount is None or 0 <= amount <= 2**63 - 1 for amount in amounts)
     percent = pressure.some_avg10(data)
     assert percent is None or 0 <= percent <= 100
@@ -143,19 +145,19 @@ def cgroup_files(data: bytes) -> bool:
     path = Path(_SCRATCH.name) / "cgroup-file"
     path.write_bytes(data)
     made = cgroups.Layout(root=_SCRATCH.name, version=2, roots={"cpu": _SCRATCH.name}, pods_root="")
-    file = cgroups.File(str(path))
+    file = files.File(str(path))
     try:
         setting.text(file)
         file.number()
     finally:
         file.close()
-    files = knobs.PodFiles(made, "")
-    files._quota = cgroups.File(str(path))
+    held = knobs.PodFiles(made, "")
+    held._quota = files.File(str(path))
     try:
-        wanted = files._quota_setting(1500)
+        wanted = held._quota_setting(1500)
         assert re.fullmatch(r"[0-9]{1,19} [0-9]{1,19}", wanted.want)
     finally:
-        files.close()
+        held.close()
     return True
 
 
@@ -252,8 +254,11 @@ def spec(data: bytes) -> bool:
     if kept is None:
         return False
     assert isinstance(kept, NodeColocationSpec)
-    rows = tuple(PodSample(uid=one.uid, cpu=100, memory=2**20, throttled=True) for one in kept.pods[:5])
-    sample = Sample(at=2.0, seconds=1.0, cpu=500, memory=2**30, pods_cpu=400, pods_memory=2**29, pods=rows)
+    rows = tuple(
+        PodSample(uid=one.uid, cpu=99.5, memory=Use(2**20), unavailable=Unavailable(2**19), throttled=True)
+        for one in kept.pods[:5]
+    )
+    sample = Sample(at=2.0, seconds=1.0, cpu=500, memory=Use(2**30), pods_cpu=400, pods_memory=Use(2**29), pods=rows)
     made = decide(kept, sample, 4000, frozenset({"cpu.quota", "cpu.idle", "memory.limit"}), Decision())
     for wanted in made.pods.values():
         assert (wanted.cpu or 0) >= 0

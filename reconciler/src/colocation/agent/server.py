@@ -36,6 +36,10 @@ class Metrics(Collector):
         loop, row = self._loop, self._loop.sample
         gauges = {
             "node_cpu_cores": (_cores(row.cpu), "CPU used by the whole node in the last round."),
+            "node_memory_unavailable_bytes": (
+                None if loop.window.unavailable is None else loop.window.unavailable.amount,
+                "Memory in use for eviction: MemTotal - MemAvailable, which evict.memory compares with its marks.",
+            ),
             "pods_cpu_cores": (_cores(row.pods_cpu), "CPU used by all pods in the last round."),
             "be_cpu_cores": (_cores(loop.decision.cpu_used), "CPU used by best-effort pods in the last round."),
             "be_memory_bytes": (loop.be_memory(), "Memory of best-effort pods, mean of the last minute."),

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Final
 
 from colocation.model.report import PodUsage, Usage
-from colocation.protect.sample import Sample
+from colocation.protect.sample import Sample, Unavailable, Use, up
 
 SECONDS: Final = 60.0
 SETTLE_SECONDS: Final = 15.0
@@ -20,10 +20,10 @@ class Series:
     __slots__ = ("_rows", "_seconds", "_sum")
 
     def __init__(self) -> None:
-        self._rows: deque[tuple[float, float, int]] = deque()
+        self._rows: deque[tuple[float, float, float]] = deque()
         self._sum = self._seconds = 0.0
 
-    def add(self, at: float, seconds: float, value: int | None, window: float) -> None:
+    def add(self, at: float, seconds: float, value: float | None, window: float) -> None:
         """Take one value (None: a gap, nothing) and let go of those older than ``window`` seconds."""
         rows = self._rows
         while rows and rows[0][0] <= at - window:
@@ -40,12 +40,12 @@ class Series:
     @property
     def mean(self) -> int | None:
         """Rounded up (against the offline side); None if nothing was measured in the window."""
-        return max(0, -int(-self._sum // self._seconds)) if self._rows else None
+        return max(0, up(self._sum / self._seconds)) if self._rows else None
 
     @property
     def peak(self) -> int | None:
-        """The largest value in the window, None if there is none."""
-        return max(row[2] for row in self._rows) if self._rows else None
+        """The largest value in the window, rounded up; None if there is none."""
+        return up(max(row[2] for row in self._rows)) if self._rows else None
 
 
 class Meter:
@@ -67,6 +67,8 @@ class Window:
     def __init__(self, seconds: float = SECONDS) -> None:
         self.seconds = seconds
         self.node, self.system = Meter(), Meter()
+        self.unavailable: Unavailable | None = None
+        """Memory in use for eviction, as last read: evictions are decided by the moment, not by a mean."""
         self.pods: dict[str, Meter] = {}
         self._began: float | None = None
         self._at = 0.0
@@ -110,25 +112,37 @@ class Window:
             or (meter.cpu.mean is not None and meter.memory.mean is not None)
         )
 
-    def _cpu(self, meter: Meter, sample: Sample, value: int | None) -> None:
+    def _cpu(self, meter: Meter, sample: Sample, value: float | None) -> None:
         meter.cpu.add(sample.at, sample.seconds, value, self.seconds)
 
     def _memory(self, sample: Sample) -> None:
+        """Only `Use` comes here: what is taken from the whole must be measured as the whole is."""
         seconds = 1.0 if self._memory_at is None else sample.at - self._memory_at
         self._memory_at = sample.at
-        pods = sample.pods_memory if sample.pods_memory is not None else _sum([row.memory for row in sample.pods])
-        self.node.memory.add(sample.at, seconds, sample.memory, self.seconds)
-        self.system.memory.add(sample.at, seconds, _rest(sample.memory, pods), self.seconds)
-        for row in sample.pods:
-            self.pods[row.uid].memory.add(sample.at, seconds, row.memory, self.seconds)
+        self.unavailable = sample.unavailable
+        rows = [row.memory for row in sample.pods]
+        pods = sample.pods_memory if sample.pods_memory is not None else _sum_use(rows)
+        rest = None if sample.memory is None or pods is None else sample.memory.less(pods)
+        for meter, use in (
+            (self.node, sample.memory),
+            (self.system, rest),
+            *((self.pods[row.uid], row.memory) for row in sample.pods),
+        ):
+            meter.memory.add(sample.at, seconds, None if use is None else use.amount, self.seconds)
 
 
-def _rest(whole: int | None, part: int | None) -> int | None:
+def _rest(whole: float | None, part: float | None) -> float | None:
     """``whole - part``, never negative; not known unless both are."""
     return None if whole is None or part is None else max(0, whole - part)
 
 
-def _sum(values: list[int | None]) -> int | None:
+def _sum(values: list[float | None]) -> float | None:
     """None as soon as one part is missing: what is not known of a pod would count as system use."""
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) else None
+
+
+def _sum_use(values: list[Use | None]) -> Use | None:
+    """The same of memory."""
+    amount = _sum([None if value is None else value.amount for value in values])
+    return None if amount is None else Use(int(amount))

@@ -10,9 +10,9 @@ from typing import Final
 from msgspec import Struct
 
 from colocation.node import probe
+from colocation.node.files import File
+from colocation.node.memory import Memory, of_group
 
-READ_SIZE: Final = 8192
-"""More than any file read here holds."""
 UNLIMITED_V1: Final = 1 << 62
 """v1 says "no memory limit" with a number just below 2**63; anything from here on is none."""
 _POD: Final = re.compile(r"pod([0-9A-Za-z.-]+)|.*-pod([0-9A-Za-z_]+)\.slice")
@@ -104,42 +104,8 @@ def pod_uid(name: str) -> str | None:
     return None if match is None else match[1] or match[2].replace("_", "-")
 
 
-class File:
-    """One cgroup file, kept open: reading it again costs one system call. It goes with its group."""
-
-    __slots__ = ("_fd", "path")
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._fd = -1
-
-    def read(self) -> bytes | None:
-        """The whole content; None if the file, or its group, is not there or cannot be read."""
-        try:
-            if self._fd < 0:
-                self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-            return os.pread(self._fd, READ_SIZE, 0)
-        except OSError:
-            self.close()
-            return None
-
-    def number(self) -> int | None:
-        """The content as an integer that is not negative; None for anything else."""
-        return number(self.read())
-
-    def field(self, key: bytes) -> int | None:
-        """The number behind ``key`` in a file of "key number" lines."""
-        return field(self.read(), key)
-
-    def close(self) -> None:
-        """Give the descriptor back."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-
 class Meters:
-    """The counters of one group: CPU use, memory working set, what of it is swapped out, throttling."""
+    """The counters of one group: CPU use, memory, what of it is swapped out, throttling."""
 
     __slots__ = ("_cpu", "_current", "_memory_stat", "_stat", "_swap", "_v2")
 
@@ -167,13 +133,9 @@ class Meters:
         """How often a quota held the group back so far."""
         return self._stat.field(b"nr_throttled ")
 
-    def memory(self) -> int | None:
-        """Working set in bytes, as kubelet counts it: use without the page cache that nobody touched lately."""
-        used = self._current.number()
-        if used is None:
-            return None
-        inactive = self._memory_stat.field(b"inactive_file " if self._v2 else b"total_inactive_file ")
-        return None if inactive is None else max(0, used - inactive)
+    def memory(self, *, swap: int | None = 0) -> Memory:
+        """Both quantities; ``swap``: bytes of it that are swapped out and count as its use, None: not known."""
+        return of_group(self._current.number(), self._memory_stat.read(), swap, v2=self._v2)
 
     def swap(self) -> int | None:
         """Bytes swapped out; None where the kernel does not count that by group (swapaccount=0)."""
@@ -183,28 +145,3 @@ class Meters:
         """Give all descriptors back."""
         for file in (self._cpu, self._stat, self._current, self._memory_stat, self._swap):
             file.close()
-
-
-def number(text: bytes | None) -> int | None:
-    """An integer of 63 bits that is not negative, or None."""
-    if text is None:
-        return None
-    stripped = text.strip()
-    # Python refuses to read some thousand digits, by an exception; the API server takes 63 bits.
-    value = int(stripped) if stripped.isdigit() and len(stripped) <= 20 else None
-    return None if value is None or value >= 1 << 63 else value
-
-
-def field(text: bytes | None, key: bytes) -> int | None:
-    """The number behind ``key`` (with its blank) at the start of a line, or None."""
-    if text is None:
-        return None
-    if text.startswith(key):
-        start = len(key)
-    else:
-        found = text.find(b"\n" + key)
-        if found < 0:
-            return None
-        start = found + 1 + len(key)
-    end = text.find(b"\n", start)
-    return number(text[start:] if end < 0 else text[start:end])

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from colocation.model.policy import Disk
-from colocation.node.cgroups import File, Layout
+from colocation.node.cgroups import Layout
+from colocation.node.files import File
 from colocation.node.setting import Setting, text
 from colocation.protect.optin import Extra
 

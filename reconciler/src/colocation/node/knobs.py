@@ -6,8 +6,9 @@ import mmap
 from collections.abc import Sequence
 from typing import Final
 
-from colocation.node.cgroups import UNLIMITED_V1, File, Layout, number
+from colocation.node.cgroups import UNLIMITED_V1, Layout
 from colocation.node.extra import ExtraFiles
+from colocation.node.files import File, number
 from colocation.node.setting import Setting, text
 from colocation.protect.wanted import Knobs
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
 from colocation.model.report import Capacity, Pressure
-from colocation.node import pressure
-from colocation.node.cgroups import UNLIMITED_V1, File, Layout, Meters, detect, number
-from colocation.protect.sample import PodSample, Sample
+from colocation.node import memory, pressure
+from colocation.node.cgroups import UNLIMITED_V1, Layout, Meters, detect
+from colocation.node.files import File, number
+from colocation.node.memory import Memory
+from colocation.protect.sample import PodSample, Sample, whole_cpu, whole_memory
 
 MEMORY_EVERY: Final = 5
 """Rounds between two readings of memory: memory.stat costs more than all other files of a group together."""
@@ -27,13 +28,16 @@ class _Counter(Struct):
     value: int | None = None
     at: int = 0
 
-    def rate(self, value: int | None, at: int) -> int | None:
-        """Millicores since the last reading; None unless both readings are there and in order."""
+    def rate(self, value: int | None, at: int) -> float | None:
+        """Millicores since the last reading; None unless both readings are there and in order.
+
+        Not rounded: what is added up and subtracted from each other is rounded once, at the end.
+        """
         before, since = self.value, self.at
         self.value, self.at = value, at
         if value is None or before is None or value < before or at <= since:
             return None
-        return (value - before) * 1000 // (at - since)
+        return (value - before) * 1000 / (at - since)
 
 
 class _Pod:
@@ -57,8 +61,6 @@ class Sampler:
         self._proc, self._clock = proc, clock
         self.layout = detect(root)
         self._node = Meters(self.layout, "")
-        # The real root of v2 has no memory.current. (A nested machine's has; there /proc/meminfo is the host's.)
-        self._whole_machine = self.layout.version == 2 and not Path(root, "memory.current").exists()
         self._node_counter = _Counter()
         self._tree = Meters(self.layout, self.layout.pods_root)
         self._tree_counter = _Counter()
@@ -85,7 +87,7 @@ class Sampler:
         if not self._list() and self._round % 10 == 0:
             self._look_again()
         meminfo = _read(f"{self._proc}/meminfo") if with_memory else None
-        swap = with_memory and _swap_total(meminfo) != 0
+        swap = with_memory and memory.has_swap(meminfo)
         # Where swap is not counted by group, what pods have of it is in the node's sum all the same: as system use.
         swap_of_pods = swap and self._tree.swap() is not None
         rows = []
@@ -94,22 +96,29 @@ class Sampler:
             if value is None and not pod.meters.there():  # gone between the listing and the reading
                 self._forget(uid)
                 continue
+            found = _group(pod.meters, swap=swap_of_pods) if with_memory else Memory()
             rows.append(
                 PodSample(
                     uid=uid,
                     cpu=pod.counter.rate(value, self._clock()),
-                    memory=_memory(pod.meters, swap=swap_of_pods) if with_memory else None,
+                    memory=found.use,
+                    unavailable=found.unavailable,
                     throttled=uid in watched and self._held_back(pod),
                 )
             )
         has_tree = bool(self.layout.pods_root)
+        pods_cpu = self._tree_counter.rate(self._tree.cpu(), self._clock()) if has_tree else None
+        pods_memory = _group(self._tree, swap=swap_of_pods).use if with_memory and has_tree else None
+        node_cpu = self._node_counter.rate(self._node.cpu(), self._clock())
+        node = self._node_memory(meminfo, swap=swap) if with_memory else Memory()
         return Sample(
             at=now / 1e9,
             seconds=seconds,
-            cpu=self._node_counter.rate(self._node.cpu(), self._clock()),
-            memory=self._node_memory(meminfo, swap=swap) if with_memory else None,
-            pods_cpu=self._tree_counter.rate(self._tree.cpu(), self._clock()) if has_tree else None,
-            pods_memory=_memory(self._tree, swap=swap_of_pods) if with_memory and has_tree else None,
+            cpu=whole_cpu(node_cpu, pods_cpu, rows),
+            memory=whole_memory(node.use, pods_memory, rows),
+            unavailable=node.unavailable,
+            pods_cpu=pods_cpu,
+            pods_memory=pods_memory,
             pods=tuple(rows),
             memory_read=with_memory,
         )
@@ -120,16 +129,16 @@ class Sampler:
 
     def capacity(self) -> Capacity | None:
         """CPUs of the root's cpuset (millicores) and its memory (bytes), for as long as nobody told us better."""
-        memory = _meminfo(_read(f"{self._proc}/meminfo"), b"MemTotal:")
-        if memory is None:
+        total = memory.line(_read(f"{self._proc}/meminfo"), b"MemTotal:")
+        if total is None:
             return None
         limit_dir = self.layout.directory("memory")
         if limit_dir is not None:  # a nested node may have less than the machine
             name = "memory.max" if self.layout.version == 2 else "memory.limit_in_bytes"
             limit = number(_read(f"{limit_dir}/{name}"))
             if limit is not None and limit < UNLIMITED_V1:
-                memory = min(memory, limit)
-        return Capacity(cpu=1000 * (self.cpus() or os.cpu_count() or 1), memory=memory)
+                total = min(total, limit)
+        return Capacity(cpu=1000 * (self.cpus() or os.cpu_count() or 1), memory=total)
 
     def cpus(self) -> int | None:
         """CPUs that are there now: they may be unplugged while kubelet still tells the number it started with."""
@@ -171,32 +180,16 @@ class Sampler:
         self._tree = Meters(self.layout, self.layout.pods_root)
         self._tree_counter = _Counter()
 
-    def _node_memory(self, meminfo: bytes | None, *, swap: bool) -> int | None:
-        used = self._node.memory()
-        if used is None and self._whole_machine:
-            used = _less(_meminfo(meminfo, b"MemTotal:"), _meminfo(meminfo, b"MemAvailable:"))
-        if not swap:
-            return used
-        swapped = self._node.swap()
-        if swapped is None:
-            swapped = _less(_meminfo(meminfo, b"SwapTotal:"), _meminfo(meminfo, b"SwapFree:"))
-        return None if used is None or swapped is None else used + swapped
+    def _node_memory(self, meminfo: bytes | None, *, swap: bool) -> Memory:
+        if memory.is_whole_machine(self.layout.version, self.layout.directory("memory")):
+            return memory.of_machine(meminfo)
+        swapped = self._node.swap() if swap else 0
+        return self._node.memory(swap=memory.swapped_out(meminfo) if swapped is None else swapped)
 
 
-def _memory(meters: Meters, *, swap: bool) -> int | None:
-    """Working set and, with ``swap``, what is swapped out: it is in use as much, and will want to come back."""
-    used = meters.memory()
-    swapped = meters.swap() if swap else 0
-    return None if used is None or swapped is None else used + swapped
-
-
-def _swap_total(meminfo: bytes | None) -> int | None:
-    """Bytes of swap the machine has; None if that cannot be read, so that it is not taken for 0."""
-    return None if meminfo is None else _meminfo(meminfo, b"SwapTotal:") or 0
-
-
-def _less(whole: int | None, part: int | None) -> int | None:
-    return None if whole is None or part is None else max(0, whole - part)
+def _group(meters: Meters, *, swap: bool) -> Memory:
+    """With ``swap`` what is swapped out is in use as well: it will want to come back."""
+    return meters.memory(swap=meters.swap() if swap else 0)
 
 
 def count_cpus(text: bytes | None) -> int:
@@ -210,15 +203,6 @@ def count_cpus(text: bytes | None) -> int:
             return 0
         count += high - low + 1
     return min(count, _MOST_CPUS)
-
-
-def _meminfo(text: bytes | None, key: bytes) -> int | None:
-    """A line of /proc/meminfo in bytes."""
-    for line in (text or b"").split(b"\n"):
-        if line.startswith(key):
-            value = number(line[len(key) :].replace(b" kB", b""))
-            return None if value is None or value >= 1 << 53 else value * 1024
-    return None
 
 
 def _read(path: str) -> bytes | None:

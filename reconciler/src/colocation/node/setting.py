@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from colocation.node.cgroups import File
+from colocation.node.files import File
 
 
 class Setting(Struct, frozen=True, gc=False):

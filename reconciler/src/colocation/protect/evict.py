@@ -66,7 +66,7 @@ def watch(
     else:
         again = before.over_since is not None
         why = None if "evict.memory" in owned else _over(spec, sample, pressure, again=again)
-        over = before.over_since if sample.memory is None else None
+        over = before.over_since if sample.unavailable is None else None
         reclaim = request = None
         if why is not None:
             over = sample.at if before.over_since is None else before.over_since
@@ -83,27 +83,24 @@ def _over(
     spec: NodeColocationSpec, sample: Sample, pressure: Pressure, *, again: bool
 ) -> tuple[EvictionReason, str] | None:
     """(reason, in words) while memory is above its mark: the high one at first, then the low one."""
-    if sample.memory is None or spec.capacity is None or not spec.capacity.memory:
+    if sample.unavailable is None or spec.capacity is None or not spec.capacity.memory:
         return None
-    rules, whole = spec.evict.memory, spec.capacity.memory
-    told = f"memory in use is {human_bytes(sample.memory)} of {human_bytes(whole)}"
+    rules, whole, in_use = spec.evict.memory, spec.capacity.memory, sample.unavailable.amount
+    told = f"memory in use is {human_bytes(in_use)} of {human_bytes(whole)}"
     if rules.pressure_percent and (pressure.memory or 0.0) >= rules.pressure_percent:
         words = f"memory pressure is {pressure.memory:.0f} %, the mark {rules.pressure_percent} %; {told}"
         return "MemoryPressure", words
     mark = rules.low_percent if again else rules.high_percent
-    if sample.memory < whole * mark // 100:
+    if in_use < whole * mark // 100:
         return None
     return "MemoryHigh", f"{told}; above {rules.high_percent} % pods leave until it is below {rules.low_percent} %"
 
 
 def _for_memory(pods: list[BePod], rows: Mapping[str, PodSample], seen: Mapping[str, float]) -> list[BePod]:
-    """Who frees memory, in the order in which they should leave."""
-    known = [(pod, rows[pod.uid].memory or 0) for pod in pods]
-    return [
-        pod
-        for pod, use in sorted(known, key=lambda one: (one[0].priority, -one[1], -seen[one[0].uid], one[0].uid))
-        if use > 0
-    ]
+    """Who frees memory, in the order in which they should leave. Page cache frees nothing: it is available already."""
+    known = [(pod, held.amount) for pod in pods if (held := rows[pod.uid].unavailable) is not None and held.amount]
+    known.sort(key=lambda one: (one[0].priority, -one[1], -seen[one[0].uid], one[0].uid))
+    return [pod for pod, _ in known]
 
 
 def _starves(pod: BePod, row: PodSample, held: Knobs | None, percent: int) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from colocation.protect.sample import up
+
 GROW_PERCENT: Final = 10
 """Of the node, a second: online work that comes and goes must not be met by offline work jumping back at once."""
 
@@ -13,8 +15,8 @@ def total(
     capacity: int,
     target_percent: int,
     min_percent: int,
-    node_use: int,
-    be_use: int,
+    node_use: float,
+    be_use: float,
     before: int | None,
     seconds: float,
 ) -> int:
@@ -25,9 +27,13 @@ def total(
     (None: there was none, so the first value is taken as it is).
     """
     floor = capacity * min_percent // 100
-    online = max(0, node_use - be_use)
-    wanted = max(floor, capacity * target_percent // 100 - online)
+    wanted = max(floor, capacity * target_percent // 100 - online_use(node_use, be_use))
     if before is None or wanted <= before:
         return wanted
     grown = before + int(capacity * GROW_PERCENT * max(0.0, seconds) / 100)
     return max(floor, min(wanted, grown))
+
+
+def online_use(node_use: float, be_use: float) -> int:
+    """Millicores of all that is not best effort, rounded up once: each pod rounded would shift the sum."""
+    return max(0, up(node_use - be_use))

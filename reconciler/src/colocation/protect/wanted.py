@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from colocation.model.quantity import human_millicores
 from colocation.model.report import BePod, NodeColocationSpec
 from colocation.protect.optin import Cache, Extra, opt_in
-from colocation.protect.sample import PodSample, Sample
+from colocation.protect.sample import PodSample, Sample, up
 from colocation.protect.split import Claim, split
-from colocation.protect.suppress import total
+from colocation.protect.suppress import online_use, total
 
 MIN_QUOTA = 10
 """Millicores: the kernel takes no quota below 1 ms, and kubelet's period is 100 ms."""
@@ -99,7 +99,7 @@ def _held(
     mode = spec.suppress.cpu.mode
     if mode == "off":
         return Decision(
-            cpu_used=used,
+            cpu_used=None if used is None else up(used),
             pods={pod.uid: Knobs(memory=pod.memory_limit) for pod in pods if pod.memory_limit is not None},
             reason="CPU suppression is off; memory limits are kept",
         )
@@ -129,7 +129,7 @@ def _held(
     return Decision(
         mode=_mode(idle=idle, quota=quota),
         cpu_total=ceiling,
-        cpu_used=used,
+        cpu_used=None if used is None else up(used),
         pods={pod.uid: _knobs(pod, quotas.get(pod.uid), idle=idle) for pod in pods},
         reason="; ".join(lacks + words),
         lacks=tuple(lacks),
@@ -144,7 +144,7 @@ def fell(before: Decision, now: Decision, capacity_cpu: int) -> bool:
 
 
 def _total(
-    spec: NodeColocationSpec, sample: Sample, capacity_cpu: int, used: int | None, before: Decision | None
+    spec: NodeColocationSpec, sample: Sample, capacity_cpu: int, used: float | None, before: Decision | None
 ) -> int | None:
     last = before.cpu_total if before else None
     if sample.cpu is None:
@@ -173,7 +173,7 @@ def _quotas(
 def _claim(pod: BePod, row: PodSample, capacity_cpu: int) -> Claim:
     limit = capacity_cpu if pod.cpu_limit is None else min(pod.cpu_limit, capacity_cpu)
     # A pod that was held back, or of which nothing is known, needs all it may have.
-    need = None if row.throttled or row.cpu is None else row.cpu * NEED_FACTOR // 100 + NEED_EXTRA
+    need = None if row.throttled or row.cpu is None else up(row.cpu * NEED_FACTOR / 100) + NEED_EXTRA
     return Claim(uid=pod.uid, weight=pod.cpu_request, limit=limit, need=need)
 
 
@@ -190,13 +190,13 @@ def _mode(*, idle: bool, quota: bool) -> str:
     return "+".join(word for word, on in (("idle", idle), ("quota", quota)) if on) or "off"
 
 
-def _told(spec: NodeColocationSpec, sample: Sample, capacity_cpu: int, used: int | None, ceiling: int | None) -> str:
+def _told(spec: NodeColocationSpec, sample: Sample, capacity_cpu: int, used: float | None, ceiling: int | None) -> str:
     """Why the ceiling is what it is, as a sum that the reader can check."""
     if sample.cpu is None or ceiling is None:
         return "node CPU use is not known: the last value is kept"
     cpu = spec.suppress.cpu
     target = capacity_cpu * cpu.target_percent // 100
-    online = max(0, sample.cpu - (used or 0))
+    online = online_use(sample.cpu, used or 0)
     words = (
         f"{cpu.target_percent} % of {human_millicores(capacity_cpu)} is {human_millicores(target)}; "
         f"online and system use {human_millicores(online)}"
@@ -210,6 +210,6 @@ def _told(spec: NodeColocationSpec, sample: Sample, capacity_cpu: int, used: int
     return f"{words}; the floor of {cpu.min_percent} % is {human_millicores(floor)}"
 
 
-def _sum(values: list[int | None]) -> int | None:
+def _sum(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) if known or not values else None

@@ -25,7 +25,7 @@ from colocation.model.report import (
 from colocation.node.apply import Refusal
 from colocation.predict.peak import Histories
 from colocation.predict.together import Wanted
-from colocation.protect.sample import PodSample, Sample
+from colocation.protect.sample import PodSample, Sample, Unavailable, Use
 from colocation.protect.wanted import Decision
 
 RULES = Report()
@@ -33,15 +33,16 @@ LEAVE = EvictionRequest(uid="0f" * 18, reason="MemoryHigh", message="m" * 110)
 CAPACITY = Capacity(cpu=4000, memory=1000)
 
 
-def sample(at, cpu=None, pods=(), pods_cpu=None, memory=None, pods_memory=None, seconds=1.0):
+def sample(at, cpu=None, pods=(), pods_cpu=None, memory=None, pods_memory=None, seconds=1.0, unavailable=None):
     return Sample(
         at=float(at),
         seconds=seconds,
         cpu=cpu,
-        memory=memory,
+        memory=None if memory is None else Use(memory),
         pods_cpu=pods_cpu,
-        pods_memory=pods_memory,
+        pods_memory=None if pods_memory is None else Use(pods_memory),
         pods=pods,
+        unavailable=unavailable,
         memory_read=memory is not None,
     )
 
@@ -83,8 +84,8 @@ def test_one_pod_that_is_not_known_makes_system_not_known():
 def test_pods_come_and_go():
     window = Window()
     for at, pods in (
-        (1, (PodSample(uid="b", cpu=5), PodSample(uid="a", cpu=7, memory=3))),
-        (2, (PodSample(uid="a", cpu=9, memory=3),)),
+        (1, (PodSample(uid="b", cpu=5), PodSample(uid="a", cpu=7, memory=Use(3)))),
+        (2, (PodSample(uid="a", cpu=9, memory=Use(3)),)),
     ):
         window.add(sample(at, cpu=1, memory=9, pods=pods))
     assert window.rows() == (PodUsage(uid="a", cpu=8, cpu_peak=9, memory=3, memory_peak=3),)
@@ -92,12 +93,12 @@ def test_pods_come_and_go():
 
 def test_a_new_pod_is_reported_when_it_was_measured_whole_or_will_not_be():
     window = Window()
-    window.add(sample(1, cpu=1, memory=9, pods=(PodSample(uid="new", memory=3),)))
+    window.add(sample(1, cpu=1, memory=9, pods=(PodSample(uid="new", memory=Use(3)),)))
     assert window.rows() == ()  # unseen: the manager counts its request; a row without cpu would stop the node
-    window.add(sample(2, cpu=1, memory=9, pods=(PodSample(uid="new", cpu=9, memory=3),)))
+    window.add(sample(2, cpu=1, memory=9, pods=(PodSample(uid="new", cpu=9, memory=Use(3)),)))
     assert [row.uid for row in window.rows()] == ["new"]
-    window.add(sample(3, cpu=1, memory=9, pods=(PodSample(uid="blind", memory=3),)))
-    window.add(sample(18, cpu=1, memory=9, pods=(PodSample(uid="blind", memory=3),)))
+    window.add(sample(3, cpu=1, memory=9, pods=(PodSample(uid="blind", memory=Use(3)),)))
+    window.add(sample(18, cpu=1, memory=9, pods=(PodSample(uid="blind", memory=Use(3)),)))
     assert window.rows() == (PodUsage(uid="blind", memory=3, memory_peak=3),)  # missing for good is said, never zero
 
 
@@ -150,11 +151,11 @@ def test_when_a_report_is_due():
 def full_status(pods, refused=(), spec_error="", *, learnt=False, leave=None):
     window = Window()
     rows = tuple(
-        PodSample(uid=f"{i:08}-aaaa-bbbb-cccc-0123456789ab", cpu=1500, memory=1_234_567_890) for i in range(pods)
+        PodSample(uid=f"{i:08}-aaaa-bbbb-cccc-0123456789ab", cpu=1500, memory=Use(1_234_567_890)) for i in range(pods)
     )
     histories = Histories()
     for at in range(2):
-        window.add(sample(at, cpu=98_765, memory=98_765_432_100, pods=rows))
+        window.add(sample(at, cpu=98_765, memory=98_765_432_100, pods=rows, unavailable=Unavailable(98_765_432_100)))
     if learnt:
         for at in range(0, 90_001, 60):
             cpu, memory = Wanted(128_000, 0.01), Wanted(2**39, 0.005)

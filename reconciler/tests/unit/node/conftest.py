@@ -61,7 +61,11 @@ class Tree:
         self.write("blkio", group, {**dict.fromkeys(throttles, ""), "blkio.bfq.weight": "100\n"})
         self.write("cpuacct", group, {"cpuacct.usage": "0\n"})
         unlimited = {"memory.limit_in_bytes": "9223372036854771712\n", "memory.usage_in_bytes": "0\n"}
-        self.write("memory", group, {**unlimited, "memory.stat": "inactive_file 7\ntotal_inactive_file 0\n"})
+        self.write(
+            "memory",
+            group,
+            {**unlimited, "memory.stat": "inactive_file 7\ntotal_inactive_file 0\ntotal_active_file 0\n"},
+        )
 
     def dir(self, controller: str, group: str) -> Path:
         return self.root / group if self.version == 2 else self.root / controller / group
@@ -78,11 +82,17 @@ class Tree:
         else:
             self.write("cpuacct", group, {"cpuacct.usage": f"{ns}\n"})
 
-    def memory(self, group: str, used: int, inactive: int) -> None:
+    def memory(self, group: str, used: int, inactive: int, active: int = 0) -> None:
         v2 = self.version == 2
         self.write("memory", group, {"memory.current" if v2 else "memory.usage_in_bytes": f"{used}\n"})
-        key = "inactive_file" if v2 else "total_inactive_file"
-        self.write("memory", group, {"memory.stat": f"anon 1\n{key} {inactive}\nunevictable 0\n"})
+        prefix = "" if v2 else "total_"
+        stat = f"anon 1\n{prefix}inactive_file {inactive}\n{prefix}active_file {active}\nunevictable 0\n"
+        self.write("memory", group, {"memory.stat": stat})
+
+    def whole_machine(self) -> None:
+        """Its root is the kernel's own, as on a node that is no container."""
+        if self.version == 1:
+            self.write("memory", "", {"release_agent": "\n"})
 
 
 @pytest.fixture(

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from colocation.node import sampler as sampler_module
-from colocation.node.cgroups import detect, field, number, pod_uid
+from colocation.agent.window import Window
+from colocation.node.cgroups import detect, pod_uid
+from colocation.node.files import MOST, READ_SIZE, File, field, number
 from colocation.node.pressure import some_avg10
 from colocation.node.sampler import Sampler, count_cpus
-from colocation.protect.sample import PodSample
+from colocation.protect.sample import Unavailable, Use
 
 UID = "12345678-9abc-def0-1234-56789abcdef0"
 HASH = "0123456789abcdef0123456789abcdef"
@@ -104,23 +105,8 @@ def test_rates_of_node_tree_and_pod(tree, sampler, clock):
     tree.cpu(tree.top, 300_000_000)
     tree.cpu("", 700_000_000)
     sample = rounds(sampler, clock)
-    assert (sample.cpu, sample.pods_cpu, sample.pods) == (700, 300, (PodSample(uid=UID, cpu=250, memory=0),))
-
-
-def test_memory_is_the_working_set(tree, sampler, clock, monkeypatch):
-    monkeypatch.setattr(sampler_module, "MEMORY_EVERY", 10**9)
-    group = tree.pod(UID)
-    tree.memory(group, 5000, 1000)
-    tree.memory(tree.top, 6000, 1000)
-    tree.memory("", 9000, 500)
-    sample = rounds(sampler, clock, 2)
-    assert (sample.pods[0].memory, sample.pods_memory, sample.memory) == (4000, 5000, 8500)
-    assert rounds(sampler, clock).memory is None
-
-
-def test_the_real_root_of_v2_falls_back_to_meminfo(tree, sampler, clock):
-    sample = rounds(sampler, clock, 2)
-    assert sample.memory == (600 * 1024 if tree.version == 2 else 0)
+    (row,) = sample.pods
+    assert (sample.cpu, sample.pods_cpu, row.cpu, row.memory) == (700, 300, 250, Use(0))
 
 
 @pytest.mark.parametrize("garbage", ["", "abc\n", "-5\n", "1 2 3\n", "usage_usec\n", "\x00\x01", "9" * 9 + "x"])
@@ -222,3 +208,78 @@ def test_a_root_that_is_no_cgroup_mount(tmp_path):
     layout = detect(str(tmp_path / "nowhere"))
     assert (layout.version, layout.pods_root) == (0, "")
     assert Path(layout.root).name == "nowhere"
+
+
+@pytest.mark.parametrize("size", [1, READ_SIZE - 1, READ_SIZE, READ_SIZE + 1, 2 * READ_SIZE, 5 * READ_SIZE + 7, MOST])
+def test_a_file_is_read_whole_whatever_its_length(tmp_path, size):
+    (tmp_path / "long").write_bytes(b"x" * size)
+    file = File(str(tmp_path / "long"))
+    assert [len(file.read()) for _ in range(2)] == [size, size]
+    file.close()
+
+
+def test_a_file_without_an_end_gives_no_value(tmp_path):
+    (tmp_path / "endless").write_bytes(b"x" * (MOST + READ_SIZE))
+    assert File(str(tmp_path / "endless")).read() is None
+
+
+def test_memory_stat_above_8_kib_gives_its_values(tree, sampler, clock):
+    """As on kernels that count much: what is asked for stands behind the first 8 KiB."""
+    group = tree.pod(UID)
+    tree.memory(group, 5000, 1000, 700)
+    stat = tree.dir("memory", group) / "memory.stat"
+    stat.write_text("".join(f"vendor_counter_{number} 0\n" for number in range(600)) + stat.read_text())
+    assert stat.stat().st_size > READ_SIZE
+    (row,) = rounds(sampler, clock, 2).pods
+    assert (row.memory, row.unavailable) == (Use(4000), Unavailable(3300))
+
+
+def test_a_long_list_of_cpus_is_counted_to_its_end(tree):
+    name = "cpuset.cpus.effective" if tree.version == 2 else "cpuset.effective_cpus"
+    tree.write("cpuset", "", {name: ",".join(str(cpu) for cpu in range(0, 8192, 2)) + "\n"})
+    assert Sampler(str(tree.root)).cpus() == 4096
+
+
+@pytest.mark.parametrize(("used", "reported"), [(10_990, 11), (900, 1), (250_000, 250), (0, 0), (1, 1)])
+def test_cpu_use_of_a_pod_is_reported_rounded_up(tree, sampler, clock, used, reported):
+    """``used``: microseconds in a second."""
+    group = tree.pod(UID)
+    window = Window()
+    for at in range(3):
+        for each in (group, tree.top, ""):
+            tree.cpu(each, at * used * 1000)
+        window.add(rounds(sampler, clock))
+    (row,) = window.rows()
+    assert (row.cpu, row.cpu_peak, window.node.usage().cpu) == (reported, reported, reported)
+    assert window.system.usage().cpu == 0, "pods are not rounded up before they are taken from the whole"
+
+
+def test_pods_that_use_more_than_the_node_raise_the_nodes_use(tree, sampler, clock):
+    """Files are read one after the other: here the pods' counters are 12 cores ahead and the node's 11."""
+    group = tree.pod(UID)
+    tree.memory(group, 6000, 0)
+    tree.memory("", 5000, 0)
+    rounds(sampler, clock)
+    tree.cpu("", 11_000_000_000)
+    tree.cpu(tree.top, 11_000_000_000)
+    tree.cpu(group, 12_000_000_000)
+    sample = rounds(sampler, clock)
+    assert (sample.cpu, sample.memory) == (12_000, Use(6000))
+    assert sample.pods_cpu == 11_000, "as it was read"
+
+
+def test_a_tree_that_uses_more_than_the_node_raises_the_nodes_use(tree, sampler, clock):
+    rounds(sampler, clock)
+    tree.cpu("", 11_000_000_000)
+    tree.cpu(tree.top, 12_000_000_000)
+    assert rounds(sampler, clock).cpu == 12_000
+
+
+def test_pods_never_make_up_for_a_node_that_cannot_be_read(tree, sampler, clock):
+    group = tree.pod(UID)
+    rounds(sampler, clock)
+    (tree.dir("cpuacct", "") / ("cpu.stat" if tree.version == 2 else "cpuacct.usage")).unlink()
+    sampler.close()
+    tree.cpu(group, 1_000_000_000)
+    sample = rounds(sampler, clock)
+    assert (sample.cpu, sample.pods[0].cpu) == (None, 1000)

@@ -11,6 +11,7 @@ from colocation.node import sampler as sampler_module
 from colocation.node.cgroups import detect
 from colocation.node.pressure import worst, worst_online
 from colocation.node.sampler import Sampler
+from colocation.protect.sample import Use
 
 UID = "12345678-9abc-def0-1234-56789abcdef0"
 SECOND = 1_000_000_000
@@ -216,7 +217,7 @@ def test_what_is_swapped_out_is_in_use_all_the_same(tree, proc, read):
         swapped(tree, each, count)
     swap_of(proc, 8, 4)
     sample = read(2)
-    assert (sample.pods[0].memory, sample.pods_memory, sample.memory) == (4300, 5700, 9500)
+    assert (sample.pods[0].memory, sample.pods_memory, sample.memory) == tuple(Use(n) for n in (4300, 5700, 9500))
 
 
 def test_swap_that_the_kernel_does_not_count_by_group_is_the_systems(tree, proc, read):
@@ -226,7 +227,9 @@ def test_swap_that_the_kernel_does_not_count_by_group_is_the_systems(tree, proc,
     tree.memory("", 9000, 500)
     swap_of(proc, 8, 4)
     sample = read(2)
-    assert (sample.pods[0].memory, sample.pods_memory, sample.memory) == (4000, 5000, 8500 + 4096)
+    assert (sample.pods[0].memory, sample.pods_memory, sample.memory) == tuple(
+        Use(n) for n in (4000, 5000, 8500 + 4096)
+    )
 
 
 def files_of(tree):
@@ -273,10 +276,12 @@ def test_one_missing_or_garbage_file_takes_its_own_value_away_and_never_makes_a_
         lost = cpu if controller in ("cpu", "cpuacct") else memory
         what = (case, name, cpu, memory)
         if case == "root" and name == SWAP[2]:
-            assert lost.pop("root") == (4 << 20) - (1 << 10) + 4096, what  # /proc/meminfo knows it too
+            assert lost.pop("root") == Use((4 << 20) - (1 << 10) + 4096), what  # /proc/meminfo knows it too
         elif case == "tree" and name == SWAP[2]:
-            assert lost.pop("tree") == (2 << 20) - (1 << 10), what  # then swap counts as the system's, as without it
-            assert lost.pop("pod") == (1 << 20) - (1 << 10), what
+            assert lost.pop("tree") == Use((2 << 20) - (1 << 10)), (
+                what
+            )  # then swap counts as the system's, as without it
+            assert lost.pop("pod") == Use((1 << 20) - (1 << 10)), what
         else:
             assert lost.pop(case) is None, what
         left = [*cpu.values(), *memory.values()]

@@ -287,7 +287,7 @@ def test_memory_without_the_page_cache_that_nobody_touches(real, groups, spin, t
         while True:
             time.sleep(0.1)
             (row,) = [row for row in sampler.sample().pods if row.uid == BE]
-            if row.memory < whole - (30 << 20) or time.monotonic() > deadline:
+            if row.memory.amount < whole - (30 << 20) or time.monotonic() > deadline:
                 break
         sampler.close()
         assert 20 << 20 < row.memory < whole - (30 << 20)

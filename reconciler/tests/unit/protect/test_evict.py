@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from colocation.model.policy import Evict, EvictCpu, EvictMemory
 from colocation.model.report import BePod, Capacity, NodeColocationSpec, PolicyRef, Pressure
 from colocation.protect.evict import RECLAIM_SECONDS, Watch, watch
-from colocation.protect.sample import PodSample, Sample
+from colocation.protect.sample import PodSample, Sample, Unavailable
 from colocation.protect.wanted import Knobs
 
 GIB = 1 << 30
@@ -30,9 +30,11 @@ def spec(*pods, **changes):
 
 
 def reading(at, memory, *, read=True, throttled=(), **uses):
-    rows = tuple(PodSample(uid=uid, memory=use * GIB, throttled=uid in throttled) for uid, use in uses.items())
-    whole = None if memory is None else memory * GIB
-    return Sample(at=at, seconds=1.0, memory=whole if read else None, pods=rows, memory_read=read)
+    rows = tuple(
+        PodSample(uid=uid, unavailable=Unavailable(use * GIB), throttled=uid in throttled) for uid, use in uses.items()
+    )
+    whole = None if memory is None else Unavailable(memory * GIB)
+    return Sample(at=at, seconds=1.0, unavailable=whole if read else None, pods=rows, memory_read=read)
 
 
 def run(told, *readings, held=None, pressure=CALM):

@@ -24,7 +24,7 @@ from colocation.model.rubik import (
 )
 from colocation.protect.evict import Watch, watch
 from colocation.protect.rubik import OWNED, translate
-from colocation.protect.sample import PodSample, Sample
+from colocation.protect.sample import PodSample, Sample, Unavailable
 from colocation.protect.wanted import Knobs, decide
 
 OPENEULER = (
@@ -199,9 +199,9 @@ NODE = Sample(
     at=100.0,
     seconds=1.0,
     cpu=900,
-    memory=95 * GIB,
+    unavailable=Unavailable(95 * GIB),
     memory_read=True,
-    pods=(PodSample(uid="be", cpu=500, memory=GIB), PodSample(uid="on", cpu=400)),
+    pods=(PodSample(uid="be", cpu=500, unavailable=Unavailable(GIB)), PodSample(uid="on", cpu=400)),
 )
 
 

@@ -119,6 +119,15 @@ def test_a_node_use_that_is_not_known_changes_nothing():
     assert (first.cpu_total, first.pods["a"].cpu, first.pods["b"].cpu) == (None, 2000, None)
 
 
+@pytest.mark.parametrize(("node", "each", "ceiling"), [(1000, 0.1, 1620), (1000, 0.9, 1780), (3000, 10.99, 1798)])
+def test_use_of_many_best_effort_pods_is_rounded_once_so_that_no_online_use_is_lost(node, each, ceiling):
+    """200 pods: rounded up one by one, those of 0.1m would hide 180m of online use."""
+    pods = tuple(BePod(uid=f"be{number}", cpu_request=100) for number in range(200))
+    rows = tuple(PodSample(uid=pod.uid, cpu=each) for pod in pods)
+    made = decide(spec(pods=pods), sample(node, rows), 4000, ALL)
+    assert made.cpu_total == ceiling
+
+
 def test_down_at_once_and_up_slowly():
     pods = (B,)
     high = decide(spec(pods=pods), sample(cpu=100, pods=ROWS), 4000, ALL)
