@@ -7,6 +7,8 @@ import threading
 import time
 from typing import Final
 
+from msgspec.structs import replace
+
 from colocation.agent.engine import Rubik, Told
 from colocation.agent.reporter import Schedule, Sender
 from colocation.agent.specs import Specs
@@ -115,6 +117,7 @@ class Loop:
             before = self.decision
             made = decide(spec, sample, capacity.cpu, self._features, before, self.told.owned)
             self.decision, self.rising = made, fell(before, made, capacity.cpu)
+            self._applier.follow(self._sampler.layout)
             self._applier.apply(made.pods | made.online, self.groups, made.cache, made.pods)
             self._watch(spec, sample)
             self.enforced_at = time.monotonic()
@@ -133,7 +136,7 @@ class Loop:
             window=self.window,
             sample=self.sample,
             decision=self.decision,
-            found=self._found,
+            found=replace(self._found, cgroup_driver=self._sampler.layout.driver),
             pressure=self._sampler.pressure(),
             conditions=self._conditions.update(
                 self._applier.refused, self._specs.error, now, self.decision.lacks + self.told.lacks, self.told

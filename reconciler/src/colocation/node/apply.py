@@ -69,6 +69,14 @@ class Applier:
         self.writes = self.held = 0
         """Values written so far; values that were there, as wanted, in the last round."""
 
+    def follow(self, layout: Layout) -> None:
+        """Hold values in this layout from now on: that in which pods are found, which may come after us or change."""
+        if layout != self.layout:
+            for files in self._files.values():
+                files.close()
+            self._files.clear()
+            self.layout = layout
+
     def apply(
         self,
         wanted: Mapping[str, Knobs],

@@ -23,7 +23,7 @@ from colocation.kube.cache import Bad, Delete, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS
 from colocation.kube.rest import ApiError
 from colocation.model.policy import Disk, Protect
-from colocation.model.report import BePod, Capabilities, Capacity, NodeColocationSpec, PolicyRef
+from colocation.model.report import BePod, Capabilities, Capacity, NodeColocationSpec, OnlinePod, PolicyRef
 from colocation.node import state
 from colocation.node.apply import Applier
 from colocation.node.histories import Keeper
@@ -51,20 +51,21 @@ class Node:
         for group in ("", "kubepods", "kubepods/besteffort/podbe1", "kubepods/podonline1"):
             (self.root / group).mkdir(parents=True, exist_ok=True)
             files = {"cpu.max": "max 100000", "cpu.idle": "0", "memory.max": "max", "memory.current": "4096"}
-            files |= {"memory.stat": "inactive_file 0\n", "cpu.stat": "usage_usec 0\nnr_throttled 0\n"}
+            files |= {"memory.stat": "inactive_file 0\nactive_file 96\n", "cpu.stat": "usage_usec 0\nnr_throttled 0\n"}
             for name, text in files.items():
                 (self.root / group / name).write_text(text + "\n")
             (self.root / group / "sandbox").mkdir(exist_ok=True)
         (self.root / "cgroup.controllers").write_text("cpu memory\n")
         self.now = 1_000_000_000
         self.specs = Specs(self.state / "state")
+        self.features = FEATURES
         self.loop = self.make()
 
     def make(self, sender=None):
         self.sampler = Sampler(str(self.root), "/proc", lambda: self.now)
         journal = Journal(str(self.state / "journal"), str(self.root))
-        self.applier = Applier(self.sampler.layout, journal, FEATURES)
-        found = Capabilities(kernel="k", cgroup_version=2, features=FEATURES)
+        self.applier = Applier(self.sampler.layout, journal, self.features)
+        found = Capabilities(kernel="k", cgroup_version=2, features=self.features)
         keeper = Keeper(self.state / "state" / "histories.json")
         parts = {"sampler": self.sampler, "applier": self.applier, "specs": self.specs}
         return Loop(**parts, found=found, keeper=keeper, sender=sender)
@@ -93,6 +94,25 @@ def test_it_enforces_and_touches_no_online_pod(node):
     assert node.values() == HELD
     assert node.values("podonline1") == FREE
     assert node.loop.status().engine.reason.startswith("65 % of 4,000m is 2,600m")
+
+
+def test_an_agent_that_starts_before_kubelet_holds_values_in_the_tree_that_comes_later(node, tmp_path):
+    """What is held above the pods, too, which the writer finds by the layout."""
+    tree = node.root / "kubepods"
+    for group in ("", "podonline1"):
+        (tree / group / "memory.low").write_text("0\n")
+    tree.rename(tmp_path / "later")
+    node.features = (*FEATURES, "memory.low")
+    node.loop = node.make()
+    online = (OnlinePod(uid="online1", memory_request=1 << 20),)
+    node.specs.emit(upsert(msgspec.structs.replace(SPEC, online=online, protect=Protect(memory_low_percent=50))))
+    node.rounds(3)
+    assert node.loop.status().capabilities.cgroup_driver == ""
+    (tmp_path / "later").rename(tree)
+    node.rounds(12)
+    assert node.values() == HELD
+    assert [(tree / group / "memory.low").read_text() for group in ("podonline1", "")] == [str(1 << 19)] * 2
+    assert node.loop.status().capabilities.cgroup_driver == "cgroupfs"
 
 
 def test_cpus_that_are_unplugged_lower_the_ceiling_though_the_node_still_tells_the_old_number(node):
@@ -346,6 +366,7 @@ def test_health_and_metrics(node):
         assert "colocation_agent_be_cpu_requested_cores 0.5" in text
         assert 'colocation_agent_online_pressure_ratio{resource="cpu"} 0.405' in text, "the BE pod's 99 is not online"
         assert 'online_pressure_ratio{resource="io"}' not in text, "unknown is absent, not 0"
+        assert "colocation_agent_node_memory_unavailable_bytes 4000.0" in text
         assert get("/secret")[0] == 404
     finally:
         server.stop()
