@@ -30,7 +30,8 @@ GAINS = {
     "io.weight": "online pods go first at the disk",
     "psi.cgroup": "evictions go by the pressure that online pods really feel",
     "psi.proc": "pressure of the node is seen, also by the gate of an upgrade",
-    "resctrl": "cache and memory bandwidth can be kept for online pods",
+    "resctrl": "cache can be kept for online pods",
+    "resctrl.bandwidth": "memory bandwidth can be kept for online pods",
 }
 JSON = t.Dict[str, t.Any]
 

@@ -30,14 +30,16 @@ def probe(cgroup_root: str = "/sys/fs/cgroup", proc_root: str = "/proc", *, try_
     "features": {name: {"available": bool, "reason": str}}}``
 
     Feature names: cpu.quota, cpu.burst, cpu.idle, cpu.qos_level, memory.limit, memory.high, memory.low, memory.reclaim,
-    io.weight, io.throttle, psi.cgroup, psi.proc, resctrl, sched.idle; and for rubik: memory.qos_level,
-    memory.high_async_ratio, vm.memcg_qos_enable, net.qos, psi.v1, blkio.cost, perf. ``reason`` says what was seen.
+    io.weight, io.throttle, psi.cgroup, psi.proc, resctrl, resctrl.bandwidth, sched.idle; and for rubik:
+    memory.qos_level, memory.high_async_ratio, vm.memcg_qos_enable, net.qos, psi.v1, blkio.cost, perf.
+    ``reason`` says what was seen.
     """
     version, roots = hierarchies(cgroup_root)
     pods = find_pods_root(roots.get("cpu", cgroup_root)) if version else ""
     features = _try_cgroup(version, roots, cgroup_root, pods, _a_disk() if try_writes else "", try_writes=try_writes)
     features["psi.proc"] = _readable(os.path.join(proc_root, "pressure", "cpu"))
     features["resctrl"] = _resctrl(cgroup_root, proc_root, try_writes=try_writes)
+    features["resctrl.bandwidth"] = _bandwidth(cgroup_root, features["resctrl"])
     features["sched.idle"] = _sched_idle(try_writes=try_writes)
     features.update(_for_rubik(roots, pods, proc_root))
     names = os.uname()
@@ -247,6 +249,38 @@ def _resctrl(cgroup_root: str, proc_root: str, *, try_writes: bool) -> Dict[str,
     if "resctrl" in (_read(os.path.join(proc_root, "filesystems")) or ""):
         return _no("the kernel has resctrl, but it is not mounted at {}".format(root))
     return _no("the kernel has no resctrl, or the CPU has no cache allocation")
+
+
+def _bandwidth(cgroup_root: str, resctrl: Dict[str, Any]) -> Dict[str, Any]:
+    if not resctrl["available"]:
+        return resctrl
+    root = os.path.join(os.path.dirname(cgroup_root.rstrip("/")), "resctrl", "schemata")
+    text = _read(root) or ""
+    whole = whole_bandwidth(text)
+    if whole:
+        return {"available": True, "reason": "100 % is {} in {}".format(min(whole.values()), root)}
+    if not re.search(r"^\s*MB:", text, re.MULTILINE):
+        return _no("{} has no MB line".format(root))
+    return _no("the root group has no limit in {}, and its unit is not percent".format(root))
+
+
+def whole_bandwidth(schemata: str) -> Dict[str, int]:
+    """What 100 % of memory bandwidth is, by domain, in the unit that resctrl takes; from the root group's schemata.
+
+    Intel and MPAM take percent. AMD takes eighths of GB/s, and the mount option mba_MBps MB/s: there only a limit that
+    the root group has been given is something to take a part of. A domain without one (AMD: 2048 or a larger power of
+    two; mba_MBps: 2**32 - 1) is left out: what its memory can do is not known.
+    """
+    whole = {}
+    for line in schemata.splitlines():
+        name, _, rest = line.strip().partition(":")
+        for part in rest.split(";") if name == "MB" else []:
+            domain, _, text = part.partition("=")
+            value = int(text) if text.strip().isdigit() else 0
+            unlimited = value >= 2**32 - 1 or (value >= 2048 and value & (value - 1) == 0)
+            if value and not unlimited:
+                whole[domain.strip()] = max(100, value)
+    return whole
 
 
 def _there(path: str) -> Dict[str, Any]:

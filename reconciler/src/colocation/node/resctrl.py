@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from colocation.node.journal import RESCTRL, Entry, group_of
+from colocation.node.probe import whole_bandwidth
 from colocation.protect.cache import Hardware
 
 NAME = "colocation-be"
@@ -20,8 +21,8 @@ def entry(boot: str) -> Entry:
 def hardware(cgroup_root: str) -> Hardware:
     """What can be shared out here. Raises OSError or ValueError where resctrl is not what it should be."""
     root = Path(group_of(cgroup_root))
-    domains = {}
-    for line in (root / "schemata").read_text(encoding="ascii").splitlines():
+    domains, schemata = {}, (root / "schemata").read_text(encoding="ascii")
+    for line in schemata.splitlines():
         name, _, rest = line.strip().partition(":")
         domains[name] = tuple(part.partition("=")[0].strip() for part in rest.split(";"))
     cache = next((name for name in domains if name.startswith("L3")), "L3")
@@ -29,6 +30,7 @@ def hardware(cgroup_root: str) -> Hardware:
         domains=domains,
         ways=int(_info(root, cache, "cbm_mask", "0"), 16).bit_count(),
         least_ways=int(_info(root, cache, "min_cbm_bits", "1")),
+        bandwidth=whole_bandwidth(schemata),
         least_bandwidth=int(_info(root, "MB", "min_bandwidth", "10")),
         bandwidth_step=int(_info(root, "MB", "bandwidth_gran", "10")),
     )

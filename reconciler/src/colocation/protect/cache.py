@@ -21,22 +21,29 @@ class Hardware(Struct, frozen=True):
     ways: int = 0
     """Of the last-level cache."""
     least_ways: int = 1
+    bandwidth: Mapping[str, int] = {}
+    """What 100 % of memory bandwidth is, by domain; domains of which that is not known are not in it."""
     least_bandwidth: int = 10
     bandwidth_step: int = 10
-    """Percent, both."""
+    """In the unit of ``bandwidth``, both."""
 
 
 def schemata(cache: Cache, hardware: Hardware) -> tuple[str, ...]:
     """The lines of the group: the low ways of the cache, one run of them, and so much bandwidth; never none of it."""
     lines = []
     for name, domains in hardware.domains.items():
-        value = ""
+        values: dict[str, str] = {}
         if cache.l3_percent and hardware.ways and _CACHE.fullmatch(name):
             ways = max(hardware.least_ways, hardware.ways * cache.l3_percent // 100)
-            value = f"{(1 << min(ways, hardware.ways)) - 1:x}"
+            values = dict.fromkeys(domains, f"{(1 << min(ways, hardware.ways)) - 1:x}")
         elif cache.memory_bandwidth_percent and name == "MB":
-            step = max(1, hardware.bandwidth_step)
-            value = str(max(hardware.least_bandwidth, cache.memory_bandwidth_percent // step * step))
-        if value:
-            lines.append(f"{name}:" + ";".join(f"{domain}={value}" for domain in domains))
+            known = [domain for domain in domains if domain in hardware.bandwidth]
+            values = {domain: _bandwidth(cache, hardware, hardware.bandwidth[domain]) for domain in known}
+        if values:
+            lines.append(f"{name}:" + ";".join(f"{domain}={value}" for domain, value in values.items()))
     return tuple(lines)
+
+
+def _bandwidth(cache: Cache, hardware: Hardware, whole: int) -> str:
+    step = max(1, hardware.bandwidth_step)
+    return str(max(hardware.least_bandwidth, whole * cache.memory_bandwidth_percent // 100 // step * step))

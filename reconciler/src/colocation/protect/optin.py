@@ -78,8 +78,10 @@ def opt_in(
     bounds = any((disk.read_bytes, disk.write_bytes, disk.read_ops, disk.write_ops))
     throttle = has(bounds, "disk", "io.throttle")
     held = _disk(disk, weight=weight, throttle=throttle)
-    wanted = Cache(protect.resctrl.l3_percent, protect.resctrl.memory_bandwidth_percent)
-    cache = has(wanted.l3_percent or wanted.memory_bandwidth_percent, "resctrl", "resctrl")
+    asked = protect.resctrl
+    ways = has(asked.l3_percent, "resctrl.l3Percent", "resctrl")
+    bandwidth = has(asked.memory_bandwidth_percent, "resctrl.memoryBandwidthPercent", "resctrl.bandwidth")
+    cache = Cache(asked.l3_percent if ways else 0, asked.memory_bandwidth_percent if bandwidth else 0)
     return OptIn(
         offline={pod.uid: Extra(memory_high=_high(pod, protect) if high else None, disk=held) for pod in offline}
         if high or held
@@ -93,7 +95,7 @@ def opt_in(
         }
         if low or burst
         else {},
-        cache=wanted if cache else None,
+        cache=cache if ways or bandwidth else None,
         lacks=tuple(lacks),
     )
 

@@ -20,7 +20,7 @@ OWNED: Final[Mapping[str, frozenset[str]]] = {
     "preemption.cpu": frozenset({"cpu.idle", "sched.idle"}),
     "quotaTurbo": frozenset({"cpu.burst"}),  # it moves the quotas that a burst is a part of
     "quotaBurst": frozenset({"cpu.burst"}),
-    "dynCache": frozenset({"resctrl"}),
+    "dynCache": frozenset({"resctrl", "resctrl.bandwidth"}),
     "dynMemory": frozenset({"memory.high"}),
     "psi": frozenset({"evict.memory", "evict.cpu"}),
     "cpuevict": frozenset({"evict.cpu"}),
@@ -36,7 +36,7 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "preemption.net": ("net.qos",),
     "quotaTurbo": ("cpu.quota",),
     "quotaBurst": ("cpu.burst",),
-    "dynCache": ("resctrl", "perf"),
+    "dynCache": ("resctrl", "resctrl.bandwidth", "perf"),
     "dynMemory": ("memory.high", "memory.high_async_ratio"),
     "psi": ("psi.v1",),
     "ioCost": ("blkio.cost",),

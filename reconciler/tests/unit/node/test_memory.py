@@ -52,7 +52,7 @@ class Bytes:
 
 @dataclass(frozen=True)
 class Machine:
-    """Pods and the rest. In no group: ``slab`` (half of it reclaimable), ``huge`` pages, free memory that is ``kept``."""
+    """Pods and the rest; ``slab`` (half of it reclaimable), ``huge`` pages and free ``kept`` memory are in no group."""
 
     total: int
     system: Bytes = Bytes()

@@ -290,7 +290,7 @@ def test_memory_without_the_page_cache_that_nobody_touches(real, groups, spin, t
             if row.memory.amount < whole - (30 << 20) or time.monotonic() > deadline:
                 break
         sampler.close()
-        assert 20 << 20 < row.memory < whole - (30 << 20)
+        assert 20 << 20 < row.memory.amount < whole - (30 << 20)
     finally:
         process.kill()
         process.wait()

@@ -10,17 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from colocation.model.policy import Protect, Resctrl
 from colocation.node import resctrl
 from colocation.node.apply import Applier
 from colocation.node.cgroups import detect
 from colocation.node.journal import Journal, restore
-from colocation.node.probe import probe
+from colocation.node.probe import probe, whole_bandwidth
 from colocation.protect.cache import Hardware, schemata
-from colocation.protect.optin import Cache
+from colocation.protect.optin import Cache, opt_in
 from colocation.protect.wanted import Knobs
 
 BE = "be00-11"
-TWO_SOCKETS = Hardware(domains={"MB": ("0", "1"), "L3": ("0", "1")}, ways=11, least_ways=2)
+PERCENT = {"0": 100, "1": 100}
+TWO_SOCKETS = Hardware(domains={"MB": ("0", "1"), "L3": ("0", "1")}, ways=11, least_ways=2, bandwidth=PERCENT)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,11 @@ def test_code_and_data_are_shared_out_alike():
 @given(st.integers(0, 100), st.integers(0, 100), st.integers(1, 32), st.integers(1, 4), st.integers(1, 20))
 def test_never_none_of_it_never_more_than_there_is_and_one_run_of_ways(l3, bandwidth, ways, least, step):
     hardware = Hardware(
-        domains={"L3": ("0",), "MB": ("0",)}, ways=ways, least_ways=min(least, ways), bandwidth_step=step
+        domains={"L3": ("0",), "MB": ("0",)},
+        ways=ways,
+        least_ways=min(least, ways),
+        bandwidth={"0": 100},
+        bandwidth_step=step,
     )
     for line in schemata(Cache(l3, bandwidth), hardware):
         name, _, value = line.partition(":0=")
@@ -57,6 +63,45 @@ def test_never_none_of_it_never_more_than_there_is_and_one_run_of_ways(l3, bandw
             assert mask & (mask + 1) == 0, "one run, from the lowest way on"
         else:
             assert 10 <= int(value) <= 100
+
+
+@pytest.mark.parametrize(
+    ("root", "whole"),
+    [
+        ("MB:0=100;1=100", {"0": 100, "1": 100}),
+        ("    MB:0= 50;1=100", {"0": 100, "1": 100}),
+        ("MB:0=2048;1=2048", {}),
+        ("MB:0=4096", {}),
+        ("MB:0=4294967295;1=4294967295", {}),
+        ("MB:0=400;1=2048", {"0": 400}),
+        ("MB:0=20000", {"0": 20000}),
+        ("MB:0=;1=x", {}),
+        ("L3:0=7ff", {}),
+        ("", {}),
+    ],
+    ids=[
+        "percent",
+        "percent, root limited",
+        "AMD, no limit",
+        "AMD, no limit, wider",
+        "MB/s, no limit",
+        "AMD, one domain limited",
+        "MB/s, limited",
+        "garbage",
+        "no MB",
+        "empty",
+    ],
+)
+def test_what_all_of_the_bandwidth_is_comes_from_the_root_group(root, whole):
+    assert whole_bandwidth(f"L3:0=7ff\n{root}\n") == whole
+
+
+@pytest.mark.parametrize(
+    ("bandwidth", "lines"),
+    [({"0": 100, "1": 100}, ("MB:0=20;1=20",)), ({"0": 400}, ("MB:0=100",)), ({"0": 20000}, ("MB:0=5000",)), ({}, ())],
+)
+def test_a_percentage_is_written_in_the_unit_of_the_root_groups_limit(bandwidth, lines):
+    assert schemata(Cache(0, 25), Hardware(domains={"MB": ("0", "1")}, bandwidth=bandwidth)) == lines
 
 
 @pytest.fixture
@@ -119,6 +164,25 @@ def test_tasks_of_another_pid_namespace_are_an_error_that_says_what_to_do(v1, ma
     holder = applier(v1, tmp_path)
     holder.apply({BE: Knobs()}, detect(str(v1.root)).list_pods(), Cache(10, 0), [BE])
     assert "hostPID" in holder.refused[resctrl.NAME].reason
+
+
+@pytest.mark.parametrize("whole", [2048, 4294967295])
+def test_where_bandwidth_is_not_in_percent_the_node_lacks_it_and_has_its_share_of_cache(v1, made, tmp_path, whole):
+    (made / "schemata").write_text(f"    MB:0={whole}\n    L3:0=fffff\n")
+    found = probe(str(v1.root))["features"]
+    assert found["resctrl"]["available"]
+    assert not found["resctrl.bandwidth"]["available"]
+    features = [name for name, row in found.items() if row["available"]]
+    asked = opt_in(Protect(resctrl=Resctrl(l3_percent=10, memory_bandwidth_percent=80)), [], [], features)
+    assert asked.lacks == ("protect.resctrl.memoryBandwidthPercent: no resctrl.bandwidth here",)
+    applier(v1, tmp_path).apply({}, {}, asked.cache, [])
+    assert (made / resctrl.NAME / "schemata").read_text() == "L3:0=3\n"
+
+
+def test_the_probe_tells_what_all_of_the_bandwidth_is(v1, made):
+    assert probe(str(v1.root))["features"]["resctrl.bandwidth"]["reason"].startswith("100 % is 100 in ")
+    (made / "schemata").write_text("L3:0=fffff\n")
+    assert "no MB line" in probe(str(v1.root))["features"]["resctrl.bandwidth"]["reason"]
 
 
 def test_the_probe_tries_and_says_where_it_looked(v1, made):

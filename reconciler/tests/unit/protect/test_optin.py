@@ -10,7 +10,7 @@ from colocation.model.policy import Disk, Protect, Resctrl
 from colocation.model.report import BePod, OnlinePod
 from colocation.protect.optin import LEAST_BYTES, LEAST_HIGH, LEAST_OPS, Cache, Extra, OptIn, opt_in
 
-ALL = frozenset({"memory.high", "memory.low", "cpu.burst", "io.weight", "io.throttle", "resctrl"})
+ALL = frozenset({"memory.high", "memory.low", "cpu.burst", "io.weight", "io.throttle", "resctrl", "resctrl.bandwidth"})
 GIB = 1 << 30
 BE = BePod(uid="be", cpu_request=1000, memory_limit=GIB)
 ONLINE = OnlinePod(uid="on", memory_request=GIB)
@@ -53,7 +53,7 @@ def test_cache_and_bandwidth_are_one_group():
     assert decide(Protect(resctrl=Resctrl(l3_percent=30))).cache == Cache(30, 0)
     lacking = decide(Protect(resctrl=Resctrl(l3_percent=30)), ())
     assert lacking.cache is None
-    assert lacking.lacks == ("protect.resctrl: no resctrl here",)
+    assert lacking.lacks == ("protect.resctrl.l3Percent: no resctrl here",)
 
 
 @pytest.mark.parametrize(

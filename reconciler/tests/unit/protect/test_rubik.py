@@ -43,6 +43,7 @@ OPENEULER = (
     "perf",
     "psi.v1",
     "resctrl",
+    "resctrl.bandwidth",
     "vm.memcg_qos_enable",
 )
 DISK = DiskModel(dev="sda", rbps=1, rseqiops=2, rrandiops=3, wbps=4, wseqiops=5, wrandiops=6)
