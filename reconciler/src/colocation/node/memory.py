@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
@@ -15,6 +16,12 @@ class Memory(Struct, frozen=True, gc=False):
 
     use: Use | None = None
     unavailable: Unavailable | None = None
+
+
+NOTHING: Final = Memory()
+_INACTIVE: Final = (b"total_inactive_file ", b"inactive_file ")
+_ACTIVE: Final = (b"total_active_file ", b"active_file ")
+"""On v1 and v2; the plain lines of v1 leave out the groups below."""
 
 
 def of_machine(meminfo: bytes | None) -> Memory:
@@ -32,11 +39,10 @@ def of_machine(meminfo: bytes | None) -> Memory:
 
 def of_group(charged: int | None, stat: bytes | None, swapped: int | None, *, v2: bool) -> Memory:
     """From what a group is charged with, its memory.stat, and how much of it is swapped out."""
-    prefix = b"" if v2 else b"total_"  # on v1 the plain lines leave out the groups below
-    inactive, active = field(stat, prefix + b"inactive_file "), field(stat, prefix + b"active_file ")
+    inactive, active = field(stat, _INACTIVE[v2]), field(stat, _ACTIVE[v2])
     if charged is None or inactive is None:
-        return Memory()
-    reclaimable = field(stat, b"slab_reclaimable ") or 0  # v1 does not say
+        return NOTHING
+    reclaimable = (field(stat, b"slab_reclaimable ") or 0) if v2 else 0  # v1 does not say
     return Memory(
         use=None if swapped is None else Use(max(0, charged - inactive) + swapped),
         unavailable=None if active is None else Unavailable(max(0, charged - inactive - active - reclaimable)),

@@ -13,7 +13,7 @@ from colocation.model.report import Capacity, Pressure
 from colocation.node import memory, pressure
 from colocation.node.cgroups import UNLIMITED_V1, Layout, Meters, detect
 from colocation.node.files import File, number
-from colocation.node.memory import Memory
+from colocation.node.memory import NOTHING, Memory
 from colocation.protect.sample import PodSample, Sample, whole_cpu, whole_memory
 
 MEMORY_EVERY: Final = 5
@@ -96,7 +96,7 @@ class Sampler:
             if value is None and not pod.meters.there():  # gone between the listing and the reading
                 self._forget(uid)
                 continue
-            found = _group(pod.meters, swap=swap_of_pods) if with_memory else Memory()
+            found = _group(pod.meters, swap=swap_of_pods) if with_memory else NOTHING
             rows.append(
                 PodSample(
                     uid=uid,
@@ -110,7 +110,7 @@ class Sampler:
         pods_cpu = self._tree_counter.rate(self._tree.cpu(), self._clock()) if has_tree else None
         pods_memory = _group(self._tree, swap=swap_of_pods).use if with_memory and has_tree else None
         node_cpu = self._node_counter.rate(self._node.cpu(), self._clock())
-        node = self._node_memory(meminfo, swap=swap) if with_memory else Memory()
+        node = self._node_memory(meminfo, swap=swap) if with_memory else NOTHING
         return Sample(
             at=now / 1e9,
             seconds=seconds,
