@@ -91,7 +91,7 @@ class Metrics(Collector):
             yield CounterMetricFamily(f"colocation_agent_{name}", text, value=count)
 
 
-def _cores(millicores: int | None) -> float | None:
+def _cores(millicores: float | None) -> float | None:
     return None if millicores is None else millicores / 1000
 
 

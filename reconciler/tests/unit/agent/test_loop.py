@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import http.client
 import json
 import os
@@ -24,7 +25,7 @@ from colocation.kube.resources import NODE_COLOCATIONS
 from colocation.kube.rest import ApiError
 from colocation.model.policy import Disk, Protect
 from colocation.model.report import BePod, Capabilities, Capacity, NodeColocationSpec, OnlinePod, PolicyRef
-from colocation.node import state
+from colocation.node import apply, state
 from colocation.node.apply import Applier
 from colocation.node.histories import Keeper
 from colocation.node.journal import Journal
@@ -412,20 +413,22 @@ def test_an_agent_whose_rounds_fail_is_not_ready(node, monkeypatch):
     assert "last enforced" in unready(node.loop, node.applier, Reports())
 
 
-def test_an_agent_none_of_whose_values_can_be_written_is_not_ready_and_one_with_some_is(node):
-    for name in ("cpu.max", "cpu.idle", "memory.max"):
-        file = node.root / "kubepods/besteffort/podbe1" / name
-        text = file.read_text()
-        file.unlink()
-        file.symlink_to("/dev/full")
-        node.kept = text
+def test_an_agent_none_of_whose_values_can_be_written_is_not_ready_and_one_with_some_is(node, monkeypatch):
+    refused = {"cpu.max", "cpu.idle", "memory.max"}
+    write = apply.write_value
+
+    def refusing(path, value, kind):
+        """NOT the kernel: refuses some files."""
+        if Path(path).name in refused:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        write(path, value, kind)
+
+    monkeypatch.setattr(apply, "write_value", refusing)
     node.specs.emit(upsert())
     node.rounds(3)
     assert node.applier.refused
     assert "can be written" in unready(node.loop, node.applier, Reports())
-    file = node.root / "kubepods/besteffort/podbe1/cpu.max"
-    file.unlink()
-    file.write_text("max 100000\n")
+    refused.discard("cpu.max")
     node.loop = node.make(Reports())
     node.specs.emit(upsert())
     node.rounds(4)
