@@ -23,7 +23,7 @@ from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.manager.events import Events
 from colocation.manager.events import nobody as events_to_nobody
 from colocation.manager.evictions import Evictions
-from colocation.manager.evictions import nobody as nobody_leaves
+from colocation.manager.evictor import nobody as nobody_leaves
 from colocation.manager.loop import Loop
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import NodeState, colocation_facts, policy_facts

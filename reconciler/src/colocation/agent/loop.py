@@ -142,7 +142,7 @@ class Loop:
                 self._applier.refused, self._specs.error, now, self.decision.lacks + self.told.lacks, self.told
             ),
             memory_used=self.be_memory(),
-            eviction=self.watch.request,
+            evictions=self.watch.requests,
             now=now,
             histories=self.histories,
         )
@@ -160,14 +160,14 @@ class Loop:
             sender.submit(status)
 
     def _watch(self, spec: NodeColocationSpec, sample: Sample) -> None:
-        before = self.watch.request
+        before = self.watch.requests[:1]
         pressure = self._sampler.pressure() if spec.evict.memory.pressure_percent else Pressure()
         self.watch = watch(spec, sample, self.decision.pods, pressure, self.watch, self.told.owned)
         if self.watch.reclaim is not None:
             self._reclaimer.submit(self._sampler.layout, self.groups.get(self.watch.reclaim, ""))
-        request = self.watch.request
-        if request is not None and request != before:
-            log.warning("a pod should leave", extra={"uid": request.uid, "why": request.message})
+        for request in self.watch.requests[:1]:
+            if [one.uid for one in before] != [request.uid]:
+                log.warning("a pod should leave", extra={"uid": request.uid, "why": request.message})
 
     def _learn(self, now: float, capacity: Capacity) -> None:
         if self.histories.due(now):

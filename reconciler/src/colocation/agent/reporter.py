@@ -42,7 +42,7 @@ def moved(before: NodeColocationStatus, now: NodeColocationStatus, capacity: Cap
     old = {row.uid: row for row in before.pods}
     if old.keys() != {row.uid for row in now.pods}:
         return True
-    if [r.uid for r in before.eviction_requests] != [r.uid for r in now.eviction_requests]:
+    if _leaving(before) != _leaving(now):
         return True
     if [(c.type, c.status, c.reason) for c in before.conditions] != [
         (c.type, c.status, c.reason) for c in now.conditions
@@ -57,6 +57,12 @@ def moved(before: NodeColocationStatus, now: NodeColocationStatus, capacity: Cap
             return True
     rows: list[tuple[Usage | PodUsage, Usage | PodUsage]] = [*pairs, *((old[row.uid], row) for row in now.pods)]
     return any(_far(a.cpu, b.cpu, cpu) or _far(a.memory, b.memory, memory) for a, b in rows)
+
+
+def _leaving(status: NodeColocationStatus) -> tuple[list[str], set[str]]:
+    """The pod that should leave, and those that could in its place: in which order is worth no report of its own."""
+    uids = [request.uid for request in status.eviction_requests]
+    return uids[:1], set(uids)
 
 
 def _far(a: int | None, b: int | None, step: int) -> bool:

@@ -106,7 +106,7 @@ def build(
     pressure: Pressure,
     conditions: tuple[Condition, ...],
     memory_used: int | None,
-    eviction: EvictionRequest | None,
+    evictions: tuple[EvictionRequest, ...],
     now: str,
     histories: Histories,
 ) -> NodeColocationStatus:
@@ -129,7 +129,7 @@ def build(
             throttled_pods=sum(row.throttled for row in sample.pods),
             reason=decision.reason,
         ),
-        eviction_requests=() if eviction is None else (eviction,),
+        eviction_requests=evictions,
         conditions=conditions,
     )
     return fit(status)

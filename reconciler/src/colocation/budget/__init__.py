@@ -8,7 +8,7 @@ from colocation.budget.account import direction, for_the_log, in_a_line, moved
 from colocation.budget.compute import Budget, compute
 from colocation.budget.doubts import Doubt, doubts, strangers
 from colocation.budget.evaluate import Evaluation, ReportView, Withdrawal, evaluate
-from colocation.budget.explain import Explanation, explain, top_pods
+from colocation.budget.explain import EvictionExplanation, Explanation, explain, top_pods
 from colocation.budget.publish import Decision, Leaving, Promised, decide, promised
 from colocation.budget.rollout import (
     Compared,
@@ -33,6 +33,7 @@ __all__ = [
     "Decision",
     "Doubt",
     "Evaluation",
+    "EvictionExplanation",
     "Explanation",
     "Health",
     "Leaving",

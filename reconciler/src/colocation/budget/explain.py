@@ -96,6 +96,19 @@ class PodExplanation(Struct, frozen=True, kw_only=True, rename="camel"):
     memory_rule: str
 
 
+class EvictionExplanation(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One pod of the list from which the agent asks for one to leave, the first choice first."""
+
+    pod: str
+    """namespace/name; a uid where the node has no best-effort pod of it."""
+    reason: str
+    message: str
+    next: bool
+    """The manager evicts this one, or is about to."""
+    refused: str | None
+    """What the API server answered when it refused to evict the pod."""
+
+
 class Explanation(Struct, frozen=True, kw_only=True, rename="camel"):
     """Why a node has the number it has."""
 
@@ -115,6 +128,7 @@ class Explanation(Struct, frozen=True, kw_only=True, rename="camel"):
     """What would change the number, the most telling first."""
     be_cpu_used: int | None
     be_memory_used: int | None
+    evictions: tuple[EvictionExplanation, ...] = ()
 
 
 def explain(
@@ -125,6 +139,8 @@ def explain(
     evaluation: Evaluation,
     windows: Windows,
     now: float,
+    *,
+    evictions: tuple[EvictionExplanation, ...] = (),
 ) -> Explanation:
     """Tell an evaluation as a tree: its own sums, and of the ``pods`` behind them those that take most."""
     winner = selection.winner
@@ -162,6 +178,7 @@ def explain(
         would_change=levers(node, evaluation, windows, now),
         be_cpu_used=engine.cpu_used if engine else None,
         be_memory_used=engine.memory_used if engine else None,
+        evictions=evictions,
     )
 
 

@@ -100,6 +100,10 @@ def render(told: dict[str, Any]) -> str:
     for key, name, say in (("cpu", names.BE_CPU, human_millicores), ("memory", names.BE_MEMORY, human_bytes)):
         if told[key] is not None:
             parts.append(_resource(told[key], name, say))
+    if told.get("evictions"):
+        rows = [["TO LEAVE", "BECAUSE", "STATE"]]
+        rows += [[e["pod"], e["message"], _state(e)] for e in told["evictions"]]
+        parts.append(table(rows))
     if told["topPods"]:
         rows = [["ONLINE PODS", "QOS", "CPU", "MEMORY", "BY"]]
         rows += [
@@ -141,6 +145,11 @@ def _report(report: dict[str, Any]) -> str:
         return "none has arrived"
     since = "" if report["sinceManagerStart"] else ", from before the manager started"
     return f"{report['ageSeconds']:g} s old (observed {report['observedAt']} by the node's clock{since})"
+
+
+def _state(eviction: dict[str, Any]) -> str:
+    refused = f"refused: {eviction['refused']}" if eviction["refused"] else ""
+    return "; ".join(part for part in ("next" if eviction["next"] else "", refused) if part)
 
 
 def _rules(pod: dict[str, Any]) -> str:

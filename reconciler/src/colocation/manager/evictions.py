@@ -1,55 +1,68 @@
 """Carries out what agents propose: which best-effort pod leaves its node, in which order with the Node's number.
 
-The agent proposes, the manager disposes: only a bound best-effort pod of that very node, one a node at a time, so many
-a minute in the whole cluster, by the Eviction API (PDB and grace kept), and only once the Node's room has been lowered
-by what the pod was promised, so that nobody else is put into its place.
+The agent proposes, the manager disposes: only a bound best-effort pod of that very node, one pod of a node at a time, a
+few a minute in the whole cluster, by the Eviction API (PodDisruptionBudgets and grace kept), and only once the Node's
+room has been lowered by what the pod requests, so that no other is put into its place. A pod that the API server
+refuses to evict does not hold up the next one of the agent's list; each pod has a wait of its own.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
-import threading
 from collections.abc import Callable
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from colocation.budget import Leaving
+from colocation.budget import EvictionExplanation, Leaving
 from colocation.kube.backoff import Backoff
 from colocation.kube.bucket import Bucket
-from colocation.kube.resources import PODS
-from colocation.kube.rest import ApiError, Rest
 from colocation.manager.events import About, Events
+from colocation.manager.evictor import Eviction, Outcome
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import NodeState
 from colocation.model.facts import PodFacts, Qos
-from colocation.model.report import EvictionReason, EvictionRequest
+from colocation.model.fit import fit
+from colocation.model.report import MAX_EVICTION_REFUSALS, EvictionReason, EvictionRefusal, EvictionRequest
 
 log = logging.getLogger(__name__)
 BURST: Final = 5.0
 AGAIN_SECONDS: Final = 30.0
-"""A pod that is still there so long after its eviction was granted is asked again."""
+"""A pod whose eviction was granted, and that is not being deleted after this time, is asked again."""
+LEAVE_SECONDS: Final = 90.0
+"""A pod that is being deleted has this time to end; then the next one of the list is asked."""
+GONE_SECONDS: Final = 5.0
+"""The API server says that the pod is gone: the watch has this time to say so too."""
 REFUSED_FIRST: Final = 10.0
 REFUSED_MOST: Final = 300.0
-"""Between two tries against a PodDisruptionBudget."""
+"""Between two tries to evict a pod that was refused."""
+_NEVER: Final = float("-inf")
 
 
-class Eviction(Struct, frozen=True):
-    """One pod that is to be evicted, and why."""
+class _Asked(Struct):
+    """What is remembered of a pod that was asked to leave, while that pod exists."""
 
-    node: str
-    pod: PodFacts
-    request: EvictionRequest
+    name: str
+    cgroup_uid: str
+    not_before: float = _NEVER
+    """When it may be asked again."""
+    alone_until: float = _NEVER
+    """It is on its way out: until then no other pod of its node is asked."""
+    deleted: bool = False
+    """It was seen being deleted."""
+    refusal: str = ""
+    backoff: Backoff = field(default_factory=lambda: Backoff(REFUSED_FIRST, REFUSED_MOST))
 
 
-class Outcome(Struct, frozen=True):
-    """What became of it."""
+class _Turn(Struct, frozen=True):
+    """Which pod of a node is to leave now, if any."""
 
-    eviction: Eviction
-    error: ApiError | None = None
-    skipped: bool = False
-    """Never sent: leadership had run out."""
+    words: str
+    pod: PodFacts | None = None
+    request: EvictionRequest | None = None
+    """None: it is not the time to ask a pod."""
+    at: float | None = None
+    """When that may change by itself."""
 
 
 class Evictions:
@@ -62,35 +75,32 @@ class Evictions:
         self._send, self._events, self._metrics = send, events, metrics
         self._bucket = Bucket(per_minute / 60, BURST, now)
         self._out: set[str] = set()
-        self._not_before: dict[str, float] = {}
-        self._backoff: dict[str, Backoff] = {}
+        """Nodes of which a pod is being asked now."""
+        self._asked: dict[str, dict[str, _Asked]] = {}
+        """By node and uid."""
 
-    def leaving(self, node: NodeState) -> Leaving | None:
+    def leaving(self, node: NodeState, now: float) -> Leaving | None:
         """What the Node is to be lowered by: the pod that should leave, until it and the wish for it are gone."""
-        request = _request(node)
-        if request is None:
-            self.forget(node.name)
+        self._look(node, now)
+        turn = self._turn(node, now)
+        if turn is None:
             return None
-        pod = _pod(node, request)
-        if pod is None:
-            # It has just left; until the agent has looked again nobody is to come.
-            return Leaving(words=f"a pod has left ({request.reason}), the agent has not looked again yet")
-        return Leaving(pod.be_cpu, pod.be_memory, f"{pod.name} is to leave: {request.message}")
+        return (
+            Leaving(words=turn.words) if turn.pod is None else Leaving(turn.pod.be_cpu, turn.pod.be_memory, turn.words)
+        )
 
     def step(self, node: NodeState, now: float) -> float | None:
         """The Node says the lower number: ask the pod to leave, if it is time; when to come back, if not."""
-        request = _request(node)
-        pod = None if request is None else _pod(node, request)
-        if request is None or pod is None or pod.evicted or node.name in self._out:
+        turn = self._turn(node, now)
+        if turn is None or node.name in self._out:
             return None
-        until = self._not_before.get(node.name, now)
-        if until > now:
-            return until
+        if turn.pod is None or turn.request is None:
+            return turn.at
         wait = self._bucket.take(now)
         if wait > 0:
             return now + wait
         self._out.add(node.name)
-        self._send(Eviction(node.name, pod, request))
+        self._send(Eviction(node.name, turn.pod, turn.request))
         return None
 
     def done(self, outcome: Outcome, now: float) -> None:
@@ -104,35 +114,118 @@ class Evictions:
         known = request.reason if request.reason in get_args(EvictionReason) else "Other"
         self._metrics.evictions.labels(known, told).inc()
         extra = {"pod": pod.name, "node": name, "reason": request.reason, "why": request.message}
+        asked = self._of(name, pod)
         if error is None:
             log.info("evicted", extra=extra)
-            self._backoff.pop(name, None)
-            self._not_before[name] = now + AGAIN_SECONDS
+            asked.refusal = ""
+            asked.backoff.reset()
+            asked.not_before = asked.alone_until = now + AGAIN_SECONDS
             self._tell(pod, "Evicted", f"evicted from {name}: {request.message}")
             return
-        backoff = self._backoff.setdefault(name, Backoff(REFUSED_FIRST, REFUSED_MOST))
-        self._not_before[name] = now + backoff.next(error.retry_after or 0.0)
-        if error.code in (404, 409):
-            return  # gone, or another of that name: the watch will tell
         log.warning("eviction refused", extra={**extra, "error": str(error)})
-        if error.code == 429:
-            self._tell(pod, "EvictionRefused", f"should leave {name} ({request.message}), but: {error}")
+        asked.not_before = now + asked.backoff.next(error.retry_after or 0.0)
+        if error.code == 0:  # no answer: it says nothing of this pod, and another pod would get none either
+            asked.alone_until = asked.not_before
+            return
+        asked.refusal = str(error)
+        if error.code in (404, 409) and asked.backoff.failures == 1:
+            # Gone, or another pod of that name: the watch is about to say so, and the node must look again.
+            asked.alone_until = now + GONE_SECONDS
+            return
+        self._tell(pod, "EvictionRefused", f"should leave {name} ({request.message}), but: {error}")
 
     def forget(self, name: str) -> None:
-        """Nobody has to leave this node."""
-        self._not_before.pop(name, None)
-        self._backoff.pop(name, None)
+        """The node is gone."""
+        for asked in self._asked.pop(name, {}).values():
+            self._events.forget("Pod", asked.name)
+
+    def told(self, node: NodeState, now: float) -> tuple[EvictionExplanation, ...]:
+        """The agent's list, and how it stands with each pod of it."""
+        turn, known = self._turn(node, now), self._asked.get(node.name, {})
+        rows = []
+        for request in _requests(node):
+            pod = _pod(node, request)
+            asked = known.get(pod.uid) if pod is not None else None
+            rows.append(
+                EvictionExplanation(
+                    pod=pod.name if pod is not None else request.uid,
+                    reason=request.reason,
+                    message=request.message,
+                    next=pod is not None and turn is not None and turn.pod is pod,
+                    refused=asked.refusal if asked is not None and asked.refusal else None,
+                )
+            )
+        return tuple(rows)
+
+    def _look(self, node: NodeState, now: float) -> None:
+        """Forget pods that are gone, note those that are being deleted, and keep what the agent is told true."""
+        requests = _requests(node)
+        for pod in (_pod(node, request) for request in requests):
+            if pod is not None and pod.evicted:
+                asked = self._of(node.name, pod)
+                if not asked.deleted:
+                    asked.deleted, asked.alone_until = True, now + LEAVE_SECONDS
+        known = self._asked.get(node.name)
+        if known is None:
+            return
+        for uid in known.keys() - {pod.uid for pod in node.pods.values()}:
+            self._events.forget("Pod", known.pop(uid).name)
+        if not known:
+            del self._asked[node.name]
+        for asked in known.values():
+            if not requests and asked.not_before <= now:  # no pod has to leave: the next time is another story
+                asked.refusal = ""
+                asked.backoff.reset()
+        refused = sorted((asked.cgroup_uid, asked.refusal) for asked in known.values() if asked.refusal)
+        rows = tuple(fit(EvictionRefusal(uid=uid, message=words)) for uid, words in refused[:MAX_EVICTION_REFUSALS])
+        if rows != node.refusals:
+            node.refusals = rows
+
+    def _of(self, node: str, pod: PodFacts) -> _Asked:
+        return self._asked.setdefault(node, {}).setdefault(pod.uid, _Asked(pod.name, pod.cgroup_uid))
+
+    def _turn(self, node: NodeState, now: float) -> _Turn | None:
+        """Whose turn it is; None: the agent asks for no pod."""
+        requests = _requests(node)
+        if not requests:
+            return None
+        known = self._asked.get(node.name, {})
+        rows: list[tuple[PodFacts, EvictionRequest, _Asked | None]] = []
+        for request in requests:
+            pod = _pod(node, request)
+            if pod is not None:
+                rows.append((pod, request, known.get(pod.uid)))
+            elif request.uid in node.gone_be:
+                return _Turn(f"a pod has left ({request.reason}), the agent has not looked again yet")
+        for pod, request, asked in rows:
+            if asked is not None and now < asked.alone_until:
+                return _Turn(_words(pod, request), pod, at=asked.alone_until)
+        for pod, request, asked in rows:
+            if not pod.evicted and (asked is None or asked.not_before <= now):
+                return _Turn(_words(pod, request), pod, request)
+        if not rows:
+            return _Turn(
+                f"the agent asks for a pod to leave ({requests[0].reason}) that is no best-effort pod of this node"
+            )
+        pod, request, _ = rows[0]
+        waits = [asked.not_before for pod, _, asked in rows if asked is not None and not pod.evicted]
+        words = f"{_words(pod, request)}; no pod of the agent's list can be evicted now"
+        return _Turn(words, pod, at=min(waits, default=None))
 
     def _tell(self, pod: PodFacts, reason: Literal["Evicted", "EvictionRefused"], words: str) -> None:
         self._events.tell(About("Pod", pod.name, pod.uid), reason, lambda: words, warning=True)
 
 
-def _request(node: NodeState) -> EvictionRequest | None:
+def _words(pod: PodFacts, request: EvictionRequest) -> str:
+    return f"{pod.name} is to leave: {request.message}"
+
+
+def _requests(node: NodeState) -> tuple[EvictionRequest, ...]:
     """What the agent proposes, if its report counts: one from before this manager started may be a day old."""
     report = node.report
     if report.status is None or report.problem is not None or not report.since_start:
-        return None
-    return report.status.eviction_requests[0] if report.status.eviction_requests else None
+        return ()
+    return report.status.eviction_requests
 
 
 def _pod(node: NodeState, request: EvictionRequest) -> PodFacts | None:
@@ -141,57 +234,3 @@ def _pod(node: NodeState, request: EvictionRequest) -> PodFacts | None:
         if pod.cgroup_uid == request.uid:
             return pod if pod.qos is Qos.BE else None
     return None
-
-
-class Evictor:
-    """The thread that asks the API server, one pod at a time."""
-
-    def __init__(self, rest: Rest, may_write: Callable[[], bool], tell: Callable[[Outcome], None]) -> None:
-        self._rest, self._may_write, self._tell = rest, may_write, tell
-        self._waiting: queue.SimpleQueue[Eviction | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="evictor", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self, seconds: float) -> None:
-        """Let what is being sent end, for so long."""
-        self._waiting.put(None)
-        self._thread.join(seconds)
-
-    def send(self, eviction: Eviction) -> None:
-        """Take one; never blocks."""
-        self._waiting.put(eviction)
-
-    def _run(self) -> None:
-        while (eviction := self._waiting.get()) is not None:
-            self._tell(self._ask(eviction))
-
-    def _ask(self, eviction: Eviction) -> Outcome:
-        if not self._may_write():
-            return Outcome(eviction, skipped=True)
-        wanted = body(eviction.pod)
-        try:
-            self._rest.create(PODS.path(**wanted["metadata"], sub="eviction"), wanted, label="pods/eviction")
-        except ApiError as error:
-            return Outcome(eviction, error)
-        except Exception as error:  # the thread must live: the next pod has to leave too
-            log.exception("eviction failed", extra={"pod": eviction.pod.name})
-            return Outcome(eviction, ApiError(500, "InternalError", repr(error)))
-        return Outcome(eviction)
-
-
-def body(pod: PodFacts) -> dict[str, Any]:
-    """A policy/v1 Eviction of that very pod, with its own grace."""
-    namespace, _, name = pod.name.partition("/")
-    return {
-        "apiVersion": "policy/v1",
-        "kind": "Eviction",
-        "metadata": {"name": name, "namespace": namespace},
-        "deleteOptions": {"preconditions": {"uid": pod.uid}},
-    }
-
-
-def nobody(_: Eviction) -> None:
-    """Where a dry run's evictions go."""

@@ -28,7 +28,8 @@ from colocation.budget import (
 from colocation.kube.cache import Bad, Delete, Seeing, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, Resource
 from colocation.manager.events import About, Events
-from colocation.manager.evictions import Evictions, Outcome
+from colocation.manager.evictions import Evictions
+from colocation.manager.evictor import Outcome
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import NodeState, colocation_facts
 from colocation.manager.patches import NODE, POLICY, SPEC, node_job, spec_job
@@ -97,7 +98,7 @@ class Loop:
         self.inbox, self.beat = inbox, clock()
         self._outbox, self._metrics, self._clock, self._may_write = outbox, metrics, clock, may_write
         self._events, self._policies = events, Policies(self.state, events)
-        self._evictions = evictions
+        self.evictions = evictions
         self._timers: list[tuple[float, str]] = []
         self._sight = Sight()
         self._led = self._caught_up = False
@@ -154,9 +155,11 @@ class Loop:
             case Done():
                 self._done(message, now)
             case Outcome():
-                self._evictions.done(message, now)
+                self.evictions.done(message, now)
                 if message.eviction.node in self.state.nodes:
                     self.state.dirty.add(message.eviction.node)
+                else:
+                    self.evictions.forget(message.eviction.node)
             case Sees():
                 self._sight.told(message.resource.plural, message.seeing, now)
                 self._metrics.watch(message.resource.plural, is_open=message.seeing is Seeing.AGAIN)
@@ -270,7 +273,7 @@ class Loop:
                 continue  # its answer makes the node dirty again
             if job is None:
                 self._outbox.drop(key)
-                if key[0] == NODE and (again := self._evictions.step(node, now)) is not None:
+                if key[0] == NODE and (again := self.evictions.step(node, now)) is not None:
                     self._wake_at(node, again if made.next_at is None else min(again, made.next_at))
             else:
                 self._outbox.put(job, now)
@@ -284,7 +287,7 @@ class Loop:
     def _compute(self, node: NodeState, facts: NodeFacts, now: float) -> Evaluation:
         selection = self.state.select(node)
         try:
-            sums, leaving = node.summed(selection), self._evictions.leaving(node)
+            sums, leaving = node.summed(selection), self.evictions.leaving(node, now)
             return evaluate(
                 facts,
                 selection,
@@ -310,7 +313,7 @@ class Loop:
         self._outbox.forget(node.name)
         self._metrics.forget(node.name)
         self._events.forget("Node", node.name)
-        self._evictions.forget(node.name)
+        self.evictions.forget(node.name)
         if node.empty:
             del self.state.nodes[node.name]
 

@@ -23,8 +23,9 @@ from colocation.kube.login import Login
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES, Resource
 from colocation.kube.rest import Rest
 from colocation.manager.events import Events, Sender, nobody
-from colocation.manager.evictions import Evictions, Evictor
-from colocation.manager.evictions import nobody as nobody_leaves
+from colocation.manager.evictions import Evictions
+from colocation.manager.evictor import Evictor
+from colocation.manager.evictor import nobody as nobody_leaves
 from colocation.manager.loop import Loop, Sees, Stop, Wake, wait_settled
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import colocation_facts, policy_facts

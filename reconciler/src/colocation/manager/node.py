@@ -11,7 +11,14 @@ from colocation import lenient
 from colocation.budget import Candidate, Evaluation, PodSums, ReportView, Selection, Windows, add_up, strategies
 from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.policy import PolicySpec
-from colocation.model.report import MAX_PODS, BePod, NodeColocationSpec, NodeColocationStatus, OnlinePod
+from colocation.model.report import (
+    MAX_PODS,
+    BePod,
+    EvictionRefusal,
+    NodeColocationSpec,
+    NodeColocationStatus,
+    OnlinePod,
+)
 from colocation.model.status import PolicyStatus
 from colocation.model.wire import NodeColocation, StoredPolicy
 
@@ -77,6 +84,7 @@ class Agreed(Struct, frozen=True, gc=False):
     selection: Selection | None
     spec: NodeColocationSpec
     be_rows: tuple[BePod, ...] | None
+    refusals: tuple[EvictionRefusal, ...]
 
 
 class NodeState(Struct):
@@ -101,6 +109,8 @@ class NodeState(Struct):
     """Kept until a pod or the report changes; so are the rows."""
     be_rows: tuple[BePod, ...] | None = None
     online_rows: tuple[OnlinePod, ...] | None = None
+    refusals: tuple[EvictionRefusal, ...] = ()
+    """Pods that the agent asked for and the API server refused to evict."""
     agreed: Agreed | None = None
     evaluation: Evaluation | None = None
     due: float | None = None
@@ -130,7 +140,7 @@ class NodeState(Struct):
 
     def agree(self, facts: NodeFacts, spec: NodeColocationSpec) -> None:
         """The NodeColocation, which has this spec, says what is wanted."""
-        self.agreed = Agreed(facts, self.selection, spec, self.be_rows)
+        self.agreed = Agreed(facts, self.selection, spec, self.be_rows, self.refusals)
 
     @property
     def agrees(self) -> bool:
@@ -143,6 +153,7 @@ class NodeState(Struct):
             and was.facts is self.facts
             and was.selection is self.selection
             and was.be_rows is self.be_rows
+            and was.refusals is self.refusals
             and known.owner_uid == was.facts.uid
         )
 

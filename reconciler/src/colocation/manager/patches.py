@@ -116,6 +116,7 @@ def wanted_spec(node: NodeState, facts: NodeFacts) -> NodeColocationSpec | None:
         ),
         pods=node.told(),
         online=node.told_online() if protect.memory_low_percent or protect.burst_percent else (),
+        eviction_refusals=node.refusals,
     )
 
 

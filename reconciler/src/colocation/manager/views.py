@@ -54,7 +54,14 @@ def explain(loop: Loop, name: str, now: float) -> budget.Explanation | None:
     if node is None or node.facts is None or node.evaluation is None or node.selection is None:
         return None
     return budget.explain(
-        node.facts, node.selection, node.report, list(node.pods.values()), node.evaluation, node.windows, now
+        node.facts,
+        node.selection,
+        node.report,
+        list(node.pods.values()),
+        node.evaluation,
+        node.windows,
+        now,
+        evictions=loop.evictions.told(node, now),
     )
 
 

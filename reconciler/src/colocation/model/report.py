@@ -6,7 +6,7 @@ memory in bytes. A metric that could not be read is absent (None), never zero.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -16,6 +16,10 @@ from colocation.model.rubik import Rubik
 Amount = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 MAX_PODS: int = 500
 """Rows in a report; more are never sent."""
+MAX_EVICTION_REQUESTS: Final = 8
+MAX_EVICTION_REFUSALS: Final = 64
+EVICTION_MESSAGE: Final = 110
+"""Characters of why a pod should leave: eight of them stand in a report, which is to stay small."""
 Word = Annotated[str, Meta(max_length=64)]
 Uid = Annotated[str, Meta(max_length=128)]
 Sentence = Annotated[str, Meta(max_length=512)]
@@ -52,6 +56,14 @@ class Capacity(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     memory: Amount
 
 
+class EvictionRefusal(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
+    """A pod that was to leave this node and could not be evicted: the agent names it last until it is gone."""
+
+    uid: Uid
+    message: Sentence
+    """What the API server answered."""
+
+
 class NodeColocationSpec(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     """The policy resolved for one node, and its BE pods."""
 
@@ -68,6 +80,8 @@ class NodeColocationSpec(Struct, frozen=True, gc=False, kw_only=True, rename="ca
     pods: tuple[BePod, ...] = ()
     online: tuple[OnlinePod, ...] = ()
     """Empty unless `protect` asks for burst or memory that is kept."""
+    eviction_refusals: Annotated[tuple[EvictionRefusal, ...], Meta(max_length=MAX_EVICTION_REFUSALS)] = ()
+    """Pods that the agent asked for and the API server refused to evict, for example for a PodDisruptionBudget."""
 
 
 class Usage(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
@@ -172,7 +186,7 @@ class EvictionRequest(Struct, frozen=True, gc=False, kw_only=True, rename="camel
 
     uid: Uid
     reason: Word
-    message: Annotated[str, Meta(max_length=110)]
+    message: Annotated[str, Meta(max_length=EVICTION_MESSAGE)]
 
 
 class NodeColocationStatus(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
@@ -189,6 +203,7 @@ class NodeColocationStatus(Struct, frozen=True, gc=False, kw_only=True, rename="
     pressure: Pressure | None = None
     capabilities: Capabilities | None = None
     engine: EngineState | None = None
-    eviction_requests: Annotated[tuple[EvictionRequest, ...], Meta(max_length=8)] = ()
-    """One at a time; empty when nobody has to leave."""
+    eviction_requests: Annotated[tuple[EvictionRequest, ...], Meta(max_length=MAX_EVICTION_REQUESTS)] = ()
+    """The first choice first. The manager evicts one, and the next one only if that cannot be evicted. Empty: none has
+    to leave."""
     conditions: Annotated[tuple[Condition, ...], Meta(max_length=16)] = ()

@@ -1,19 +1,28 @@
-"""Which best-effort pod should leave, if any, and when its page cache is worth reclaiming first.
+"""Which best-effort pods should leave, if any, in which order, and when page cache is worth reclaiming first.
 
-Order: lowest priority, then the one that frees most, then the youngest; one at a time, then look again. Nothing is
+Order: lowest priority, then the one that frees most, then the youngest. The manager evicts one pod, then waits until
+this node has looked again; it takes the next pod of the list only if the one before cannot be evicted. Nothing is
 decided on what was not measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from msgspec import Struct, field
 
 from colocation.model.fit import cut
 from colocation.model.quantity import human_bytes, human_millicores
-from colocation.model.report import BePod, EvictionReason, EvictionRequest, NodeColocationSpec, Pressure
+from colocation.model.report import (
+    EVICTION_MESSAGE,
+    MAX_EVICTION_REQUESTS,
+    BePod,
+    EvictionReason,
+    EvictionRequest,
+    NodeColocationSpec,
+    Pressure,
+)
 from colocation.protect.sample import PodSample, Sample
 from colocation.protect.wanted import Knobs
 
@@ -28,8 +37,8 @@ class Watch(Struct, frozen=True):
     """Memory has been above the high mark, and not back below the low one, since then."""
     starved_since: dict[str, float] = field(default_factory=dict)
     first_seen: dict[str, float] = field(default_factory=dict)
-    request: EvictionRequest | None = None
-    """Who should leave now."""
+    requests: tuple[EvictionRequest, ...] = ()
+    """The pods of which one should leave now, the first choice first."""
     reclaim: str | None = None
     """The pod to take page cache from in this round."""
 
@@ -57,26 +66,37 @@ def watch(
         if "evict.cpu" not in owned
         and _starves(pod, rows[pod.uid], held.get(pod.uid), spec.evict.cpu.satisfaction_percent)
     }
-    asked = before.request if before.request and before.request.uid in rows else None
-    if asked and asked.reason != "CpuStarved" and "evict.memory" in owned:
-        asked = None
+    first = before.requests[0] if before.requests else None
+    of_memory = first is not None and first.reason != "CpuStarved"
+    requests: tuple[EvictionRequest, ...] = ()
+    reclaim = None
     if not sample.memory_read:
-        # What memory asked for stands until memory is looked at again.
-        over, request, reclaim = before.over_since, asked, None
+        # What memory asked for stands until memory is read again. A pod of the list that is gone may have been enough.
+        over = before.over_since
+        if of_memory and "evict.memory" not in owned and {one.uid for one in before.requests} <= seen.keys():
+            requests = before.requests
     else:
         again = before.over_since is not None
         why = None if "evict.memory" in owned else _over(spec, sample, pressure, again=again)
         over = before.over_since if sample.unavailable is None else None
-        reclaim = request = None
         if why is not None:
             over = sample.at if before.over_since is None else before.over_since
             victims = _for_memory(pods, rows, seen)
             reclaim = victims[0].uid if victims else None
-            if victims and sample.at - over >= RECLAIM_SECONDS:
-                request = asked if asked and asked.reason != "CpuStarved" else _ask(victims[0].uid, *why)
-    if request is None or request.reason == "CpuStarved":
-        request = _for_cpu(spec, pods, held, starved, seen, sample.at, asked)
-    return Watch(over, starved, seen, request, reclaim)
+            if sample.at - over >= RECLAIM_SECONDS:
+                reason, words = why
+                requests = _ask(_in_order(victims, spec, first if of_memory else None), reason, lambda _: words)
+    if not requests:
+        long = _for_cpu(spec, pods, starved, seen, sample.at)
+        order = _in_order(long, spec, None if of_memory else first)
+        requests = _ask(order, "CpuStarved", lambda pod: _starved(spec, pod, held))
+    return Watch(over, starved, seen, requests, reclaim)
+
+
+def _in_order(pods: list[BePod], spec: NodeColocationSpec, first: EvictionRequest | None) -> list[BePod]:
+    """The pods that cannot be evicted now go last; the first choice stays the first until it is gone."""
+    refused = {one.uid for one in spec.eviction_refusals}
+    return sorted(pods, key=lambda pod: (pod.uid in refused, first is None or pod.uid != first.uid))
 
 
 def _over(
@@ -111,25 +131,21 @@ def _starves(pod: BePod, row: PodSample, held: Knobs | None, percent: int) -> bo
 
 
 def _for_cpu(
-    spec: NodeColocationSpec,
-    pods: list[BePod],
-    held: Mapping[str, Knobs],
-    starved: Mapping[str, float],
-    seen: Mapping[str, float],
-    now: float,
-    asked: EvictionRequest | None,
-) -> EvictionRequest | None:
+    spec: NodeColocationSpec, pods: list[BePod], starved: Mapping[str, float], seen: Mapping[str, float], now: float
+) -> list[BePod]:
+    """The pods that have starved for long, in the order in which they should leave."""
     seconds = spec.evict.cpu.starved_seconds
     long = [pod for pod in pods if pod.uid in starved and now - starved[pod.uid] >= seconds]
-    if not long:
-        return None
-    if asked and asked.reason == "CpuStarved" and asked.uid in {pod.uid for pod in long}:
-        return asked
-    pod = min(long, key=lambda pod: (pod.priority, -pod.cpu_request, -seen[pod.uid], pod.uid))
-    quota = held[pod.uid].cpu or 0
-    words = f"for {seconds} s it was held to {human_millicores(quota)} of {human_millicores(pod.cpu_request)} asked for"
-    return _ask(pod.uid, "CpuStarved", words)
+    return sorted(long, key=lambda pod: (pod.priority, -pod.cpu_request, -seen[pod.uid], pod.uid))
 
 
-def _ask(uid: str, reason: EvictionReason, words: str) -> EvictionRequest:
-    return EvictionRequest(uid=uid, reason=reason, message=cut(words, 110))
+def _starved(spec: NodeColocationSpec, pod: BePod, held: Mapping[str, Knobs]) -> str:
+    quota, seconds = held[pod.uid].cpu or 0, spec.evict.cpu.starved_seconds
+    return f"for {seconds} s it was held to {human_millicores(quota)} of {human_millicores(pod.cpu_request)} asked for"
+
+
+def _ask(pods: list[BePod], reason: EvictionReason, words: Callable[[BePod], str]) -> tuple[EvictionRequest, ...]:
+    return tuple(
+        EvictionRequest(uid=pod.uid, reason=reason, message=cut(words(pod), EVICTION_MESSAGE))
+        for pod in pods[:MAX_EVICTION_REQUESTS]
+    )

@@ -13,6 +13,7 @@ from colocation.agent.status import Conditions, build
 from colocation.agent.window import Series, Window
 from colocation.model.policy import Report
 from colocation.model.report import (
+    MAX_EVICTION_REQUESTS,
     Capabilities,
     Capacity,
     EngineState,
@@ -130,6 +131,15 @@ def test_moved(now, result):
     assert moved(status(), now, CAPACITY, 10) is result
 
 
+@pytest.mark.parametrize(
+    ("uids", "result"), [("abc", False), ("acb", False), ("bac", True), ("ab", True), ("abcd", True), ("", True)]
+)
+def test_of_the_pods_that_should_leave_the_first_and_the_set_are_worth_a_report(uids, result):
+    before, now = ([msgspec.structs.replace(LEAVE, uid=uid) for uid in row] for row in ("abc", uids))
+    pair = (status(eviction_requests=tuple(before)), status(eviction_requests=tuple(now)))
+    assert moved(*pair, CAPACITY, 10) is result
+
+
 def test_when_a_report_is_due():
     schedule = Schedule(rand=lambda: 0.0)
     assert not schedule.may(0.0, RULES, covered=4.0)
@@ -148,7 +158,7 @@ def test_when_a_report_is_due():
     assert schedule.due(66.0, RULES, status(), CAPACITY)
 
 
-def full_status(pods, refused=(), spec_error="", *, learnt=False, leave=None):
+def full_status(pods, refused=(), spec_error="", *, learnt=False, leave=()):
     window = Window()
     rows = tuple(
         PodSample(uid=f"{i:08}-aaaa-bbbb-cccc-0123456789ab", cpu=1500, memory=Use(1_234_567_890)) for i in range(pods)
@@ -170,7 +180,7 @@ def full_status(pods, refused=(), spec_error="", *, learnt=False, leave=None):
         pressure=Pressure(cpu=12.34, memory=0.0, io=1.0),
         conditions=conditions,
         memory_used=98_765_432_100,
-        eviction=leave,
+        evictions=leave,
         now="2026-11-21T05:10:14Z",
         histories=histories,
     )
@@ -178,8 +188,8 @@ def full_status(pods, refused=(), spec_error="", *, learnt=False, leave=None):
 
 def test_a_report_of_40_pods_is_small():
     assert len(msgspec.json.encode(patch_body(full_status(40)))) <= 5710, "managedFields come on top"
-    worst = full_status(40, [("p", Refusal("x" * 500, 0.0, 1.0))], "y" * 500, leave=LEAVE)
-    assert len(msgspec.json.encode(patch_body(worst))) <= 6 * 1024
+    worst = full_status(40, [("p", Refusal("x" * 900, 0.0, 1.0))], "y" * 900, leave=(LEAVE,) * MAX_EVICTION_REQUESTS)
+    assert len(msgspec.json.encode(patch_body(worst))) <= 8 * 1024, "while something is wrong"
 
 
 def test_a_report_of_40_pods_that_were_watched_for_a_day_is_small_too():

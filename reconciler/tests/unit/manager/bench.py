@@ -12,7 +12,8 @@ from colocation.kube.cache import Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.kube.rest import ApiError
 from colocation.manager.events import Events
-from colocation.manager.evictions import Eviction, Evictions
+from colocation.manager.evictions import Evictions
+from colocation.manager.evictor import Eviction
 from colocation.manager.loop import Loop
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import ColocationFacts, policy_facts

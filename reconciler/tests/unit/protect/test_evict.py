@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colocation.model.policy import Evict, EvictCpu, EvictMemory
-from colocation.model.report import BePod, Capacity, NodeColocationSpec, PolicyRef, Pressure
+from colocation.model.report import BePod, Capacity, EvictionRefusal, NodeColocationSpec, PolicyRef, Pressure
 from colocation.protect.evict import RECLAIM_SECONDS, Watch, watch
 from colocation.protect.sample import PodSample, Sample, Unavailable
 from colocation.protect.wanted import Knobs
@@ -37,6 +37,15 @@ def reading(at, memory, *, read=True, throttled=(), **uses):
     return Sample(at=at, seconds=1.0, unavailable=whole if read else None, pods=rows, memory_read=read)
 
 
+def first(state):
+    """The pod that should leave now."""
+    return state.requests[0] if state.requests else None
+
+
+def order(state):
+    return [request.uid for request in state.requests]
+
+
 def run(told, *readings, held=None, pressure=CALM):
     state = Watch()
     for one in readings:
@@ -46,29 +55,27 @@ def run(told, *readings, held=None, pressure=CALM):
 
 def test_below_the_high_mark_nobody_leaves_and_nothing_is_reclaimed():
     state = run(spec(BIG), reading(0, 84, big=9), reading(60, 84, big=9))
-    assert (state.request, state.reclaim) == (None, None)
+    assert (state.requests, state.reclaim) == ((), None)
 
 
 def test_page_cache_is_reclaimed_before_anybody_has_to_leave():
     state = run(spec(BIG, SMALL), reading(0, 85, big=9, small=2))
-    assert (state.request, state.reclaim) == (None, "big")
+    assert (state.requests, state.reclaim) == ((), "big")
     state = watch(spec(BIG, SMALL), reading(RECLAIM_SECONDS, 85, big=9, small=2), {}, CALM, state)
-    assert state.request is not None
-    assert state.request.uid == "big"
-    assert state.request.reason == "MemoryHigh"
-    assert "85Gi of 100Gi" in state.request.message
+    assert first(state).uid == "big"
+    assert first(state).reason == "MemoryHigh"
+    assert "85Gi of 100Gi" in first(state).message
 
 
 def test_once_above_the_high_mark_pods_leave_until_the_low_one():
     told = spec(BIG, SMALL)
-    first = run(told, reading(0, 90, big=9, small=2), reading(10, 90, big=9, small=2))
-    between = watch(told, reading(15, 82, small=2), {}, CALM, first)  # big has left
-    assert between.request is not None
-    assert between.request.uid == "small"
+    over = run(told, reading(0, 90, big=9, small=2), reading(10, 90, big=9, small=2))
+    between = watch(told, reading(15, 82, small=2), {}, CALM, over)  # big has left
+    assert first(between).uid == "small"
     below = watch(told, reading(20, 79, small=2), {}, CALM, between)
-    assert below.request is None
+    assert below.requests == ()
     again = watch(told, reading(25, 82, small=2), {}, CALM, below)  # between the marks, from below: nothing
-    assert again.request is None
+    assert again.requests == ()
 
 
 @pytest.mark.parametrize(
@@ -83,15 +90,13 @@ def test_once_above_the_high_mark_pods_leave_until_the_low_one():
 )
 def test_the_order_in_which_pods_leave(pods, uses, goes):
     state = run(spec(*pods), reading(0, 90, **uses), reading(10, 90, **uses))
-    assert state.request is not None
-    assert state.request.uid == goes
+    assert first(state).uid == goes
 
 
 def test_of_equals_the_youngest_leaves():
     told = spec(BIG, SMALL)
     state = run(told, reading(0, 50, big=2), reading(5, 90, big=2, small=2), reading(15, 90, big=2, small=2))
-    assert state.request is not None
-    assert state.request.uid == "small"
+    assert first(state).uid == "small"
 
 
 def test_one_at_a_time_and_always_the_same_until_it_is_gone():
@@ -99,16 +104,43 @@ def test_one_at_a_time_and_always_the_same_until_it_is_gone():
     state = run(told, reading(0, 90, big=9, small=2), reading(10, 90, big=9, small=2))
     for at in (15, 20, 25):
         state = watch(told, reading(at, 90, big=1, small=8), {}, CALM, state)
-        assert state.request is not None
-        assert state.request.uid == "big"
+        assert first(state).uid == "big"
     between = watch(told, reading(26, None, read=False, small=8), {}, CALM, state)
-    assert between.request is None, "gone; who is next is decided on a new reading of memory"
+    assert between.requests == (), "gone; who is next is decided on a new reading of memory"
+
+
+def test_the_others_are_named_in_order_for_when_the_first_cannot_be_evicted():
+    pods = [BePod(uid=f"p{i}", priority=-i % 3) for i in range(12)]
+    told, uses = spec(*pods), {f"p{i}": i for i in range(12)}
+    state = run(told, reading(0, 90, **uses), reading(10, 90, **uses))
+    assert order(state) == ["p9", "p6", "p3", "p11", "p8", "p5", "p2", "p10"]
+    assert {request.reason for request in state.requests} == {"MemoryHigh"}
+
+
+def test_a_pod_that_was_refused_goes_last_and_does_not_fill_the_list():
+    pods = [BePod(uid=f"p{i}") for i in range(12)]
+    uses = {f"p{i}": 12 - i for i in range(12)}
+    refusals = tuple(EvictionRefusal(uid=f"p{i}", message="429 TooManyRequests: budget") for i in range(9))
+    state = run(spec(*pods), reading(0, 90, **uses), reading(10, 90, **uses))
+    assert order(state) == [f"p{i}" for i in range(8)]
+    state = watch(spec(*pods, eviction_refusals=refusals), reading(15, 90, **uses), {}, CALM, state)
+    assert order(state) == ["p9", "p10", "p11", "p0", "p1", "p2", "p3", "p4"]
+
+
+def test_the_list_ends_when_one_of_its_pods_is_gone_until_memory_is_read_again():
+    told = spec(BIG, SMALL)
+    state = run(told, reading(0, 90, big=9, small=2), reading(10, 90, big=9, small=2))
+    assert order(state) == ["big", "small"]
+    state = watch(told, reading(11, None, read=False, big=9, small=2), {}, CALM, state)
+    assert order(state) == ["big", "small"]
+    assert order(watch(told, reading(12, None, read=False, big=9), {}, CALM, state)) == []
+    assert order(watch(spec(SMALL), reading(12, None, read=False, big=9, small=2), {}, CALM, state)) == [], "no pod"
 
 
 def test_memory_that_cannot_be_read_decides_nothing():
     told = spec(BIG)
     state = run(told, reading(0, 90, big=9), reading(10, None, big=9), reading(20, None, big=9))
-    assert (state.request, state.reclaim) == (None, None)
+    assert (state.requests, state.reclaim) == ((), None)
     assert state.over_since == 0
 
 
@@ -116,9 +148,8 @@ def test_pressure_counts_as_the_high_mark_where_the_policy_says_so():
     told = spec(BIG, evict=Evict(memory=EvictMemory(pressure_percent=20)))
     pressed = Pressure(memory=25.0)
     state = run(told, reading(0, 50, big=9), reading(10, 50, big=9), pressure=pressed)
-    assert state.request is not None
-    assert state.request.reason == "MemoryPressure"
-    assert run(spec(BIG), reading(0, 50, big=9), reading(10, 50, big=9), pressure=pressed).request is None
+    assert first(state).reason == "MemoryPressure"
+    assert run(spec(BIG), reading(0, 50, big=9), reading(10, 50, big=9), pressure=pressed).requests == ()
 
 
 def test_a_pod_that_starves_for_long_is_moved_away():
@@ -126,15 +157,14 @@ def test_a_pod_that_starves_for_long_is_moved_away():
     held = {"big": Knobs(cpu=50), "small": Knobs(cpu=400)}
     state = Watch()
     for at in range(0, 601, 100):
-        assert state.request is None
+        assert state.requests == ()
         state = watch(
             told, reading(at, None, read=False, throttled=("big", "small"), big=1, small=1), held, CALM, state
         )
-    assert state.request is not None
-    assert (state.request.uid, state.request.reason) == ("big", "CpuStarved")
-    assert state.request.message == "for 600 s it was held to 50m of 1,000m asked for"
+    assert (first(state).uid, first(state).reason) == ("big", "CpuStarved")
+    assert first(state).message == "for 600 s it was held to 50m of 1,000m asked for"
     fed = watch(told, reading(601, None, read=False, big=1, small=1), held, CALM, state)
-    assert fed.request is None
+    assert fed.requests == ()
 
 
 def test_a_policy_of_0_percent_never_moves_a_starving_pod():
@@ -142,7 +172,7 @@ def test_a_policy_of_0_percent_never_moves_a_starving_pod():
     state = run(
         told, *[reading(at, None, read=False, throttled=("big",), big=1) for at in (0, 20)], held={"big": Knobs(cpu=10)}
     )
-    assert state.request is None
+    assert state.requests == ()
 
 
 @pytest.mark.parametrize("changes", [{"enabled": False}, {"engine": "none"}])
@@ -161,5 +191,5 @@ def test_only_best_effort_pods_that_are_there_are_ever_asked(rounds):
     for step, (memory, read, big, online) in enumerate(rounds):
         uses = {"big": big, "online": online}
         state = watch(told, reading(step * 10, memory, read=read, throttled=("big", "online"), **uses), {}, CALM, state)
-        assert state.request is None or state.request.uid == "big"
+        assert {request.uid for request in state.requests} <= {"big"}
         assert state.reclaim in (None, "big")
