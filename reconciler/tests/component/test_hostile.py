@@ -83,6 +83,44 @@ def test_hostile_pods_cost_their_node_what_they_ask_for_and_nobody_else_anything
     nothing_was_injected(fresh)
 
 
+def test_a_pod_that_asks_for_more_than_there_can_be_costs_no_other_pod_its_limits(cluster: Cluster) -> None:
+    """Its sums pass int64: the API server would refuse the whole spec, and later pods would get no limits."""
+    cluster.policy(protect={"memoryLowPercent": 50})
+    manager = cluster.manager()
+    publishing(cluster, "n1", "n2")
+    most = {"kubernetes.io/be-cpu": str(2**63 - 1), "kubernetes.io/be-memory": str(2**63 - 1)}
+    containers = [{"name": name, "image": "i", "resources": {"requests": most, "limits": most}} for name in "ab"]
+    for name, said in (
+        ("absurd", {"openfuyao.com/qos-level": "BE"}),
+        ("mirror", {"kubernetes.io/config.mirror": "x", "kubernetes.io/config.hash": "h" * 200_000}),
+    ):
+        body = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "annotations": said},
+            "spec": {"nodeName": "n1", "terminationGracePeriodSeconds": 0, "containers": containers},
+        }
+        cluster.rest.create(PODS.path(namespace="default"), body)
+        path = PODS.path(name, namespace="default", sub="status")
+        cluster.rest.patch(path, {"status": {"phase": "Running"}})
+    uid = cluster.pod("batch", "n1", be=(1000, GI), running=True)["metadata"]["uid"]
+    online = cluster.pod("web", "n1", cpu="1")["metadata"]["uid"]
+    rows = eventually(
+        lambda: {p["uid"]: p for p in cluster.ncol("n1")["spec"]["pods"] if uid in str(cluster.ncol("n1"))}
+    )
+    assert (rows[uid]["cpuLimit"], rows[uid]["memoryLimit"]) == (1000, GI)
+    (other,) = (row for row in rows.values() if row["uid"] != uid)
+    assert (other["cpuRequest"], other["cpuLimit"], other["memoryLimit"]) == (2**63 - 1,) * 3
+    assert eventually(lambda: [p["uid"] for p in cluster.ncol("n1")["spec"]["online"]]) == [online]
+    # What is promised to running pods stands on the Node, closed, and the manager does not write it again and again.
+    eventually(lambda: cluster.published("n1") == (2**63 - 1, 2**63 - 1, None))
+    version = cluster.version("n1")
+    cluster.report("n2", cpu=2000)
+    eventually(lambda: cluster.published("n2") == (4000, *ROOM[1:]))
+    assert cluster.version("n1") == version
+    assert "write refused" not in manager.log.read_text()
+
+
 LIES = {
     "nothing is used": {"node": {"cpu": 0, "memory": 0}, "system": {"cpu": 0, "memory": 0}, "pods": []},
     "10^18 cores": {"node": {"cpu": 10**18, "memory": 1}, "system": {"cpu": 10**18, "memory": 1}},

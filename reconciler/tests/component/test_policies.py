@@ -63,7 +63,7 @@ def test_a_move_by_more_than_a_tenth_leaves_an_event_that_adds_up(cluster: Clust
     fell = eventually(lambda: cluster.events("n1"))[-1]
     assert (fell["reason"], fell["type"]) == ("RoomFell", "Normal")
     for words in (
-        "cpu: 10,000m - margin 4,000m - system 1,400m - online 1,000m - unbooked 0m = 3,600m",
+        "cpu: 10,000m - margin 4,000m - system 1,400m - online 1,000m - unbooked 0m - overhead 0m = 3,600m",
         "policy p generation 1",
         "default/web 1,000m 1Gi",
     ):

@@ -13,6 +13,7 @@ from colocation.model import names
 from colocation.model.facts import Published
 from colocation.model.quantity import human_bytes, human_millicores
 
+_TERMS: Final = ("capacity", "margin", "system", "online", "unbooked", "overhead")
 PERCENT: Final = 10
 """A move by more than this is told."""
 
@@ -72,7 +73,7 @@ def for_the_log(made: Evaluation, age: float | None, top: Sequence[PodExplanatio
     for budget, room in ((made.cpu, made.room_cpu), (made.memory, made.room_memory)):
         if budget is not None:
             told[budget.resource] = {
-                **{name: getattr(budget, name) for name in ("capacity", "margin", "system", "online", "unbooked")},
+                **{name: getattr(budget, name) for name in _TERMS},
                 "result": budget.result,
                 "room": room,
                 "problem": budget.problem,
@@ -91,7 +92,8 @@ def _sum(budget: Budget, made: Evaluation) -> str:
         return f"{budget.resource}: nothing, because {budget.problem}"
     return (
         f"{budget.resource}: {say(budget.capacity)} - margin {say(budget.margin)} - system {say(budget.system)} "
-        f"- online {say(budget.online)} - unbooked {say(budget.unbooked)} = {say(budget.free)}, "
+        f"- online {say(budget.online)} - unbooked {say(budget.unbooked)} - overhead {say(budget.overhead)} "
+        f"= {say(budget.free)}, "
         f"result {say(budget.result)}, room {say(room)}, promised {say(owed)}"
     )
 

@@ -129,6 +129,8 @@ class Explanation(Struct, frozen=True, kw_only=True, rename="camel"):
     be_cpu_used: int | None
     be_memory_used: int | None
     evictions: tuple[EvictionExplanation, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Best-effort pods that the agent cannot be told about, and why: they get no limits."""
 
 
 def explain(
@@ -141,6 +143,7 @@ def explain(
     now: float,
     *,
     evictions: tuple[EvictionExplanation, ...] = (),
+    left_out: tuple[str, ...] = (),
 ) -> Explanation:
     """Tell an evaluation as a tree: its own sums, and of the ``pods`` behind them those that take most."""
     winner = selection.winner
@@ -179,6 +182,7 @@ def explain(
         be_cpu_used=engine.cpu_used if engine else None,
         be_memory_used=engine.memory_used if engine else None,
         evictions=evictions,
+        left_out=left_out,
     )
 
 
@@ -260,6 +264,9 @@ def _terms(budget: Budget, evaluation: Evaluation, now: float) -> tuple[Term, ..
         Term(name="system", value=-budget.system, source=system),
         Term(name="online", value=-budget.online, source=online),
         Term(name="unbooked", value=-budget.unbooked, source=f"{report}: use of BE pods that asked for no be-*"),
+        Term(
+            name="overhead", value=-budget.overhead, source="RuntimeClass overhead of BE pods, in plain cpu and memory"
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from colocation.model.facts import NodeFacts, PodFacts
+from colocation.model.quantity import saturate
 
 
 class Promised(Struct, frozen=True, gc=False):
@@ -54,7 +55,7 @@ def promised(pods: Iterable[PodFacts]) -> Promised:
             if pod.running:
                 cpu_running += pod.be_cpu
                 memory_running += pod.be_memory
-    return Promised(cpu, memory, cpu_running, memory_running, bound)
+    return Promised(*(saturate(total) for total in (cpu, memory, cpu_running, memory_running, bound)))
 
 
 def published(room: int, promised_all: int, promised_running: int, before: int) -> int:

@@ -46,6 +46,8 @@ class PodSum(Struct, frozen=True, gc=False):
     requested: int = 0
     """By online pods."""
     unbooked: int = 0
+    overhead: int = 0
+    """Of the RuntimeClasses of BE pods, where it is in no other term."""
     problem: str | None = None
     """Why it cannot be told (a metric of a pod is missing)."""
 
@@ -111,7 +113,7 @@ def add_up_one(
     """
     cpu = resource is Resource.CPU
     problem = None
-    online = requested = unbooked = matched = 0
+    online = requested = unbooked = overhead = matched = 0
     for pod in pods:
         row = rows.get(pod.cgroup_uid)
         if row is not None:
@@ -121,13 +123,16 @@ def add_up_one(
         if pod.qos is not Qos.BE:
             online += estimate(pod, row, resource, strategy).amount
             requested += pod.cpu if cpu else pod.memory
-        elif not pod.booked and row is not None:
-            unbooked += (row.cpu if cpu else row.memory) or 0
+        else:
+            sandbox = pod.overhead_cpu if cpu else pod.overhead_memory
+            used = 0 if pod.booked or row is None else (row.cpu if cpu else row.memory) or 0
+            unbooked += used
+            overhead += max(0, sandbox - used)
     if matched < len(rows):
         for uid in rows.keys() - {pod.cgroup_uid for pod in pods}:
             if uid not in gone_be:  # still on the node, gone from the API: online unless we know better
                 online += (rows[uid].cpu if cpu else rows[uid].memory) or 0
-    return PodSum(online, requested, unbooked, problem)
+    return PodSum(online, requested, unbooked, overhead, problem)
 
 
 def strategies(selection: Selection, status: NodeColocationStatus | None) -> tuple[str, str] | None:

@@ -91,6 +91,7 @@ def render(told: dict[str, Any]) -> str:
         *([["also match", ", ".join(policy["others"])]] if policy["others"] else []),
         ["report", _report(report)],
         *(["", f"doubtful: {doubt}"] for doubt in report.get("doubts", ())),
+        *(["no limits", words] for words in told.get("leftOut", ())),
         [
             "new BE pods",
             f"welcome, up to {gate['maxPods']}" if gate["open"] else "; ".join(gate["closedBecause"]) or "none",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 
 import msgspec
 from msgspec import Struct, field
@@ -13,6 +14,7 @@ from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.policy import PolicySpec
 from colocation.model.report import (
     MAX_PODS,
+    UID_LENGTH,
     BePod,
     EvictionRefusal,
     NodeColocationSpec,
@@ -22,6 +24,7 @@ from colocation.model.report import (
 from colocation.model.status import PolicyStatus
 from colocation.model.wire import NodeColocation, StoredPolicy
 
+log = logging.getLogger(__name__)
 _STATUS = msgspec.json.Decoder(NodeColocationStatus | None)
 _SPEC = msgspec.json.Decoder(NodeColocationSpec)
 
@@ -109,6 +112,8 @@ class NodeState(Struct):
     """Kept until a pod or the report changes; so are the rows."""
     be_rows: tuple[BePod, ...] | None = None
     online_rows: tuple[OnlinePod, ...] | None = None
+    left_out: tuple[str, ...] = ()
+    """Best-effort pods that the agent cannot be told about, and why: they get no limits."""
     refusals: tuple[EvictionRefusal, ...] = ()
     """Pods that the agent asked for and the API server refused to evict."""
     agreed: Agreed | None = None
@@ -127,15 +132,20 @@ class NodeState(Struct):
     def told(self) -> tuple[BePod, ...]:
         """The rows that this node's agent is to be told."""
         if self.be_rows is None:
-            rows = sorted((p.as_be_pod() for p in self.pods.values() if p.qos is Qos.BE), key=lambda p: p.uid)
-            self.be_rows = tuple(rows[:MAX_PODS])
+            pods = [pod for pod in self.pods.values() if pod.qos is Qos.BE]
+            kept, left_out = _writable(pods)
+            self.be_rows = tuple(pod.as_be_pod() for pod in kept)
+            if left_out != self.left_out:
+                self.left_out = left_out
+                if left_out:
+                    log.warning("best-effort pods get no limits", extra={"node": self.name, "pods": list(left_out)})
         return self.be_rows
 
     def told_online(self) -> tuple[OnlinePod, ...]:
         """The same of all other pods: only for an agent that is to do something for them."""
         if self.online_rows is None:
-            rows = sorted((p.as_online_pod() for p in self.pods.values() if p.qos is not Qos.BE), key=lambda p: p.uid)
-            self.online_rows = tuple(rows[:MAX_PODS])
+            kept, _ = _writable([pod for pod in self.pods.values() if pod.qos is not Qos.BE])
+            self.online_rows = tuple(pod.as_online_pod() for pod in kept)
         return self.online_rows
 
     def agree(self, facts: NodeFacts, spec: NodeColocationSpec) -> None:
@@ -169,3 +179,15 @@ class NodeState(Struct):
     def empty(self) -> bool:
         """Nothing left to remember."""
         return self.facts is None and self.colocation is None and not self.pods
+
+
+def _writable(pods: list[PodFacts]) -> tuple[list[PodFacts], tuple[str, ...]]:
+    """Those that a NodeColocation takes, by uid, and a sentence for each of the others: one of them costs no other."""
+    known = sorted((pod for pod in pods if len(pod.cgroup_uid) <= UID_LENGTH), key=lambda pod: pod.cgroup_uid)
+    words = [
+        f"{pod.name}: its uid is longer than {UID_LENGTH} characters"
+        for pod in pods
+        if len(pod.cgroup_uid) > UID_LENGTH
+    ]
+    words += [f"{pod.name}: the node has more than {MAX_PODS} such pods" for pod in known[MAX_PODS:]]
+    return known[:MAX_PODS], tuple(words)

@@ -62,6 +62,7 @@ def explain(loop: Loop, name: str, now: float) -> budget.Explanation | None:
         node.windows,
         now,
         evictions=loop.evictions.told(node, now),
+        left_out=node.left_out,
     )
 
 

@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 
 from colocation.model import names
 from colocation.model.demand import all_say, combine
-from colocation.model.quantity import millicores, parse
+from colocation.model.quantity import millicores, parse, saturate
 from colocation.model.report import BePod, OnlinePod
 from colocation.model.wire import Container, Node, Pod, PodCondition, Quantities
 
@@ -47,7 +47,11 @@ class PodFacts(Struct, frozen=True, gc=False):
     be_cpu: int = 0
     be_memory: int = 0
     be_cpu_limit: int | None = None
+    """With the overhead: what the pod's cgroup may use, the sandbox included."""
     be_memory_limit: int | None = None
+    overhead_cpu: int = 0
+    """Of its RuntimeClass, in plain cpu; part of ``cpu``."""
+    overhead_memory: int = 0
     priority: int = 0
     gate: int = 0
     """What it asks for of the gate: 1, where admission wrote it."""
@@ -172,17 +176,21 @@ def pod_facts(pod: Pod) -> PodFacts | Evicted | None:
         if pod_level is not None:
             granted = _amount(pod.status.allocated_resources, key, scale) or 0
             actual = _amount(pod.status.resources.requests, key, scale) or 0 if pod.status.resources else 0
-            return max(pod_level, granted, actual) + overhead
-        return combine(pod, read, overhead) or overhead
+            return saturate(max(pod_level, granted, actual) + overhead)
+        return saturate(combine(pod, read, overhead) or overhead)
 
-    def limit(key: str) -> int | None:
+    def limit(key: str, more: int) -> int | None:
         def read(container: Container) -> int | None:
             return _amount(container.resources.limits, key, 1)
 
-        return combine(pod, read) if all_say(pod, read) else None
+        whole = combine(pod, read) if all_say(pod, read) else None
+        # Kubelet's rule: a limit of 0 stays 0, every other one has the overhead on top.
+        return saturate(whole + more + (_amount(pod.spec.overhead, key, 1) or 0)) if whole else whole
 
     annotations = pod.metadata.annotations
     be_cpu, be_memory = request(names.BE_CPU, 1), request(names.BE_MEMORY, 1)
+    overhead_cpu = saturate(_amount(pod.spec.overhead, "cpu", 1000) or 0)
+    overhead_memory = saturate(_amount(pod.spec.overhead, "memory", 1) or 0)
     return PodFacts(
         uid=pod.metadata.uid,
         cgroup_uid=annotations.get(names.STATIC_HASH_ANNOTATION, pod.metadata.uid)
@@ -196,8 +204,10 @@ def pod_facts(pod: Pod) -> PodFacts | Evicted | None:
         memory=_shared(request("memory", 1)),
         be_cpu=_shared(be_cpu),
         be_memory=_shared(be_memory),
-        be_cpu_limit=_shared(limit(names.BE_CPU)),
-        be_memory_limit=_shared(limit(names.BE_MEMORY)),
+        be_cpu_limit=_shared(limit(names.BE_CPU, overhead_cpu)),
+        be_memory_limit=_shared(limit(names.BE_MEMORY, overhead_memory)),
+        overhead_cpu=_shared(overhead_cpu),
+        overhead_memory=_shared(overhead_memory),
         priority=_shared(pod.spec.priority or 0),
         gate=_shared(request(names.GATE, 1)),
         evicted=pod.metadata.deletion_timestamp is not None and _evicted(pod.status.conditions),

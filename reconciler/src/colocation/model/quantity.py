@@ -44,6 +44,11 @@ def parse(text: str | float, *, scale: int = 1, round_up: bool = True) -> int:
     return max(-MAX, min(MAX, whole))
 
 
+def saturate(value: int) -> int:
+    """An amount that the API server takes: a sum of absurd requests is as much as there can be, and never negative."""
+    return max(0, min(MAX, value))
+
+
 def millicores(text: str | float, *, round_up: bool = True) -> int:
     """Cores as Kubernetes writes them ("1500m", "2", "0.5") -> integer millicores."""
     return parse(text, scale=1000, round_up=round_up)

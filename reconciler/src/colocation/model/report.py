@@ -18,10 +18,11 @@ MAX_PODS: int = 500
 """Rows in a report; more are never sent."""
 MAX_EVICTION_REQUESTS: Final = 8
 MAX_EVICTION_REFUSALS: Final = 64
+UID_LENGTH: Final = 128
 EVICTION_MESSAGE: Final = 110
 """Characters of why a pod should leave: eight of them stand in a report, which is to stay small."""
 Word = Annotated[str, Meta(max_length=64)]
-Uid = Annotated[str, Meta(max_length=128)]
+Uid = Annotated[str, Meta(max_length=UID_LENGTH)]
 Sentence = Annotated[str, Meta(max_length=512)]
 """Bounds on what a report may say: whatever an agent sends, a status stays near 100 kB and no list in it is long."""
 
@@ -35,7 +36,7 @@ class PolicyRef(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
 class BePod(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """One bound, unfinished best-effort pod and what it may use; a limit that is absent is no limit."""
 
-    uid: str
+    uid: Uid
     cpu_request: Amount = 0
     cpu_limit: Amount | None = None
     memory_limit: Amount | None = None
@@ -45,7 +46,7 @@ class BePod(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_de
 class OnlinePod(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """One pod that is not best-effort: told only where the policy asks for something to be done for such pods."""
 
-    uid: str
+    uid: Uid
     memory_request: Amount = 0
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -214,3 +215,31 @@ def test_order_changes_nothing(order: list[int]) -> None:
     pods = [pod(str(i), cpu=i * 100) for i in range(5)]
     seen = [row(str(i), i * 130, i * 150) for i in range(5)]
     assert cpu(pods, report(*seen)) == cpu([pods[i] for i in order], report(*(seen[i] for i in order)))
+
+
+def sandboxed(uid: str, *, be_cpu: int = 1000) -> PodFacts:
+    """A best-effort pod whose RuntimeClass adds 250m and 120Mi."""
+    return msgspec.structs.replace(
+        pod(uid, Qos.BE, cpu=250, memory=120 * 2**20, be_cpu=be_cpu), overhead_cpu=250, overhead_memory=120 * 2**20
+    )
+
+
+def test_the_overhead_of_best_effort_pods_is_taken_from_the_budget() -> None:
+    pods = [sandboxed(f"be{i}") for i in range(20)]
+    assert cpu(pods, report()) == cpu([], report()) - 20 * 250
+    memory = compute(NODE, Resource.MEMORY, OversellMemory(), report(), add_up_one(pods, {}, Resource.MEMORY, "usage"))
+    assert memory.overhead == 20 * 120 * 2**20
+    assert memory.free == memory.capacity - memory.margin - memory.system - memory.overhead
+
+
+def test_it_counts_whatever_the_pod_uses_so_that_the_number_stays() -> None:
+    for used in (0, 100, 900):
+        assert cpu([sandboxed("be")], report(row("be", cpu=used))) == cpu([sandboxed("be")], report())
+
+
+@pytest.mark.parametrize(("used", "counts"), [(0, 250), (100, 250), (250, 250), (900, 900)])
+def test_a_pod_that_asked_for_no_be_cpu_counts_with_its_use_or_its_overhead_whichever_is_more(
+    used: int, counts: int
+) -> None:
+    unbooked = sandboxed("be", be_cpu=0)
+    assert cpu([unbooked], report(row("be", cpu=used))) == cpu([], report()) - counts

@@ -237,6 +237,7 @@ def test_the_explanation_adds_up() -> None:
             memory=0,
             be_cpu=6_000,
             be_memory=1,
+            overhead_cpu=100,
         ),
     ]
     seen = msgspec.structs.replace(
@@ -246,10 +247,11 @@ def test_the_explanation_adds_up() -> None:
     result = evaluate(carrying(5_000), SELECTED, view, pods, windows, 10)
     told = explain(carrying(5_000), SELECTED, view, pods, result, windows, 10)
     assert told.cpu is not None
-    assert sum(term.value for term in told.cpu.terms) == told.cpu.free == 10_000 - 4_000 - 500 - 900
-    assert told.cpu.result == told.cpu.room == 4_600
+    assert sum(term.value for term in told.cpu.terms) == told.cpu.free == 10_000 - 4_000 - 500 - 900 - 100
+    assert [term.value for term in told.cpu.terms if term.name == "overhead"] == [-100]
+    assert told.cpu.result == told.cpu.room == 4_500
     assert told.cpu.published == 6_000  # what Running pods were promised
     assert not told.gate.open
-    assert "cpu room 4600 is below the 6000 promised" in told.reason
+    assert "cpu room 4500 is below the 6000 promised" in told.reason
     assert [(p.name, p.cpu, p.cpu_rule) for p in told.top_pods] == [("d/a", 900, "mean use")]
     assert msgspec.json.decode(msgspec.json.encode(told))["schema"] == "colocation.openfuyao.com/explain/v1"

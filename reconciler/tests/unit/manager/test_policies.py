@@ -290,10 +290,11 @@ def test_a_move_by_more_than_a_tenth_is_logged_with_every_term_and_told_as_an_ev
     bench.answer(job)
     [event] = bench.told
     assert event["reason"] == "RoomFell"
-    assert "10,000m - margin 4,000m - system 2,000m - online 0m - unbooked 0m = 4,000m" in event["note"]
+    assert "10,000m - margin 4,000m - system 2,000m - online 0m - unbooked 0m - overhead 0m = 4,000m" in event["note"]
     [record] = [r.__dict__ for r in records.records]
     terms = record["cpu"]
-    assert terms["capacity"] - terms["margin"] - terms["system"] - terms["online"] - terms["unbooked"] == 4000
+    rest = ("margin", "system", "online", "unbooked", "overhead")
+    assert terms["capacity"] - sum(terms[name] for name in rest) == 4000
     assert (record["before"]["be_cpu"], record["be_cpu"], record["policy"]) == (4500, 4000, "p")
     assert amounts(job)[0] == "4000"
 

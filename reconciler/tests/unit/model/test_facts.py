@@ -109,6 +109,33 @@ def test_overhead_comes_on_top_of_pod_level_resources_too() -> None:
     assert online(pod(resources=asks(cpu="5"), overhead={"cpu": "250m"})).cpu == 5250
 
 
+def limited(cpu: str | None, memory: str | None, overhead: dict[str, str]) -> PodFacts:
+    """A best-effort pod of one container with these limits."""
+    wanted = {"kubernetes.io/be-cpu": cpu, "kubernetes.io/be-memory": memory}
+    limits = {name: value for name, value in wanted.items() if value is not None}
+    return online(pod(annotations=BE, containers=[{"name": "a", "resources": {"limits": limits}}], overhead=overhead))
+
+
+@pytest.mark.parametrize(
+    ("cpu", "memory", "overhead", "expected"),
+    [
+        ("1000", "1Gi", {"cpu": "250m", "memory": "120Mi"}, (1250, 1199570944)),
+        ("1000", "1Gi", {}, (1000, 2**30)),
+        (None, None, {"cpu": "250m", "memory": "120Mi"}, (None, None)),
+        ("0", "1Gi", {"cpu": "250m", "memory": "120Mi"}, (0, 1199570944)),
+        ("1000", "1Gi", {"cpu": "250m", "kubernetes.io/be-cpu": "50"}, (1300, 2**30)),
+    ],
+    ids=["both", "none", "no limit stays none", "a limit of 0 stays 0, as kubelet does it", "in both kinds of cpu"],
+)
+def test_a_best_effort_pod_may_use_its_overhead_beside_its_limits(
+    cpu: str | None, memory: str | None, overhead: dict[str, str], expected: tuple[int | None, int | None]
+) -> None:
+    facts = limited(cpu, memory, overhead)
+    assert (facts.be_cpu_limit, facts.be_memory_limit) == expected
+    row = facts.as_be_pod()
+    assert (row.cpu_limit, row.memory_limit) == expected
+
+
 def test_a_pod_of_the_hosts_network_is_a_pod_like_any_other() -> None:
     wanted = [{"name": "a", "resources": asks(cpu="1", memory="1Gi")}]
     assert pod_facts(pod(hostNetwork=True, containers=wanted)) == pod_facts(pod(containers=wanted))
