@@ -13,22 +13,24 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from colocation.nesting import Deep
+
 T = TypeVar("T")
 
 _LEARNING: Final = threading.Lock()
-_KNOWN: Final[dict[Any, msgspec.json.Decoder[Any]]] = {}
+_KNOWN: Final[dict[Any, Deep[Any]]] = {}
 
 
-def decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+def decoder(kind: type[T]) -> Deep[T]:
     """The decoder of ``kind``, made once."""
     known = _KNOWN.get(kind)
     if known is None:
         with _LEARNING:
-            known = _KNOWN[kind] = msgspec.json.Decoder(kind)
+            known = _KNOWN[kind] = Deep(msgspec.json.Decoder(kind))
     return known
 
 
-def decode(text: bytes | str, kind: type[T]) -> T:
+def decode(text: bytes | str | msgspec.Raw, kind: type[T]) -> T:
     """JSON as ``kind``. Raises msgspec.DecodeError (ValidationError where it is JSON but no such thing)."""
     return decoder(kind).decode(text)
 

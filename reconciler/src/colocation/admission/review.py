@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from colocation.admission.mutate import NewPod, Settings, mutate
 from colocation.model.facts import Qos
+from colocation.nesting import Deep
 
 PATHS: Final = {"/mutate": "", **{f"/mutate/{qos.lower()}": str(qos) for qos in Qos}}
 """Default class by path: "" for pods that name their class; ``/mutate/be`` and so on: a namespace's default."""
@@ -38,7 +39,7 @@ class _Answer(Struct, rename="camel"):
     kind: str = "AdmissionReview"
 
 
-_QUESTION: Final = msgspec.json.Decoder(_Question)
+_QUESTION: Final = Deep(msgspec.json.Decoder(_Question))
 _ENCODER: Final = msgspec.json.Encoder()
 
 

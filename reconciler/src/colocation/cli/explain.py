@@ -8,9 +8,8 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
 
-import msgspec
-
 from colocation.cli.common import CliError, add_asking, ask_manager, fail, login, show, table
+from colocation.decoding import decode
 from colocation.kube.resources import Resource
 from colocation.kube.rest import ApiError, Rest
 from colocation.model import names
@@ -60,7 +59,7 @@ def _history(args: argparse.Namespace) -> list[dict[str, str]]:
     rest = Rest(login(args))
     query = {"fieldSelector": f"involvedObject.kind=Node,involvedObject.name={args.node}"}
     try:
-        items = [msgspec.json.decode(raw) for page in rest.pages(_EVENTS, query) for raw in page.items or ()]
+        items = [decode(raw, dict) for page in rest.pages(_EVENTS, query) for raw in page.items or ()]
     except ApiError as error:
         raise CliError(f"Events cannot be read (you need `list` on events in default): {error.message}") from error
     finally:

@@ -154,10 +154,6 @@ def replay_policies(
     return rows
 
 
-def _used(status: NodeColocationStatus) -> tuple[int, int]:
-    return (status.node.cpu or 0, status.node.memory or 0) if status.node else (0, 0)
-
-
 def _node(pods: list[traces.Pod]) -> tuple[NodeFacts, list[PodFacts]]:
     cpu, memory = traces.REQUEST["cpu"], traces.REQUEST["memory"]
     size = (cpu * len(pods), memory * len(pods))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar
@@ -30,9 +29,6 @@ READ_SECONDS: Final = 30.0
 PAGE: Final = 500
 RETRY_AFTER_SECONDS: Final = 60.0
 """The most of a Retry-After that counts: a server, or a proxy, that asks for a day must not stop us for a day."""
-NESTED: Final = 12_000
-"""Levels of JSON that must be skipped without a fault. Whoever may create a pod may give it `managedFields` as deep as
-the API server reads (10,000); at Python's 1,000 that one pod would end the watch of all pods."""
 _HEADERS: Final = {"User-Agent": f"colocation/{__version__}", "Accept": "application/json"}
 _KEEPALIVE: Final = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -79,7 +75,6 @@ class Rest:
     """One API server. Safe to use from many threads."""
 
     def __init__(self, login: Login, *, connections: int = 8, observe: Observe | None = None) -> None:
-        sys.setrecursionlimit(max(sys.getrecursionlimit(), NESTED))
         self._login = login
         self._observe = observe or (lambda *_: None)
         self._prefix = urlsplit(login.url).path.rstrip("/")

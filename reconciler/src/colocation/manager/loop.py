@@ -39,6 +39,7 @@ from colocation.manager.sight import Sight
 from colocation.manager.state import State
 from colocation.model.facts import NodeFacts, node_facts
 from colocation.model.wire import Node, NodeColocation
+from colocation.nesting import Deep
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS: Final = 1.0
@@ -53,8 +54,8 @@ TAKE_SECONDS: Final = 0.05
 """How long messages are taken before what they have changed is decided and published."""
 _TOP: Final = 3
 """Pods named when a number has moved."""
-_NODE: Final = msgspec.json.Decoder(Node)
-_COLOCATION: Final = msgspec.json.Decoder(NodeColocation)
+_NODE: Final = Deep(msgspec.json.Decoder(Node))
+_COLOCATION: Final = Deep(msgspec.json.Decoder(NodeColocation))
 
 
 class Stop(Struct, frozen=True):

@@ -23,10 +23,11 @@ from colocation.model.report import (
 )
 from colocation.model.status import PolicyStatus
 from colocation.model.wire import NodeColocation, StoredPolicy
+from colocation.nesting import Deep
 
 log = logging.getLogger(__name__)
-_STATUS = msgspec.json.Decoder(NodeColocationStatus | None)
-_SPEC = msgspec.json.Decoder(NodeColocationSpec)
+_STATUS = Deep(msgspec.json.Decoder(NodeColocationStatus | None))
+_SPEC = Deep(msgspec.json.Decoder(NodeColocationSpec))
 
 
 class ColocationFacts(Struct, frozen=True):
