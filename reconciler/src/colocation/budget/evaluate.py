@@ -17,8 +17,9 @@ from colocation.budget.sums import PodSums
 from colocation.budget.window import SlidingMinimum, Windows
 from colocation.model import names
 from colocation.model.facts import NodeFacts
+from colocation.model.fit import cut
 from colocation.model.policy import PolicySpec
-from colocation.model.report import NodeColocationStatus
+from colocation.model.report import SENTENCE_LENGTH, NodeColocationStatus
 
 
 class Withdrawal(StrEnum):
@@ -95,6 +96,8 @@ def evaluate(
     report interval and one retry before it counts as silent.
     """
     withdrawal, withdraw, stale_at = _withdraw_reason(node, selection, report, now, heard_since)
+    if withdraw is not None:
+        withdraw = cut(withdraw, SENTENCE_LENGTH)  # it is written into an annotation
     waits_until = None
     if withdrawal is Withdrawal.NO_REPORT:
         waits_until = _waits_until(node, selection, windows, now, heard_since)

@@ -16,6 +16,7 @@ from colocation.kube.bucket import Bucket
 from colocation.kube.resources import EVENTS
 from colocation.kube.rest import ApiError, Rest
 from colocation.model import names
+from colocation.model.fit import cut_bytes
 
 log = logging.getLogger(__name__)
 RATE: Final = 1.0
@@ -24,7 +25,9 @@ BURST: Final = 60.0
 QUIET_SECONDS: Final = 60.0
 """About one object one Event of a kind in so long; the next one says how many were left out."""
 NOTE_BYTES: Final = 1024
-"""What events.k8s.io/v1 takes."""
+INSTANCE_BYTES: Final = 128
+NAME_LENGTH: Final = 253
+"""What events.k8s.io/v1 takes: https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/apis/core/validation/events.go"""
 NAMESPACE: Final = "default"
 """Where Events about objects without namespace live."""
 _ACTIONS: Final = {"Node": "Publish", "ColocationPolicy": "RollOut", "Pod": "Evict"}
@@ -76,16 +79,22 @@ def event(about: About, reason: str, note: str, who: str, *, warning: bool) -> d
     return {
         "apiVersion": EVENTS.group_version,
         "kind": "Event",
-        "metadata": {"name": f"{name[:200]}.{time.time_ns():x}", "namespace": namespace or NAMESPACE},
+        "metadata": {"name": _name(name, time.time_ns()), "namespace": namespace or NAMESPACE},
         "eventTime": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "type": "Warning" if warning else "Normal",
         "reason": reason,
         "action": _ACTIONS[about.kind],
-        "note": note.encode()[:NOTE_BYTES].decode(errors="ignore"),
+        "note": cut_bytes(note, NOTE_BYTES),
         "regarding": regarding,
         "reportingController": names.REPORTER,
-        "reportingInstance": who[:128],
+        "reportingInstance": cut_bytes(who, INSTANCE_BYTES),
     }
+
+
+def _name(about: str, now: int) -> str:
+    """A name of its own: the object's, as much as there is place for, and the time."""
+    end = f".{now:x}"
+    return about[: NAME_LENGTH - len(end)].rstrip("-.") + end  # before a dot a name ends in a letter or digit
 
 
 class Sender:

@@ -18,12 +18,14 @@ MAX_PODS: int = 500
 """Rows in a report; more are never sent."""
 MAX_EVICTION_REQUESTS: Final = 8
 MAX_EVICTION_REFUSALS: Final = 64
+SENTENCE_LENGTH: Final = 512
+"""Characters of the longest text that we write anywhere; Events alone take more."""
 UID_LENGTH: Final = 128
 EVICTION_MESSAGE: Final = 110
 """Characters of why a pod should leave: eight of them stand in a report, which is to stay small."""
 Word = Annotated[str, Meta(max_length=64)]
 Uid = Annotated[str, Meta(max_length=UID_LENGTH)]
-Sentence = Annotated[str, Meta(max_length=512)]
+Sentence = Annotated[str, Meta(max_length=SENTENCE_LENGTH)]
 """Bounds on what a report may say: whatever an agent sends, a status stays near 100 kB and no list in it is long."""
 
 

@@ -8,7 +8,7 @@ from colocation.budget import Candidate, Evaluation, ReportView, Selection, Wind
 from colocation.model import names
 from colocation.model.facts import NodeFacts, PodFacts, Published, Qos
 from colocation.model.policy import LabelSelector, Oversell, OversellCpu, OversellMemory, PolicySpec, Requirement
-from colocation.model.report import NodeColocationStatus, PodUsage, Usage
+from colocation.model.report import SENTENCE_LENGTH, NodeColocationStatus, PodUsage, Usage
 
 POLICY = PolicySpec(
     oversell=Oversell(
@@ -255,3 +255,11 @@ def test_the_explanation_adds_up() -> None:
     assert "cpu room 4500 is below the 6000 promised" in told.reason
     assert [(p.name, p.cpu, p.cpu_rule) for p in told.top_pods] == [("d/a", 900, "mean use")]
     assert msgspec.json.decode(msgspec.json.encode(told))["schema"] == "colocation.openfuyao.com/explain/v1"
+
+
+def test_a_long_reason_for_withdrawing_a_node_is_cut_before_it_becomes_an_annotation() -> None:
+    view = ReportView(status=status(500), problem="x" * 300_000, arrived=0, since_start=True)
+    made = evaluate(carrying(5_000), SELECTED, view, [], Windows(), 10)
+    assert made.decision.withdrawn is not None
+    assert len(made.decision.withdrawn) == SENTENCE_LENGTH
+    assert made.decision.withdrawn.endswith("...")

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from colocation.kube.rest import ApiError
-from colocation.manager.events import BURST, NOTE_BYTES, QUIET_SECONDS, About, Events, Sender
+from colocation.manager.events import (
+    BURST,
+    INSTANCE_BYTES,
+    NOTE_BYTES,
+    QUIET_SECONDS,
+    About,
+    Events,
+    Sender,
+    event,
+)
 
 NODE = About("Node", "n", "u")
 
@@ -42,10 +54,25 @@ def test_a_thousand_nodes_at_once_do_not_flood_and_cost_no_words() -> None:
     assert len(told.bodies) == len(asked) == BURST
 
 
-def test_a_note_is_cut_to_what_the_api_takes() -> None:
-    told = Told()
-    told.events.tell(NODE, "RoomFell", lambda: "ü" * 2000)
-    assert len(told.bodies[0]["note"].encode()) <= NOTE_BYTES
+@given(st.text(max_size=1500) | st.integers(0, 2000).map("ü".__mul__), st.text(max_size=200))
+def test_an_event_is_cut_to_what_the_api_takes(note: str, who: str) -> None:
+    body = event(NODE, "RoomFell", note, who, warning=False)
+    for text, most, whole in ((body["note"], NOTE_BYTES, note), (body["reportingInstance"], INSTANCE_BYTES, who)):
+        assert len(text.encode()) <= most
+        assert text == whole or (text.endswith("...") and whole.startswith(text[:-3]))
+
+
+LABEL = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
+
+
+@given(st.lists(LABEL, min_size=1, max_size=60).map(".".join).filter(lambda name: len(name) <= 253))
+@example("n" * 199 + "-" + "x" * 40)
+@example("a." * 126 + "a")
+@example("x" + "-" * 250 + "x")
+def test_an_events_name_is_one_whatever_name_its_object_has(name: str) -> None:
+    made = event(About("Node", name, "u"), "RoomFell", "x", "me", warning=False)["metadata"]["name"]
+    assert len(made) <= 253
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", made)
 
 
 def test_an_object_that_is_gone_is_forgotten() -> None:

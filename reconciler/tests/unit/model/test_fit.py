@@ -11,11 +11,20 @@ from hypothesis import strategies as st
 from msgspec import inspect as types
 
 from colocation.model.fit import cut, fit
-from colocation.model.report import Condition, EvictionRequest, NodeColocationStatus, PodUsage
+from colocation.model.report import (
+    BePod,
+    Capabilities,
+    Condition,
+    EvictionRefusal,
+    EvictionRequest,
+    NodeColocationStatus,
+    OnlinePod,
+    PodUsage,
+)
 from colocation.model.status import PolicyStatus
 from tools.schema import struct_schema
 
-long = st.text(max_size=1200)
+long = st.builds(str.__mul__, st.text(max_size=3), st.integers(0, 400))  # text() alone is hardly ever long
 conditions = st.builds(
     Condition, type=long, status=st.just("True"), reason=long, message=long, last_transition_time=st.just("t")
 )
@@ -35,7 +44,7 @@ def too_long(schema: dict[str, Any], value: Any, at: str = "") -> list[str]:
 
 
 def fits(value: msgspec.Struct) -> bool:
-    return not too_long(struct_schema(type(value)), msgspec.to_builtins(fit(value), str_keys=True))
+    return not too_long(struct_schema(type(value)), msgspec.json.decode(msgspec.json.encode(fit(value))))
 
 
 @given(st.builds(PolicyStatus, rollout_stopped=long, conditions=st.lists(conditions, max_size=3).map(tuple)))
@@ -47,6 +56,7 @@ def test_a_policys_status_fits_its_crd(status: PolicyStatus) -> None:
     st.builds(
         NodeColocationStatus,
         agent_version=long,
+        capabilities=st.builds(Capabilities, kernel=long, features=st.lists(long, max_size=70).map(tuple)),
         pods=st.integers(0, 600).map(lambda count: (PodUsage(uid="u" * 200),) * count),
         conditions=st.lists(conditions, max_size=20).map(tuple),
         eviction_requests=st.lists(st.builds(EvictionRequest, uid=long, reason=long, message=long), max_size=12).map(
@@ -75,7 +85,7 @@ def test_every_text_that_we_write_into_a_status_has_a_length() -> None:
                 return [e for field in fields for e in unbounded(field.type, f"{at}.{field.encode_name}")]
         return []
 
-    for kind in (PolicyStatus, NodeColocationStatus):
+    for kind in (PolicyStatus, NodeColocationStatus, BePod, OnlinePod, EvictionRefusal):
         assert unbounded(types.type_info(kind), kind.__name__) == []
 
 
