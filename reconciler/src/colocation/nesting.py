@@ -7,6 +7,7 @@ RecursionError where the interpreter does, from about 1,000 levels on, and from 
 from __future__ import annotations
 
 import re
+from mmap import mmap
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -25,7 +26,7 @@ class Deep(Generic[T]):
     def __init__(self, decoder: msgspec.json.Decoder[T]) -> None:
         self._decoder = decoder
 
-    def decode(self, text: bytes | str | Raw) -> T:
+    def decode(self, text: bytes | mmap | str | Raw) -> T:
         """Like the decoder's own. Raises msgspec.DecodeError."""
         try:
             return self._decoder.decode(text)

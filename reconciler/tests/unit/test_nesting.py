@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from mmap import mmap
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from colocation.admission import Settings, answer
 from colocation.decoding import decode
 from colocation.kube.rest import Page
 from colocation.model.wire import Pod
-from colocation.nesting import LEVELS, shallow
+from colocation.nesting import LEVELS, Deep, shallow
 
 TEXTS = st.text(max_size=8) | st.sampled_from(['"', "\\", '\\"', "[{", "}]", '{"a":'])
 VALUES = st.recursive(
@@ -51,6 +52,14 @@ def test_admission_reads_such_a_pod_too(levels: int) -> None:
     told = json.loads(answer(body.encode(), Settings()))["response"]
     assert told["allowed"]
     assert json.loads(base64.b64decode(told["patch"]))
+
+
+def test_what_lies_in_a_file_is_read_like_what_lies_in_memory() -> None:
+    """As the webhook hands on large bodies."""
+    text = pod(9_000).encode()
+    with mmap(-1, len(text)) as mapped:
+        mapped.write(text)
+        assert Deep(msgspec.json.Decoder(Pod)).decode(mapped).metadata.uid == "u"
 
 
 @pytest.mark.parametrize("text", ["[" * 50_000, '{"a":' * 50_000, "[" * 50_000 + "]" * 49_999, "]" * 50_000])

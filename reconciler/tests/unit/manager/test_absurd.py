@@ -120,7 +120,7 @@ def test_a_pod_that_cannot_be_written_is_left_out_and_told_and_costs_no_other() 
     assert [row["uid"] for row in rows_of(bench, "pods")] == ["uid-ns/good"]
     told = views.explain(bench.loop, "n", bench.now)
     assert told is not None
-    assert list(told["leftOut"]) == ["ns/odd: its uid is longer than 128 characters"]
+    assert list(told.left_out) == ["ns/odd: its uid is longer than 128 characters"]
 
 
 def test_of_more_pods_than_a_report_has_rows_the_rest_is_told() -> None:
@@ -131,7 +131,7 @@ def test_of_more_pods_than_a_report_has_rows_the_rest_is_told() -> None:
     assert len(rows_of(bench, "pods")) == MAX_PODS
     told = views.explain(bench.loop, "n", bench.now)
     assert told is not None
-    assert [words.partition(":")[0] for words in told["leftOut"]] == ["ns/p500", "ns/p501"]
+    assert [words.partition(":")[0] for words in told.left_out] == ["ns/p500", "ns/p501"]
 
 
 def test_the_hash_of_a_mirror_pod_can_be_as_long_as_its_author_likes() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from colocation.budget import EvictionExplanation
 from colocation.kube.cache import Delete
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS
 from colocation.kube.rest import ApiError
@@ -266,10 +267,10 @@ def test_a_refusal_is_told_to_the_agent_by_explain_and_on_the_pod(two: Bench) ->
     assert (row.uid, row.message) == ("uid-ns/batch", "429 TooManyRequests: Cannot evict: budget b")
     told = views.explain(two.loop, "n", two.now)
     assert told is not None
-    assert list(told["evictions"]) == [
-        {"pod": "ns/batch", "reason": "MemoryHigh", "message": WHY, "next": False, "refused": row.message},
-        {"pod": "ns/other", "reason": "MemoryHigh", "message": WHY, "next": True, "refused": None},
-    ]
+    assert told.evictions == (
+        EvictionExplanation(pod="ns/batch", reason="MemoryHigh", message=WHY, next=False, refused=row.message),
+        EvictionExplanation(pod="ns/other", reason="MemoryHigh", message=WHY, next=True, refused=None),
+    )
     (event,) = [e for e in two.told if e["reason"] == "EvictionRefused"]
     assert event["regarding"]["name"] == "batch"
     two.say(Outcome(two.asked[1]), Delete(PODS, "ns/batch"))
