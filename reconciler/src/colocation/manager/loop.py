@@ -52,6 +52,8 @@ AWAIT_SECONDS: Final = 180.0
 """A started manager catches up until each node has reported once, or no other one has within so long."""
 TAKE_SECONDS: Final = 0.05
 """How long messages are taken before what they have changed is decided and published."""
+_SLACK: Final = 64
+"""Timers that were replaced are swept out when they are more than the nodes, and these."""
 _TOP: Final = 3
 """Pods named when a number has moved."""
 _NODE: Final = Deep(msgspec.json.Decoder(Node))
@@ -284,6 +286,10 @@ class Loop:
             node.due = at
             if at is not None:
                 heapq.heappush(self._timers, (at, node.name))
+            if len(self._timers) > 2 * len(self.state.nodes) + _SLACK:
+                # Each report sets another time, and what it replaces may be a day off.
+                self._timers = [(n.due, n.name) for n in self.state.nodes.values() if n.due is not None]
+                heapq.heapify(self._timers)
 
     def _compute(self, node: NodeState, facts: NodeFacts, now: float) -> Evaluation:
         selection = self.state.select(node)
@@ -327,6 +333,8 @@ class Loop:
         self._metrics.writes.labels(kind, outcome).inc()
         if kind != POLICY and name in self.state.nodes:
             self.state.dirty.add(name)
+        elif kind == POLICY and name not in self.state.policies:
+            self._outbox.forget(name)
         if done.error is not None:
             self._refused(done, done.error.code)
         elif kind == NODE:

@@ -21,6 +21,8 @@ from colocation.manager.patches import Job
 log = logging.getLogger(__name__)
 Key = tuple[str, str]
 WRITERS: Final = 8
+_SLACK: Final = 64
+"""Places in the order that no longer count are swept out when they are more than the jobs, and these."""
 
 
 class Done(Struct, frozen=True):
@@ -85,6 +87,18 @@ class Outbox:
         self._since.setdefault(job.key, now)
         if before is None or before.urgency != job.urgency:
             heapq.heappush(self._order, (job.urgency, next(self._sequence), job.key))
+            if len(self._order) > 2 * len(self._waiting) + _SLACK:
+                self._sweep()
+
+    def _sweep(self) -> None:
+        """Leave one place in the order for each key: jobs are replaced and dropped while none may go."""
+        places: dict[Key, tuple[int, int, Key]] = {}
+        for place in sorted(self._order):
+            job = self._waiting.get(place[2])
+            if job is not None and job.urgency == place[0]:
+                places.setdefault(place[2], place)
+        self._order = list(places.values())  # sorted, which is a heap
+        self._held = sorted({key: (at, key) for at, key in self._held if key in self._waiting}.values())
 
     def drop(self, key: Key) -> None:
         """Nothing is to be written for this key any more."""

@@ -24,12 +24,14 @@ from colocation.kube.cache import Bad, Delete, Event, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.manager.node import ColocationFacts, NodeState, PolicyFacts
 from colocation.model.facts import Evicted, NodeFacts, PodFacts, Qos
-from colocation.model.report import PodUsage
+from colocation.model.report import MAX_PODS, PodUsage
 
 log = logging.getLogger(__name__)
 WATCHED = (NODES, PODS, POLICIES, NODE_COLOCATIONS)
 DOUBT_SECONDS: Final = 600.0
 """A doubtful node is logged once in so long: an agent that lies must not fill the log either."""
+GONE_MOST: Final = 2 * MAX_PODS
+"""Best-effort pods of a node that are remembered after their end, until a report no longer shows them."""
 _MILLICORES: Final = tuple(range(16_384))
 
 
@@ -190,6 +192,10 @@ class State:
         pod = node.pods.pop(key)
         if pod.qos is Qos.BE:
             node.gone_be.add(pod.cgroup_uid)
+            if len(node.gone_be) > GONE_MOST:
+                # No report comes: pods that are not in the last one count as online, should another one show them.
+                rows = node.report.status.pods if node.report.status is not None else ()
+                node.gone_be.intersection_update([pod.cgroup_uid, *(row.uid for row in rows)])
         self._pods_changed(node)
 
     def _policy(self, event: Upsert[PolicyFacts] | Delete | Bad) -> None:
