@@ -6,10 +6,11 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
+from colocation import lenient
 from colocation.kube.cache import Bad, Delete, Event, Reflector, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS
 from colocation.kube.rest import ApiError, Rest
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 class Api(Protocol):
     """All that the agent may do in the cluster: watch its own NodeColocation, and patch that object's status."""
 
-    def watch(self, emit: Callable[[Event[NodeColocationSpec]], None]) -> None:
+    def watch(self, emit: Callable[[Event[Told]], None]) -> None:
         """Begin to hand on what happens to the object, on a thread of its own; errors are retried, not raised."""
 
     def patch_status(self, body: dict[str, object]) -> None:
@@ -34,7 +35,22 @@ class _Object(Struct, rename="camel"):
     """NodeColocation without its status, which is our own and need not be read back."""
 
     metadata: Metadata
-    spec: NodeColocationSpec = NodeColocationSpec()
+    spec: Any = None
+
+
+class Told(Struct, frozen=True):
+    """A spec as far as this version can read it, and a sentence for each field that it cannot."""
+
+    spec: NodeColocationSpec
+    problems: tuple[str, ...] = ()
+
+
+def told(wire: _Object) -> Told:
+    """What the object says. Raises ValueError where no default may stand in for what cannot be read."""
+    spec, problems = lenient.read(NodeColocationSpec, wire.spec or {})
+    if missing := state.needed(problems):
+        raise ValueError("; ".join(missing))
+    return Told(spec, problems)
 
 
 class KubeApi:
@@ -43,11 +59,11 @@ class KubeApi:
     def __init__(self, rest: Rest, node: str) -> None:
         self._rest, self._node = rest, node
 
-    def watch(self, emit: Callable[[Event[NodeColocationSpec]], None]) -> None:
+    def watch(self, emit: Callable[[Event[Told]], None]) -> None:
         """See Api."""
         # Named in the selector: RBAC with resourceNames then allows list and watch of this object only.
         selector = {"fieldSelector": f"metadata.name={self._node}"}
-        Reflector(self._rest, NODE_COLOCATIONS, _Object, lambda wire: wire.spec, emit, query=selector).start()
+        Reflector(self._rest, NODE_COLOCATIONS, _Object, told, emit, query=selector).start()
 
     def patch_status(self, body: dict[str, object]) -> None:
         """See Api."""
@@ -68,15 +84,15 @@ class Specs:
         self._error = ""
         self._save_error = ""
 
-    def emit(self, event: Event[NodeColocationSpec]) -> None:
+    def emit(self, event: Event[Told]) -> None:
         """Take what the watch hands on."""
         with self._lock:
             if isinstance(event, Upsert):
-                self._present, self._known, self._error = True, True, ""
-                if event.object != self._current:
-                    self._current, self._unsaved = event.object, True
-            elif isinstance(event, Bad):  # a newer manager, or garbage: the last good one holds
-                self._present, self._error = True, event.reason
+                self._present, self._known, self._error = True, True, "; ".join(event.object.problems)
+                if event.object.spec != self._current:
+                    self._current, self._unsaved = event.object.spec, True
+            elif isinstance(event, Bad):  # garbage: the last good one holds
+                self._present, self._error = True, f"the last good spec holds: {event.reason}"
             elif isinstance(event, Delete) or not self._present:
                 # Deleted now, or (all has been listed, and it was not there) while we were away.
                 self._present, self._known, self._error = False, True, ""
@@ -100,7 +116,7 @@ class Specs:
 
     @property
     def error(self) -> str:
-        """Why the object's spec cannot be read; "" if it can."""
+        """What of the object's spec cannot be read, and what holds instead; "" if all can."""
         return self._error
 
     def _save(self, spec: NodeColocationSpec | None) -> bool:

@@ -65,7 +65,7 @@ class Conditions:
         else:
             self._set("Enforced", "True", "AsWanted", "", now)
         if spec_error:
-            self._set("SpecReadable", "False", "CannotBeRead", _short(f"the last good spec holds: {spec_error}"), now)
+            self._set("SpecReadable", "False", "CannotBeRead", _short(spec_error), now)
         else:
             self._set("SpecReadable", "True", "Read", "", now)
         if lacks:

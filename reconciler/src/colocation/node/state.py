@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from colocation import lenient
 from colocation.decoding import decode
 from colocation.model.report import NodeColocationSpec
 from colocation.node.journal import write_atomically
@@ -20,9 +23,16 @@ def save(path: Path, spec: NodeColocationSpec) -> None:
 def load(path: Path) -> NodeColocationSpec | None:
     """The kept spec; None if there is none, or if what is there cannot be read as one."""
     try:
-        return decode(path.read_bytes(), NodeColocationSpec)
+        spec, problems = lenient.read(NodeColocationSpec, decode(path.read_bytes(), dict[str, Any]))
     except (OSError, ValueError, RecursionError):  # msgspec's errors, and broken UTF-8, are ValueErrors
         return None
+    # A newer agent kept it: its pods are held all the same, with defaults for what is not known here.
+    return None if needed(problems) else spec
+
+
+def needed(problems: Iterable[str]) -> list[str]:
+    """Those of the problems (as `lenient.read` puts them) without whose field nothing is known of a spec."""
+    return [problem for problem in problems if problem.startswith(("it:", "pods:", "enabled:"))]
 
 
 def forget(path: Path) -> None:

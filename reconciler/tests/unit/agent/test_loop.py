@@ -14,11 +14,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from colocation.agent import main
+from colocation.agent import main, specs
 from colocation.agent.loop import Loop
 from colocation.agent.reporter import Sender
 from colocation.agent.server import serve, unready
-from colocation.agent.specs import Specs
+from colocation.agent.specs import Specs, Told
 from colocation.agent.window import Window
 from colocation.kube.cache import Bad, Delete, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS
@@ -41,7 +41,14 @@ FEATURES = ("cpu.idle", "cpu.quota", "memory.limit")
 
 
 def upsert(spec=SPEC):
-    return Upsert(NODE_COLOCATIONS, "node1", spec, listed=True)
+    return Upsert(NODE_COLOCATIONS, "node1", Told(spec), listed=True)
+
+
+def stored(**changes):
+    """SPEC as another version stored it: as the watch hands it on."""
+    spec = {**msgspec.to_builtins(SPEC), **changes}
+    wire = msgspec.json.decode(msgspec.json.encode({"metadata": {}, "spec": spec}), type=specs._Object)
+    return Upsert(NODE_COLOCATIONS, "node1", specs.told(wire), listed=False)
 
 
 class Node:
@@ -129,6 +136,39 @@ def test_cpus_that_are_unplugged_lower_the_ceiling_though_the_node_still_tells_t
     (node.root / "cpuset.cpus.effective").write_text("0-15\n")
     node.rounds(10)
     assert node.loop.decision.cpu_total == 2600, "kubelet knows of no more than it started with"
+
+
+NEWER = {"engine": "quantum", "suppress": {"cpu": {"mode": "politely", "targetPercent": 50}}, "weather": {"today": 1}}
+
+
+def test_a_newer_managers_spec_is_followed_as_far_as_it_is_understood(node):
+    more = [*msgspec.to_builtins(SPEC)["pods"], {"uid": "be2", "memoryLimit": 1 << 21}]
+    node.specs.emit(stored(pods=more, **NEWER))
+    spec = node.specs.take()
+    assert [pod.uid for pod in spec.pods] == ["be1", "be2"], "new pods are held"
+    assert (spec.engine, spec.suppress.cpu.mode, spec.suppress.cpu.target_percent) == ("native", "auto", 50)
+    node.rounds()
+    [condition] = [c for c in node.loop.status().conditions if c.type == "SpecReadable"]
+    assert condition.status == "False"
+    assert "quantum" in condition.message
+    node.specs.emit(upsert())
+    assert node.specs.error == ""
+
+
+@pytest.mark.parametrize("needed", [{"pods": 7}, {"pods": [{"uid": 7}]}, {"enabled": "perhaps"}])
+def test_no_default_stands_in_for_the_pods_or_the_switch_of_a_spec(node, needed):
+    with pytest.raises(ValueError, match=next(iter(needed))):
+        stored(**needed)  # which the watch hands on as Bad
+    node.state.mkdir()
+    (node.state / "state").write_bytes(msgspec.json.encode({**msgspec.to_builtins(SPEC), **needed}))
+    assert Specs(node.state / "state").take() is None, "nothing is known: values are left as they are"
+
+
+def test_a_spec_that_a_newer_agent_kept_holds_its_pods(node):
+    node.state.mkdir()
+    (node.state / "state").write_bytes(msgspec.json.encode({**msgspec.to_builtins(SPEC), **NEWER}))
+    kept = Specs(node.state / "state").take()
+    assert (kept.enabled, kept.pods) == (True, SPEC.pods)
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\xff\x00\xfe", b"max\n" * 3000, b"-1 -1 -1\n", b"9" * 40, b"some avg10=x"])
