@@ -98,6 +98,18 @@ def test_be_pods_are_told_to_the_agent_and_the_gate_closes_below_the_promise(clu
     eventually(lambda: "pods" not in cluster.ncol("n1")["spec"] or not cluster.ncol("n1")["spec"]["pods"])
 
 
+def test_max_pods_below_the_bound_pods_closes_the_node_and_leaves_its_pods_their_resources(cluster: Cluster) -> None:
+    cluster.policy()
+    cluster.manager()
+    publishing(cluster, "n1")
+    for number in range(3):
+        cluster.pod(f"batch{number}", "n1", be=(100, GI), running=True)
+    eventually(lambda: len(cluster.ncol("n1")["spec"]["pods"]) == 3)
+    for most, gate in ((2, None), (3, 3), (0, None), (250, 250)):
+        cluster.rest.patch(POLICIES.path("p"), {"spec": {"oversell": {"maxPods": most}}})
+        eventually(lambda gate=gate: cluster.published("n1") == (*ROOM[:2], gate))  # type: ignore[misc]
+
+
 def test_after_kill_9_the_number_does_not_rise_before_a_new_report(cluster: Cluster) -> None:
     cluster.policy()
     first = cluster.manager()

@@ -118,7 +118,8 @@ def evaluate(
     held = known and not report.since_start
     if foreign or waits_until is not None:
         why = "they are another manager's" if foreign else "until the agent's first report"
-        withdrawal, withdraw, decision = None, None, unchanged(node, f"the numbers that are here stand: {why}")
+        withdrawal = withdraw = None
+        decision = unchanged(node, pods.owed, f"the numbers that are here stand: {why}")
         room_cpu, room_memory = decision.cpu or 0, decision.memory or 0
     else:
         less = leaving or Leaving()

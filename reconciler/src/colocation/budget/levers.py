@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from colocation.budget.compute import Budget
 from colocation.budget.evaluate import Evaluation, Withdrawal
+from colocation.budget.publish import holds
 from colocation.budget.sums import Resource
 from colocation.budget.window import SlidingMinimum, Windows
 from colocation.model import names
@@ -25,6 +26,8 @@ def levers(node: NodeFacts, made: Evaluation, windows: Windows, now: float) -> t
         if budget is not None:
             said += (f"{budget.resource}: {words}" for words in _of(budget, window, room, owed, now))
     winner, arrived = made.selection.winner, made.report.arrived
+    if winner is not None and not holds(winner.spec.oversell.max_pods, made.owed):
+        said.append(f"maxPods: at least {max(made.owed.pods, 1)}, or fewer best-effort pods, before new ones may come")
     if winner is not None and arrived is not None:
         left = arrived + winner.spec.oversell.stale_after_seconds - now
         said.append(f"silence: without a report within {max(0.0, left):.0f} s everything is withdrawn")

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from colocation.model.facts import NodeFacts, PodFacts
+from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.quantity import saturate
 
 
@@ -48,7 +48,7 @@ def promised(pods: Iterable[PodFacts]) -> Promised:
     """Sum of what all these pods were promised, and of the Running ones alone (terminating included)."""
     cpu = memory = cpu_running = memory_running = bound = 0
     for pod in pods:
-        bound += max(pod.gate, 1 if pod.booked else 0)
+        bound += max(pod.gate, pod.qos is Qos.BE or pod.booked)
         if pod.booked:
             cpu += pod.be_cpu
             memory += pod.be_memory
@@ -63,10 +63,28 @@ def published(room: int, promised_all: int, promised_running: int, before: int) 
     return max(room, promised_running, min(promised_all, before))
 
 
-def unchanged(node: NodeFacts, words: str) -> Decision:
-    """What stands on a node stands; ``words``: why."""
-    held = node.published
-    return Decision(held.cpu, held.memory, held.gate, None, () if held.gate is not None else (words,))
+def holds(max_pods: int, owed: Promised) -> bool:
+    """A gate of ``max_pods`` may be published on a Node that has these pods.
+
+    Below what bound pods ask for, kubelet would fail them at its next restart; without the key it counts none of them:
+    https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/kubelet/lifecycle/predicate.go
+    """
+    return max_pods >= max(owed.pods, 1)
+
+
+def unchanged(node: NodeFacts, owed: Promised, words: str) -> Decision:
+    """What stands on a node stands, but for a gate that does not hold all bound pods; ``words``: why."""
+    before = node.published
+    closed: tuple[str, ...] = ()
+    if before.gate is None:
+        closed = (words,)
+    elif not holds(before.gate, owed):
+        closed = (_full(before.gate, owed),)
+    return Decision(before.cpu, before.memory, None if closed else before.gate, None, closed)
+
+
+def _full(max_pods: int, owed: Promised) -> str:
+    return f"maxPods is {max_pods}, and {owed.pods} best-effort pods are bound here"
 
 
 def decide(
@@ -104,10 +122,8 @@ def decide(
             for what, room, promise in (("cpu", room_cpu, owed.cpu), ("memory", room_memory, owed.memory))
             if room < promise
         )
-    if max_pods < max(owed.pods, 1):
-        # A gate below what bound pods ask for would have kubelet fail them at its next restart; without the key it
-        # counts none of them: https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/kubelet/lifecycle/predicate.go
-        closed = (*closed, f"maxPods is {max_pods}, and {owed.pods} best-effort pods are bound here")
+    if not holds(max_pods, owed):
+        closed = (*closed, _full(max_pods, owed))
     if leaving is not None:
         closed = (*closed, leaving.words)
     if held and before.gate is None and not closed:

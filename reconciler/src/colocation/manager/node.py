@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct, field
 
 from colocation import lenient
 from colocation.budget import Candidate, Evaluation, PodSums, ReportView, Selection, Windows, add_up, strategies
+from colocation.decoding import convert, decode
 from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.policy import PolicySpec
 from colocation.model.report import (
@@ -27,6 +29,12 @@ from colocation.nesting import Deep
 
 log = logging.getLogger(__name__)
 _STATUS = Deep(msgspec.json.Decoder(NodeColocationStatus | None))
+_BESIDE: Final = {
+    field.encode_name: field.type
+    for field in msgspec.structs.fields(NodeColocationStatus)
+    if field.name not in ("observed_at", "node", "system", "pods", "forecasts")
+}
+"""The fields of a report that no published number rests on."""
 _SPEC = Deep(msgspec.json.Decoder(NodeColocationSpec))
 
 
@@ -45,13 +53,10 @@ class ColocationFacts(Struct, frozen=True):
 
 def colocation_facts(wire: NodeColocation) -> ColocationFacts:
     """Project a NodeColocation; garbage in its status becomes a reason, not an error."""
-    spec, status, problem = None, None, None
+    spec = None
     with contextlib.suppress(msgspec.DecodeError):  # of a newer manager: it is written again
         spec = _SPEC.decode(wire.spec)
-    try:
-        status = _STATUS.decode(wire.status)
-    except msgspec.DecodeError as error:
-        problem = str(error)
+    status, problem = _report(wire.status)
     return ColocationFacts(
         uid=wire.metadata.uid,
         resource_version=wire.metadata.resource_version,
@@ -60,6 +65,27 @@ def colocation_facts(wire: NodeColocation) -> ColocationFacts:
         status=status,
         problem=problem,
     )
+
+
+def _report(text: bytes) -> tuple[NodeColocationStatus | None, str | None]:
+    """A status, or why it cannot be used. What a newer agent says beside the numbers costs itself alone."""
+    try:
+        return _STATUS.decode(text), None
+    except msgspec.DecodeError as error:
+        problem = str(error)
+    with contextlib.suppress(msgspec.DecodeError):  # no object, or numbers that cannot be read
+        said = decode(text, dict[str, Any])
+        said = {key: value for key, value in said.items() if key not in _BESIDE or _readable(value, _BESIDE[key])}
+        return convert(said, NodeColocationStatus), None
+    return None, problem
+
+
+def _readable(value: Any, kind: Any) -> bool:
+    try:
+        convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 class PolicyFacts(Struct, frozen=True):

@@ -72,7 +72,7 @@ def node_job(node: NodeFacts, made: Evaluation, since: float | None = None) -> J
     if node.withdrawn != decision.withdrawn:
         metadata["annotations"] = {names.WITHDRAWN_ANNOTATION: decision.withdrawn}
     takes = (
-        (decision.gate is None and before.gate is not None)
+        (decision.gate or 0) < (before.gate or 0)
         or (decision.cpu or 0) < (before.cpu or 0)
         or (decision.memory or 0) < (before.memory or 0)
     )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colocation.budget.publish import Decision, Promised, decide, promised, published
+from colocation.budget.publish import Decision, Promised, decide, promised, published, unchanged
 from colocation.model.facts import NodeFacts, PodFacts, Published, Qos
 
 amount = st.integers(0, 10_000)
@@ -107,3 +107,15 @@ def test_bound_pods_are_counted_by_what_they_ask_for_of_the_gate() -> None:
     online = msgspec.structs.replace(pod, uid="d", gate=0, be_cpu=0, qos=Qos.LS)
     only_the_gate = msgspec.structs.replace(online, uid="e", gate=1)
     assert promised([pod, by_hand, before_admission, online, only_the_gate]).pods == 1 + 5 + 1 + 0 + 1
+
+
+def test_another_managers_gate_stands_only_where_it_holds_every_bound_pod() -> None:
+    for gate, bound, stands in ((250, 9, True), (9, 9, True), (9, 10, False), (0, 0, False)):
+        made = unchanged(node(Published(5, 5, gate)), Promised(pods=bound), "another manager's")
+        assert (made.cpu, made.memory, made.gate) == (5, 5, gate if stands else None)
+        assert bool(made.closed) == (not stands)
+
+
+def test_a_best_effort_pod_that_asks_for_nothing_counts_for_the_gate_all_the_same() -> None:
+    pod = PodFacts("a", "a", "d/a", "n", Qos.BE, True, 0, 0)
+    assert promised([pod, msgspec.structs.replace(pod, qos=Qos.LS)]).pods == 1

@@ -13,6 +13,7 @@ from msgspec import Raw
 from colocation.kube.cache import Bad, Delete, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
 from colocation.kube.rest import ApiError
+from colocation.manager import views
 from colocation.manager.loop import TAKE_SECONDS, Ask, Stop, ask
 from colocation.manager.node import colocation_facts
 from colocation.manager.patches import Urgency, wanted_spec
@@ -54,6 +55,25 @@ def test_what_has_been_written_is_not_written_again(bench: Bench) -> None:
         bench.node(published=Published(5000, 60 * GI, 250))
         assert bench.take() == []
         assert bench.take("spec") == []
+
+
+def test_a_lower_max_pods_closes_nodes_that_hold_more_and_takes_away_before_others_are_given_to(bench: Bench) -> None:
+    bench.publish()
+    for number in range(5):
+        bench.pod(f"b{number}", be=100)
+    assert bench.take() == []
+    for generation, most, gate in ((2, 3, None), (3, 5, "5"), (4, 0, None), (5, 250, "250")):
+        bench.policy(generation=generation, max_pods=most)
+        [job] = bench.take()
+        assert amounts(job)[2] == gate
+        assert job.urgency is (Urgency.SHRINK if gate is None else Urgency.GROW)
+        told = views.explain(bench.loop, "n", bench.now)
+        assert told is not None
+        assert any("maxPods: at least 5" in words for words in told.would_change) == (gate is None)
+        bench.answer(job)
+    bench.policy(generation=6, max_pods=9)
+    [job] = bench.take()
+    assert (amounts(job)[2], job.urgency) == ("9", Urgency.SHRINK)
 
 
 def test_a_conflict_is_decided_again_on_the_new_version(bench: Bench) -> None:
