@@ -84,6 +84,16 @@ cgroup_driver:
   description: Kubelet's cgroup driver, V(cgroupfs) or V(systemd); empty where there is no kubelet tree yet.
   returned: always
   type: str
+pods:
+  description: Number of pods' control groups in kubelet's tree.
+  returned: always
+  type: int
+pods_with_containers:
+  description:
+    - How many of RV(pods) hold a container. None of several means that kubelet and the container runtime use different
+      cgroup drivers, and RV(problems) says so.
+  returned: always
+  type: int
 controllers:
   description: The cgroup controllers that are there.
   returned: always

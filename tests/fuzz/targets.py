@@ -29,7 +29,7 @@ from colocation.model import facts, quantity
 from colocation.model.policy import QUANTITY_PATTERN
 from colocation.model.report import MAX_PODS, NodeColocationSpec
 from colocation.model.wire import Node, NodeColocation, Pod, StoredPolicy
-from colocation.node import cgroups, files, histories, journal, knobs, memory, pressure, sampler, setting, state
+from colocation.node import cgroups, files, histories, journal, knobs, memory, pressure, probe, sampler, setting, state
 from colocation.predict.peak import Histories
 from colocation.protect.sample import PodSample, Sample, Unavailable, Use
 from colocation.protect.wanted import Decision, decide
@@ -140,7 +140,7 @@ def cgroup_files(data: bytes) -> bool:
     assert percent is None or 0 <= percent <= 100
     assert 0 <= sampler.count_cpus(data) <= 2**20
     name = data.decode(errors="surrogateescape")
-    uid = cgroups.pod_uid(name)
+    uid = probe.pod_uid(name)
     assert uid is None or (uid and uid.isascii() and not {"/", "\0", "\n"} & set(uid) and uid not in (".", ".."))
     path = Path(_SCRATCH.name) / "cgroup-file"
     path.write_bytes(data)

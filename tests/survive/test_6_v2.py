@@ -16,7 +16,7 @@ from .machine import KIND, Machine
 pytestmark = [pytest.mark.lab, pytest.mark.skipif(KIND != "v2", reason="a node of the lab shares the host's kernel")]
 WANTED = {
     *("cpu.quota", "cpu.burst", "cpu.idle", "memory.limit", "memory.high", "memory.low", "memory.reclaim"),
-    *("io.throttle", "psi.cgroup", "psi.proc", "sched.idle"),
+    *("io.throttle", "psi.cgroup", "psi.proc"),
 }
 
 

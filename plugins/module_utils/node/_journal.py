@@ -19,8 +19,6 @@ import os
 from typing import Dict, Iterable, List, Optional, Tuple
 
 FILE = "file"
-TASKS = "tasks"
-"""Kind of an entry whose path is a group: its tasks were made SCHED_IDLE, their old value is SCHED_OTHER."""
 LINES = "lines"
 """Kind of an entry whose file takes one line at a time, each behind the word (a disk) that it is for."""
 
@@ -35,7 +33,7 @@ def group_of(cgroup_root: str, name: str = "") -> str:
 
 
 class Entry:
-    """One changed value. ``path``: the cgroup file (or group, for TASKS) relative to the cgroup root."""
+    """One changed value. ``path``: the cgroup file relative to the cgroup root."""
 
     __slots__ = ("boot", "group", "kind", "old", "path", "uid")
 
@@ -55,8 +53,7 @@ class Entry:
         """The group's absolute path."""
         if self.kind == RESCTRL:
             return group_of(cgroup_root, self.path)
-        path = os.path.join(cgroup_root, self.path)
-        return path if self.kind == TASKS else os.path.dirname(path)
+        return os.path.dirname(os.path.join(cgroup_root, self.path))
 
 
 class Journal:
@@ -142,8 +139,6 @@ def put_back(entry: Entry, cgroup_root: str) -> str:
     if not entry.alive(cgroup_root):
         return "gone"
     try:
-        if entry.kind == TASKS:
-            return _tasks_back(entry.directory(cgroup_root))
         if entry.kind == RESCTRL:
             os.rmdir(entry.directory(cgroup_root))
             return "restored"
@@ -273,18 +268,3 @@ def _decode(line: str) -> Optional[Entry]:
     if os.path.isabs(entry.path) or ".." in entry.path.split("/") or "\0" in entry.path:
         return None
     return entry
-
-
-def _tasks_back(directory: str) -> str:
-    """Make the SCHED_IDLE tasks of a group and its children normal again."""
-    changed = False
-    for group, unused, files in os.walk(directory):  # noqa: B007
-        name = "tasks" if "tasks" in files else "cgroup.threads"
-        with open(os.path.join(group, name), encoding="ascii") as file:
-            tasks = [int(word) for word in file.read().split()]
-        for task in tasks:
-            with contextlib.suppress(ProcessLookupError):
-                if task and os.sched_getscheduler(task) & ~os.SCHED_RESET_ON_FORK == os.SCHED_IDLE:
-                    os.sched_setscheduler(task, os.SCHED_OTHER, os.sched_param(0))
-                    changed = True
-    return "restored" if changed else "unchanged"

@@ -210,6 +210,11 @@ def capability_problems(found: JSON, memory_needed: int, disk_needed: int) -> li
             feature = features.get(name)
             if not feature or not feature["available"]:
                 problems.append(f"{name} does not work ({feature['reason'] if feature else 'not tried'}): {need}")
+    if found["pods"] and not found["pods_with_containers"]:
+        problems.append(
+            f"none of its {found['pods']} pods' control groups holds a container, so best-effort pods could not be "
+            "limited: kubelet and the container runtime must use the same cgroup driver"
+        )
     total, free = found["memory_bytes"], found["disk_free_bytes"]
     if total < memory_needed:
         problems.append(f"it has {total >> 20} MiB of memory, {memory_needed >> 20} are needed")

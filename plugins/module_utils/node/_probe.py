@@ -12,11 +12,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Collection, Dict, Iterator, List, Optional, Tuple
 
 Features = Dict[str, Dict[str, Any]]
 _KUBEPODS = re.compile(r"(?:.+-)?kubepods(?:\.slice)?")
-_SCHED_IDLE = 5
+_POD = re.compile(r"pod([0-9A-Za-z.-]+)|.*-pod([0-9A-Za-z_]+)\.slice")
 
 
 def probe(cgroup_root: str = "/sys/fs/cgroup", proc_root: str = "/proc", *, try_writes: bool = True) -> Dict[str, Any]:
@@ -29,20 +29,22 @@ def probe(cgroup_root: str = "/sys/fs/cgroup", proc_root: str = "/proc", *, try_
     "cgroup_driver": "cgroupfs" | "systemd" | "" (no kubelet tree yet),
     "controllers": [str], "roots": {controller: absolute directory of its hierarchy},
     "pods_root": kubelet's tree relative to a hierarchy, "" if there is none,
+    "pods": number of pods' groups in that tree, "pods_with_containers": of those, how many hold a container's group,
     "features": {name: {"available": bool, "reason": str}}}``
 
     Feature names: cpu.quota, cpu.burst, cpu.idle, cpu.qos_level, memory.limit, memory.high, memory.low, memory.reclaim,
-    io.weight, io.throttle, psi.cgroup, psi.proc, resctrl, resctrl.bandwidth, sched.idle; and for rubik:
+    io.weight, io.throttle, psi.cgroup, psi.proc, resctrl, resctrl.bandwidth; and for rubik:
     memory.qos_level, memory.high_async_ratio, vm.memcg_qos_enable, net.qos, psi.v1, blkio.cost, perf.
     ``reason`` says what was seen.
     """
     version, roots = hierarchies(cgroup_root)
-    pods = find_pods_root(roots.get("cpu", cgroup_root)) if version else ""
+    base = roots.get("cpuacct") or roots.get("cpu", cgroup_root)
+    pods = find_pods_root(base) if version else ""
+    seen = pods_below(os.path.join(base, pods)) if pods else {}
     features = _try_cgroup(version, roots, cgroup_root, pods, _a_disk() if try_writes else "", try_writes=try_writes)
     features["psi.proc"] = _readable(os.path.join(proc_root, "pressure", "cpu"))
     features["resctrl"] = _resctrl(cgroup_root, proc_root, try_writes=try_writes)
     features["resctrl.bandwidth"] = _bandwidth(cgroup_root, features["resctrl"])
-    features["sched.idle"] = _sched_idle(try_writes=try_writes)
     features.update(_for_rubik(roots, pods, proc_root))
     names = os.uname()
     return {
@@ -53,6 +55,8 @@ def probe(cgroup_root: str = "/sys/fs/cgroup", proc_root: str = "/proc", *, try_
         "controllers": sorted(roots),
         "roots": roots,
         "pods_root": pods,
+        "pods": len(seen),
+        "pods_with_containers": sum(seen.values()),
         "features": features,
     }
 
@@ -72,17 +76,46 @@ def hierarchies(cgroup_root: str) -> Tuple[int, Dict[str, str]]:
     return (1 if "cpu" in roots or "memory" in roots else 0), roots
 
 
-def find_pods_root(base: str) -> str:
-    """Kubelet's tree below ``base``, relative ("kubepods", "kubelet.slice/kubelet-kubepods.slice"); "" if none."""
+def find_pods_root(base: str, uids: Collection[str] = ()) -> str:
+    """Kubelet's tree below ``base``, relative ("kubepods", "kubelet.slice/kubelet-kubepods.slice"); "" if none.
+
+    Of several trees (kubelet leaves the old one behind when its cgroup driver is changed) the one that holds most
+    containers of these pods, then of any pods; then the one nearest to ``base``.
+    """
+    trees = []  # type: List[str]
     level = [""]
     for _level in range(3):  # kubelet --cgroup-root puts groups above: one in kind, two by hand
         below = [os.path.join(parent, entry) for parent in level for entry in _directories(os.path.join(base, parent))]
-        for path in below:
-            if _KUBEPODS.fullmatch(os.path.basename(path)):
-                return path
+        found = [path for path in below if _KUBEPODS.fullmatch(os.path.basename(path))]
+        trees += found
         # Not into containers and services: a nested node's tree is not this node's.
-        level = [path for path in below if not path.endswith((".scope", ".service"))]
-    return ""
+        level = [path for path in below if path not in found and not path.endswith((".scope", ".service"))]
+    if len(trees) < 2:
+        return "".join(trees)
+
+    def held(tree: str) -> Tuple[int, int]:
+        pods = [uid for uid, populated in pods_below(os.path.join(base, tree)).items() if populated]
+        return len(set(uids).intersection(pods)), len(pods)
+
+    return max(trees, key=held)  # the first of equals
+
+
+def pods_below(tree: str) -> Dict[str, bool]:
+    """Of each pod in kubelet's tree (an absolute directory), by uid: whether its group holds a container's."""
+    found = {}  # type: Dict[str, bool]
+    entries = _directories(tree)
+    for qos in [""] + [name for name in entries if pod_uid(name) is None]:
+        for name in _directories(os.path.join(tree, qos)) if qos else entries:
+            uid = pod_uid(name)
+            if uid is not None:
+                found[uid] = bool(_directories(os.path.join(tree, qos, name)))
+    return found
+
+
+def pod_uid(name: str) -> Optional[str]:
+    """The uid in a pod group's name, or None: "pod1a-2b", "kubepods-besteffort-pod1a_2b.slice"."""
+    match = _POD.fullmatch(name)
+    return None if match is None else match.group(1) or match.group(2).replace("_", "-")
 
 
 def driver_of(pods_root: str) -> str:
@@ -183,30 +216,6 @@ def _scratch(root: str, pods: str) -> Iterator[Tuple[Optional[str], str]]:
                 os.rmdir(group)
         return
     yield None, reason
-
-
-def _sched_idle(*, try_writes: bool) -> Dict[str, Any]:
-    """Try SCHED_IDLE, and the way back (which needs CAP_SYS_NICE), on a child of our own."""
-    if not hasattr(os, "sched_setscheduler"):
-        return _no("this Python has no sched_setscheduler")
-    if not try_writes:
-        return {"available": True, "reason": "every Linux has it (not tried)"}
-    read_end, write_end = os.pipe()
-    child = os.fork()
-    if child == 0:  # the child only waits: it is looked at from outside
-        os.close(write_end)
-        os.read(read_end, 1)
-        os._exit(0)
-    os.close(read_end)
-    try:
-        os.sched_setscheduler(child, _SCHED_IDLE, os.sched_param(0))
-        os.sched_setscheduler(child, os.SCHED_OTHER, os.sched_param(0))
-    except OSError as error:
-        return _no("sched_setscheduler: {}".format(error.strerror))
-    finally:
-        os.close(write_end)
-        os.waitpid(child, 0)
-    return {"available": True, "reason": "a task was made SCHED_IDLE and normal again"}
 
 
 def _for_rubik(roots: Dict[str, str], pods: str, proc_root: str) -> Features:

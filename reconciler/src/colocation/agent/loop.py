@@ -10,6 +10,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from colocation.agent.engine import Rubik, Told
+from colocation.agent.lookout import Lookout
 from colocation.agent.reporter import Schedule, Sender
 from colocation.agent.specs import Specs
 from colocation.agent.status import Conditions, build, rfc3339
@@ -19,7 +20,7 @@ from colocation.model.report import Capabilities, Capacity, NodeColocationSpec, 
 from colocation.node.apply import Applier
 from colocation.node.histories import Keeper
 from colocation.node.reclaim import Reclaimer
-from colocation.node.sampler import Sampler
+from colocation.node.sampler import LOOK_EVERY, Sampler
 from colocation.predict.peak import Histories
 from colocation.predict.together import Wanted
 from colocation.protect.evict import Watch, watch
@@ -68,6 +69,7 @@ class Loop:
         """Group of each pod of the last round, by uid: made anew each round, so other threads may look."""
         self.decision = Decision(reason="the manager has said nothing yet")
         self.watch = Watch()
+        self.lookout = Lookout()
         self.spec = NodeColocationSpec()
         self.rising = False
         """The last round took CPU from best-effort pods: it may have seen only the beginning of a rise."""
@@ -119,6 +121,7 @@ class Loop:
             self.decision, self.rising = made, fell(before, made, capacity.cpu)
             self._applier.follow(self._sampler.layout)
             self._applier.apply(made.pods | made.online, self.groups, made.cache, made.pods)
+            self._look(spec, sample.at)
             self._watch(spec, sample)
             self.enforced_at = time.monotonic()
         if self._sender is not None:
@@ -139,7 +142,12 @@ class Loop:
             found=replace(self._found, cgroup_driver=self._sampler.layout.driver),
             pressure=self._sampler.pressure(),
             conditions=self._conditions.update(
-                self._applier.refused, self._specs.error, now, self.decision.lacks + self.told.lacks, self.told
+                self._applier.refused,
+                self._specs.error,
+                now,
+                self.decision.lacks + self.told.lacks,
+                self.told,
+                self._not_found(),
             ),
             memory_used=self.be_memory(),
             evictions=self.watch.requests,
@@ -168,6 +176,29 @@ class Loop:
         for request in self.watch.requests[:1]:
             if [one.uid for one in before] != [request.uid]:
                 log.warning("a pod should leave", extra={"uid": request.uid, "why": request.message})
+
+    def _look(self, spec: NodeColocationSpec, now: float) -> None:
+        """Compare what runs here with what was found; look for another tree while something is missing."""
+        limits = spec.enabled and spec.engine != "none"
+        running = [pod.uid for pod in spec.pods if pod.running] if limits else []
+        found = {uid for uid in running if self._applier.finds(uid, self.groups.get(uid))}
+        before = self.lookout.missing
+        self.lookout.look(running, found, now)
+        if self.lookout.missing and not before:
+            log.warning("best-effort pods not found", extra={"uids": list(self.lookout.missing)})
+        if self.lookout.sought and self.rounds % LOOK_EVERY == 0:
+            self._sampler.look_again(running)
+
+    def _not_found(self) -> str:
+        """Which best-effort pods run here and cannot be limited, in words; "" if there are none."""
+        missing = self.lookout.missing
+        if not missing:
+            return ""
+        if any(uid in self.groups for uid in missing):
+            why = "no container in their groups (kubelet and runtime: same cgroup driver?)"
+        else:
+            why = f"no group of theirs in {self._sampler.layout.pods_root or 'any kubepods tree'}"
+        return f"{len(missing)} of {self.lookout.running} best-effort pods not found: {why}"
 
     def _learn(self, now: float, capacity: Capacity) -> None:
         if self.histories.due(now):

@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as held:
         if not args.dry_run and not _lock(args.state_dir, stop, held):
             return 0
-        applier = _applier(args, found, sampler)
+        applier = _applier(args, sampler)
         try:
             api = KubeApi(Rest(find(args.kubeconfig)), args.node)
         except LoginError as error:
@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _once(args: argparse.Namespace, found: dict[str, Any], sampler: Sampler, specs: Specs) -> int:
-    loop = Loop(sampler=sampler, applier=_applier(args, found, sampler), specs=specs, found=capabilities(found))
+    loop = Loop(sampler=sampler, applier=_applier(args, sampler), specs=specs, found=capabilities(found))
     loop.step()
     time.sleep(args.interval)
     loop.step()
@@ -130,10 +130,9 @@ def _once(args: argparse.Namespace, found: dict[str, Any], sampler: Sampler, spe
     return 0
 
 
-def _applier(args: argparse.Namespace, found: dict[str, Any], sampler: Sampler) -> Applier:
+def _applier(args: argparse.Namespace, sampler: Sampler) -> Applier:
     journal = Journal(str(args.state_dir / "journal"), args.cgroup_root)
-    features = capabilities(found).features
-    return Applier(sampler.layout, journal, features, dry_run=args.once or args.dry_run)
+    return Applier(sampler.layout, journal, dry_run=args.once or args.dry_run)
 
 
 def _restore(journal_path: str, cgroup_root: str) -> int:

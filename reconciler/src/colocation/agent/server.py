@@ -52,6 +52,10 @@ class Metrics(Collector):
                 "CPU that the node's best-effort pods asked for.",
             ),
             "be_pods": (len(loop.decision.pods), "Best-effort pods on which values are held."),
+            "be_pods_not_found": (
+                len(loop.lookout.missing),
+                "Best-effort pods that run here, as the API says, and whose group was not found: they are not limited.",
+            ),
             "be_pods_throttled": (sum(p.throttled for p in row.pods), "Best-effort pods held back in the last round."),
             "values_refused": (len(self._applier.refused), "Wanted values that the kernel or the disk refuses."),
         }

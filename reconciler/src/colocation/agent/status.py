@@ -52,13 +52,18 @@ class Conditions:
         now: str,
         lacks: Sequence[str] = (),
         told: Told = NOT_ASKED,
+        not_found: str = "",
     ) -> tuple[Condition, ...]:
-        """Enforced: every wanted value is there. SpecReadable: the manager's spec was understood.
+        """Enforced: every best-effort pod was found, and every wanted value is there.
 
-        Supported: this node has what the policy asks for; not said before it was once missing. RubikRunning: by the
-        config that the policy gives; said only where the policy says engine rubik.
+        SpecReadable: the manager's spec was understood. Supported: this node has what the policy asks for; not said
+        before it was once missing. RubikRunning: by the config that the policy gives; said only where the policy says
+        engine rubik.
         """
-        if refused:
+        if not_found:
+            more = f"; {len(refused)} values refused" if refused else ""
+            self._set("Enforced", "False", "PodsNotFound", _short(not_found + more), now)
+        elif refused:
             path, first = min(refused.items(), key=lambda row: row[0])
             more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
             self._set("Enforced", "False", "ValuesRefused", _short(f"{path}: {first.reason}{more}"), now)

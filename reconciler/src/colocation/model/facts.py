@@ -75,6 +75,7 @@ class PodFacts(Struct, frozen=True, gc=False):
             cpu_limit=self.be_cpu_limit,
             memory_limit=self.be_memory_limit,
             priority=self.priority,
+            running=self.running,
         )
 
 

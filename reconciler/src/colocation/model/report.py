@@ -43,6 +43,8 @@ class BePod(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_de
     cpu_limit: Amount | None = None
     memory_limit: Amount | None = None
     priority: int = 0
+    running: bool = False
+    """A container of it has been started: the agent must find it, and says so if it does not."""
 
 
 class OnlinePod(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):

@@ -10,7 +10,6 @@ import errno
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
@@ -18,10 +17,10 @@ from msgspec import Struct
 from colocation.node import resctrl
 from colocation.node.cgroups import Layout
 from colocation.node.extra import kept_above, whole_disks
-from colocation.node.journal import FILE, LINES, TASKS, Entry, Journal, boot_id, group_id, put_back, write_value
+from colocation.node.journal import FILE, LINES, Entry, Journal, boot_id, group_id, put_back, write_value
 from colocation.node.knobs import PodFiles
+from colocation.node.notes import Notes
 from colocation.node.setting import Setting
-from colocation.node.tasks import make_idle
 from colocation.protect.cache import schemata
 from colocation.protect.optin import Cache, Extra
 from colocation.protect.wanted import Knobs
@@ -30,7 +29,7 @@ log = logging.getLogger(__name__)
 RETRY_FIRST: Final = 1.0
 RETRY_MOST: Final = 60.0
 TASKS_EVERY: Final = 5
-"""Rounds between two looks at a pod's tasks where the kernel has no cpu.idle: new threads inherit SCHED_IDLE."""
+"""Rounds between two looks at which tasks the resctrl group holds."""
 DISKS_EVERY: Final = 60
 """Rounds between two looks at which disks there are."""
 _GONE: Final = (errno.ENOENT, errno.ENODEV)
@@ -53,13 +52,12 @@ class Applier:
         self,
         layout: Layout,
         journal: Journal,
-        features: Collection[str],
         *,
         dry_run: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.layout, self._journal, self._clock, self._dry_run = layout, journal, clock, dry_run
-        self._idle_file = "cpu.idle" in features
+        self.layout, self._clock, self._dry_run = layout, clock, dry_run
+        self._notes = Notes(journal)
         self._files: dict[str, PodFiles] = {}
         self._disks: tuple[str, ...] = ()
         self._boot = boot_id()
@@ -76,6 +74,10 @@ class Applier:
                 files.close()
             self._files.clear()
             self.layout = layout
+
+    def finds(self, uid: str, group: str | None) -> bool:
+        """This pod's group is there, with a container in it."""
+        return uid in self._files or (group is not None and self.layout.holds_groups(group))
 
     def apply(
         self,
@@ -95,27 +97,29 @@ class Applier:
         wanted, groups = self._with_parents(wanted, groups)
         for uid in [uid for uid, files in self._files.items() if groups.get(uid) != files.group or uid not in wanted]:
             self._files.pop(uid).close()
-        held: set[str] = set()
-        there = 0
-        missing: list[tuple[str, Setting]] = []
-        for uid, knobs in wanted.items():
-            files = self._files_of(uid, groups.get(uid))
-            if files is None:
-                continue
-            for setting in files.settings(knobs, idle_file=self._idle_file, disks=self._disks):
-                held.add(setting.path)
-                held.add(setting.beside or setting.path)
-                if setting.holds:
-                    there += 1
-                    self.refused.pop(setting.path, None)
-                elif setting.there is not None and self._due(setting.path, now):
-                    missing.append((uid, setting))
-            if knobs.idle and not self._idle_file:
-                held.add(self._hold_tasks(uid, files.group, now))
-        self.held = there
+        settings = [
+            (uid, setting)
+            for uid, knobs in wanted.items()
+            if (files := self._files_of(uid, groups.get(uid))) is not None
+            for setting in files.settings(knobs, self._disks)
+        ]
+        held = {path for _, setting in settings for path in (setting.path, setting.beside) if path}
+        missing = [(uid, setting) for uid, setting in settings if self._is_to_write(setting, now)]
+        self.held = sum(setting.holds for _, setting in settings)
         held |= self._hold_cache(cache, [groups[uid] for uid in offline if uid in groups], now)
         self._write(missing, now)
-        self._put_back(held, now)
+        if not self._put_back(held, now) and not missing:
+            self.refused.pop(self._notes.path, None)  # nothing is asked of the disk: whatever it refused is past
+
+    def _is_to_write(self, setting: Setting, now: float) -> bool:
+        if setting.holds:
+            self.refused.pop(setting.path, None)
+        elif self._due(setting.path, now):
+            if setting.there is not None:
+                return True
+            if self._group_is_there(setting.path):
+                self._refuse(setting.path, f"{setting.want}: it is not there, or holds no text", now)
+        return False
 
     def _files_of(self, uid: str, group: str | None) -> PodFiles | None:
         """None without a group, or while kubelet is making it: what would be noted as old is not yet what it gives."""
@@ -151,34 +155,23 @@ class Applier:
             try:
                 write_value(self._absolute(setting.path), setting.want, LINES if setting.lines else FILE)
             except OSError as error:
-                if error.errno not in _GONE:
+                if error.errno not in _GONE or self._group_is_there(setting.path):
                     self._refuse(setting.path, f"{setting.want}: {error.strerror}", now)
             else:
                 self.writes += 1
                 self.refused.pop(setting.path, None)
 
-    def _hold_tasks(self, uid: str, group: str, now: float) -> str:
-        """Make a pod's tasks SCHED_IDLE; returns the path that the journal knows this by."""
-        directory = self.layout.directory("cpu", group) or self.layout.root
-        path = directory[len(self.layout.root.rstrip("/")) + 1 :]
-        known = self._noted(path)
-        if self._dry_run or not self._due(path, now) or (known and self._round % TASKS_EVERY):
-            return path
-        if known or self._note([self._entry(path, "SCHED_OTHER", uid, TASKS)], now):
-            try:
-                self.writes += make_idle(Path(directory))
-                self.refused.pop(path, None)
-            except OSError as error:
-                if error.errno not in _GONE:
-                    self._refuse(path, f"SCHED_IDLE: {error.strerror}", now)
-        return path
+    def _group_is_there(self, path: str) -> bool:
+        """The group of a file still lives: not a pod, or a container, that ended in this very round."""
+        group = path.rpartition("/")[0]
+        return self.layout.has_group(group if self.layout.version == 2 else group.partition("/")[2])
 
     def _hold_cache(self, cache: Cache | None, groups: Collection[str], now: float) -> set[str]:
         """Keep the tasks of these groups to their share of the cache; returns the path the journal knows it by."""
         path = resctrl.NAME
         if cache is None:
             return set()
-        known = self._journal.get(path) is not None
+        known = self._notes.get(path) is not None
         if self._dry_run or not self._due(path, now) or (known and self._round % TASKS_EVERY):
             return {path}
         root = self.layout.root
@@ -191,10 +184,10 @@ class Applier:
                 self._refuse(path, f"resctrl: {getattr(error, 'strerror', None) or error}", now)
         return {path}
 
-    def _put_back(self, held: set[str], now: float) -> None:
-        """Restore what we changed and no longer want; forget the groups that are gone."""
+    def _put_back(self, held: set[str], now: float) -> bool:
+        """Restore what we changed and no longer want; forget the groups that are gone. False: there was nothing."""
         done = []
-        for entry in reversed(self._journal.entries):
+        for entry in reversed(self._notes.entries):
             if entry.path in held or self._dry_run or not self._due(entry.path, now, back=True):
                 continue
             try:
@@ -204,14 +197,16 @@ class Applier:
                 self._refuse(entry.path, f"putting {entry.old} back: {error.strerror}", now, back=True)
         if done:
             try:
-                self._journal.drop(done)
+                if self._notes.drop(done):
+                    self.refused.pop(self._notes.path, None)
             except OSError as error:
-                self._refuse(self._journal.path, f"journal: {error.strerror}", now)
+                self._refuse(self._notes.path, f"journal: {error.strerror}", now)
             for path in done:
                 self.refused.pop(path, None)
-        ours = held | {entry.path for entry in self._journal.entries} | {self._journal.path}
+        ours = held | {entry.path for entry in self._notes.entries} | {self._notes.path}
         for path in [path for path in self.refused if path not in ours]:
             del self.refused[path]
+        return bool(done)
 
     def _entry(self, path: str, old: str, uid: str, kind: str = FILE) -> Entry:
         entry = Entry(path=path, old=old, uid=uid, group=0, boot=self._boot, kind=kind)
@@ -219,17 +214,18 @@ class Applier:
         return entry
 
     def _note(self, entries: list[Entry], now: float) -> bool:
-        """Make old values durable. False: the disk does not take them, so nothing new may be changed."""
+        """Make old values durable. False: the disk has not taken them, so nothing new may be changed."""
         try:
-            self._journal.note(entries)
+            noted = self._notes.note(entries)
         except OSError as error:
-            self._refuse(self._journal.path, f"journal: {error.strerror}", now)
+            self._refuse(self._notes.path, f"journal: {error.strerror}", now)
             return False
-        self.refused.pop(self._journal.path, None)
-        return True
+        if noted:
+            self.refused.pop(self._notes.path, None)
+        return noted
 
     def _noted(self, path: str) -> bool:
-        entry = self._journal.get(path)
+        entry = self._notes.get(path)
         return entry is not None and entry.group == group_id(entry.directory(self.layout.root))
 
     def _refuse(self, path: str, reason: str, now: float, *, back: bool = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,6 @@ from colocation.node.memory import Memory, of_group
 
 UNLIMITED_V1: Final = 1 << 62
 """v1 says "no memory limit" with a number just below 2**63; anything from here on is none."""
-_POD: Final = re.compile(r"pod([0-9A-Za-z.-]+)|.*-pod([0-9A-Za-z_]+)\.slice")
 
 
 class Layout(Struct, frozen=True):
@@ -69,10 +68,15 @@ class Layout(Struct, frozen=True):
                     return None
                 continue
             for name in names:
-                uid = pod_uid(name)
+                uid = probe.pod_uid(name)
                 if uid is not None:
                     pods[uid] = f"{qos}/{name}"
         return pods
+
+    def has_group(self, group: str) -> bool:
+        """This group is there."""
+        directory = self._pods_directory(group)
+        return directory is not None and Path(directory).is_dir()
 
     def holds_groups(self, group: str) -> bool:
         """A pod's group with a container's in it (of its sandbox, at first): kubelet has given it all its values.
@@ -90,18 +94,13 @@ class Layout(Struct, frozen=True):
             return False
 
 
-def detect(root: str) -> Layout:
-    """Look at ``root`` and say what is there."""
+def detect(root: str, uids: Collection[str] = ()) -> Layout:
+    """Look at ``root`` and say what is there; of several trees of kubelet's, the one that holds these pods."""
     version, roots = probe.hierarchies(root)
     if version == 2:
         roots = {**roots, "cpuacct": root}  # cpu.stat counts use even where the cpu controller is off
-    return Layout(root=root, version=version, roots=roots, pods_root=probe.find_pods_root(roots.get("cpu", root)))
-
-
-def pod_uid(name: str) -> str | None:
-    """The uid in a pod group's name, or None: "pod1a-2b", "kubepods-besteffort-pod1a_2b.slice"."""
-    match = _POD.fullmatch(name)
-    return None if match is None else match[1] or match[2].replace("_", "-")
+    base = roots.get("cpuacct") or roots.get("cpu", root)
+    return Layout(root=root, version=version, roots=roots, pods_root=probe.find_pods_root(base, uids))
 
 
 class Meters:

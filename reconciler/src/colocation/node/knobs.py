@@ -36,14 +36,14 @@ class PodFiles:
         self._memory = File(f"{memory}/memory.max" if self._v2 else f"{memory}/memory.limit_in_bytes")
         self._extra = ExtraFiles(layout, group)
 
-    def settings(self, knobs: Knobs, *, idle_file: bool, disks: Sequence[str] = ()) -> list[Setting]:
-        """What ``knobs`` asks for beside what is there. ``idle_file`` False: idle is done on the tasks instead."""
+    def settings(self, knobs: Knobs, disks: Sequence[str] = ()) -> list[Setting]:
+        """What ``knobs`` asks for beside what is there."""
         found = self._extra.settings(knobs.extra, disks)
         if knobs.memory is not None:
             found.append(self._memory_setting(knobs.memory))
         if knobs.cpu is not None:
             found.append(self._quota_setting(knobs.cpu))
-        if knobs.idle and idle_file:
+        if knobs.idle:
             found.append(self._idle_setting())
         return found
 

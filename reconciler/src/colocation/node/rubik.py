@@ -17,8 +17,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from colocation.node.cgroups import pod_uid
 from colocation.node.journal import write_atomically
+from colocation.node.probe import pod_uid
 
 log = logging.getLogger(__name__)
 CONFIG: Final = "config.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Collection
@@ -16,8 +17,11 @@ from colocation.node.files import File, number
 from colocation.node.memory import NOTHING, Memory
 from colocation.protect.sample import PodSample, Sample, whole_cpu, whole_memory
 
+log = logging.getLogger(__name__)
 MEMORY_EVERY: Final = 5
 """Rounds between two readings of memory: memory.stat costs more than all other files of a group together."""
+LOOK_EVERY: Final = 10
+"""Rounds between two looks for kubelet's tree while the one that is known holds no pod."""
 _MOST_CPUS: Final = 1 << 16
 """More than Linux has; a list that names more is garbage."""
 
@@ -84,8 +88,8 @@ class Sampler:
         self._last = now
         self._round += 1
         with_memory = self._round % MEMORY_EVERY == 2  # the first round only sets the counters
-        if not self._list() and self._round % 10 == 0:
-            self._look_again()
+        if not self._list() and self._round % LOOK_EVERY == 0:
+            self.look_again()
         meminfo = _read(f"{self._proc}/meminfo") if with_memory else None
         swap = with_memory and memory.has_swap(meminfo)
         # Where swap is not counted by group, what pods have of it is in the node's sum all the same: as system use.
@@ -154,8 +158,22 @@ class Sampler:
         for meters in (self._node, self._tree, *(pod.meters for pod in self._pods.values())):
             meters.close()
 
+    def look_again(self, uids: Collection[str] = ()) -> None:
+        """Look for kubelet's tree: it may be made after us, or be another one now (a changed cgroup driver).
+
+        ``uids``: pods that should be in it.
+        """
+        layout = detect(self.layout.root, uids)
+        if layout == self.layout:
+            return
+        self._tree.close()
+        self.layout = layout
+        self._tree = Meters(layout, layout.pods_root)
+        self._tree_counter = _Counter()
+        log.warning("kubelet's cgroup tree is another one now", extra={"path": layout.pods_root})
+
     def _list(self) -> bool:
-        """Take up the pods there are. False: nothing can be said of that; those that are gone show when read."""
+        """Take up the pods there are. False: there are none, or it cannot be told; those gone show when read."""
         listed = self.layout.list_pods()
         if listed is None:
             return False
@@ -164,7 +182,7 @@ class Sampler:
         for uid, group in listed.items():
             if uid not in self._pods:
                 self._pods[uid] = _Pod(self.layout, group)
-        return True
+        return bool(listed)
 
     def _forget(self, uid: str) -> None:
         self._pods.pop(uid).meters.close()
@@ -172,13 +190,6 @@ class Sampler:
     def _held_back(self, pod: _Pod) -> bool:
         before, pod.throttled = pod.throttled, pod.meters.throttled()
         return before is not None and pod.throttled is not None and pod.throttled > before
-
-    def _look_again(self) -> None:
-        """Kubelet may make its tree after us, or another one (a changed cgroup driver)."""
-        self._tree.close()
-        self.layout = detect(self.layout.root)
-        self._tree = Meters(self.layout, self.layout.pods_root)
-        self._tree_counter = _Counter()
 
     def _node_memory(self, meminfo: bytes | None, *, swap: bool) -> Memory:
         if memory.is_whole_machine(self.layout.version, self.layout.directory("memory")):

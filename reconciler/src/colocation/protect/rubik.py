@@ -17,7 +17,7 @@ from colocation.model.rubik import DynCache, Levels, Rubik
 
 LEAST_SHARE: Final = 10
 OWNED: Final[Mapping[str, frozenset[str]]] = {
-    "preemption.cpu": frozenset({"cpu.idle", "sched.idle"}),
+    "preemption.cpu": frozenset({"cpu.idle"}),
     "quotaTurbo": frozenset({"cpu.burst"}),  # it moves the quotas that a burst is a part of
     "quotaBurst": frozenset({"cpu.burst"}),
     "dynCache": frozenset({"resctrl", "resctrl.bandwidth"}),

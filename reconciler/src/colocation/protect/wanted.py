@@ -32,7 +32,7 @@ class Knobs(Struct, frozen=True, gc=False):
     cpu: int | None = None
     """Quota in millicores."""
     idle: bool = False
-    """Yields to everybody at once: cpu.idle, or SCHED_IDLE on its tasks."""
+    """Yields to everybody at once: cpu.idle."""
     memory: int | None = None
     """Limit in bytes."""
     extra: Extra = Extra()
@@ -106,9 +106,9 @@ def _held(
     words, lacks = [], []
     idle = mode != "quota" and "cpu.idle" not in owned
     quota = "cpu.quota" in features and "cpu.quota" not in owned
-    if idle and not {"cpu.idle", "sched.idle"} & set(features):
+    if idle and "cpu.idle" not in features:
         idle = False
-        lacks.append("the kernel has neither cpu.idle nor SCHED_IDLE")
+        lacks.append("the kernel has no cpu.idle")
     if "memory.limit" not in features:
         lacks.append("the kernel has no memory limit")
     if "cpu.quota" not in features:

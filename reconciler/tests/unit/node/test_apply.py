@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import errno
+import threading
+import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from colocation.node import apply as apply_module
+from colocation.node import notes
 from colocation.node.apply import Applier
 from colocation.node.cgroups import detect
 from colocation.node.journal import Journal, restore
 from colocation.node.knobs import quota_us
 from colocation.protect.wanted import Knobs
+from tests.lab.waiting import eventually
 
 UID, OTHER = "1111-22", "3333-44"
-ALL = ("cpu.idle", "cpu.quota", "memory.limit", "sched.idle")
 
 
 class Clock:
@@ -37,17 +41,17 @@ def node(tree, tmp_path, clock):
     return make(tree, tmp_path, clock)
 
 
-def make(tree, tmp_path, clock, features=ALL, **options):
+def make(tree, tmp_path, clock, **options):
     journal = Journal(str(tmp_path / "state" / "journal"), str(tree.root))
-    return Applier(detect(str(tree.root)), journal, features, clock=clock, **options)
+    return Applier(detect(str(tree.root)), journal, clock=clock, **options)
 
 
 def groups(tree):
     return detect(str(tree.root)).list_pods()
 
 
-def read(tree, uid):
-    group = groups(tree)[uid]
+def read(tree, uid, layout=None):
+    group = (groups(tree) if layout is None else layout.list_pods())[uid]
     names = ("cpu.max", "memory.max") if tree.version == 2 else ("cpu.cfs_quota_us", "memory.limit_in_bytes")
     texts = [(tree.dir(c, group) / n).read_text().strip() for c, n in zip(("cpu", "memory"), names, strict=True)]
     return (*texts, (tree.dir("cpu", group) / "cpu.idle").read_text().strip())
@@ -179,6 +183,114 @@ def test_what_cannot_be_noted_is_not_changed(tree, node, clock, monkeypatch):
     clock.now += 2
     node.apply({UID: KNOBS, OTHER: KNOBS}, groups(tree))
     assert read(tree, OTHER) == changed(tree)
+    assert node.refused == {}
+
+
+@pytest.mark.parametrize("name", ["quota", "memory", "idle"])
+def test_a_knob_that_a_found_pod_lacks_is_refused_not_passed_over(tree, node, name):
+    """Its controller is not switched on as far down as the pod."""
+    files = {
+        "quota": ("cpu", "cpu.max" if tree.version == 2 else "cpu.cfs_quota_us"),
+        "memory": ("memory", "memory.max" if tree.version == 2 else "memory.limit_in_bytes"),
+        "idle": ("cpu", "cpu.idle"),
+    }
+    controller, file = files[name]
+    (tree.dir(controller, groups(tree)[UID]) / file).unlink()
+    node.apply({UID: KNOBS}, groups(tree))
+    ((path, refusal),) = node.refused.items()
+    assert path.endswith(file)
+    assert "not there" in refusal.reason
+    node.apply({}, {})
+    assert node.refused == {}
+
+
+def test_a_changed_layout_is_followed(tree, node, tmp_path):
+    """Found under the other cgroup driver's tree from now on: written there, and nowhere else."""
+    node.apply({UID: KNOBS}, groups(tree))
+    other = type(tree)(tree.root, tree.version, "systemd" if tree.driver == "cgroupfs" else "cgroupfs")
+    group = other.pod(UID)
+    (tree.dir("cpuacct", groups(tree)[OTHER]) / "sandbox").rmdir()
+    layout = detect(str(tree.root), [UID])
+    layout = msgspec.structs.replace(layout, pods_root=other.top)
+    node.follow(layout)
+    node.apply({UID: KNOBS}, {UID: group})
+    assert read(other, UID, layout) == changed(tree)
+    assert read(tree, UID, msgspec.structs.replace(layout, pods_root=tree.top)) == untouched(tree)
+
+
+class Disk:
+    """A fake: holds each write to the journal until it may go on."""
+
+    def __init__(self, monkeypatch):
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+        for name in ("note", "drop"):
+            monkeypatch.setattr(Journal, name, self.held(getattr(Journal, name)))
+
+    def held(self, write):
+        def wait(*args):
+            assert self.goes_on.wait(30)
+            return write(*args)
+
+        return wait
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    made = Disk(monkeypatch)
+    yield made
+    made.goes_on.set()
+
+
+def test_a_disk_that_hangs_holds_up_no_round_and_what_is_noted_is_still_moved(tree, node, disk):
+    node.apply({UID: KNOBS}, groups(tree))
+    disk.goes_on.clear()
+    began = time.monotonic()
+    node.apply({UID: Knobs(cpu=100, idle=True, memory=1_000_000), OTHER: KNOBS}, groups(tree))
+    node.apply({UID: Knobs(cpu=200, idle=True, memory=1_000_000), OTHER: KNOBS}, groups(tree))
+    assert time.monotonic() - began < 1
+    assert read(tree, UID)[0].startswith("20000")
+    assert read(tree, OTHER) == untouched(tree), "what is not on disk is not changed"
+    assert node.refused == {}, "a slow disk is no refusal"
+    disk.goes_on.set()
+    eventually(lambda: node.apply({OTHER: KNOBS}, groups(tree)) or read(tree, OTHER) == changed(tree), 5)
+
+
+def test_a_disk_that_does_not_answer_is_told_and_forgotten_when_it_does(tree, node, disk, monkeypatch):
+    monkeypatch.setattr(notes, "LATE_SECONDS", 0.2)
+    disk.goes_on.clear()
+    for _ in range(2):
+        node.apply({UID: KNOBS}, groups(tree))
+        time.sleep(0.2)
+    node.apply({UID: KNOBS}, groups(tree))
+    assert [refusal.reason for refusal in node.refused.values()] == ["journal: the disk does not answer"]
+    disk.goes_on.set()
+    eventually(lambda: node.apply({UID: KNOBS}, groups(tree)) or read(tree, UID) == changed(tree), 5)
+    assert node.refused == {}
+
+
+def test_a_value_that_is_being_forgotten_is_noted_anew_before_it_is_changed_again(tree, node, disk, tmp_path):
+    node.apply({UID: KNOBS}, groups(tree))
+    disk.goes_on.clear()
+    node.apply({}, groups(tree))
+    assert read(tree, UID) == untouched(tree), "putting back waits for no disk"
+    node.apply({UID: KNOBS}, groups(tree))
+    assert read(tree, UID) == untouched(tree)
+    disk.goes_on.set()
+    eventually(lambda: node.apply({UID: KNOBS}, groups(tree)) or read(tree, UID) == changed(tree), 5)
+    restore(str(tmp_path / "state" / "journal"), str(tree.root))
+    assert read(tree, UID) == untouched(tree)
+
+
+def test_a_failed_drop_is_told_and_nothing_of_it_stays_when_it_works_again(tree, node, monkeypatch, caplog):
+    node.apply({UID: KNOBS}, groups(tree))
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "drop", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space")))
+        for _ in range(3):
+            node.apply({}, groups(tree))
+    assert [refusal.reason for refusal in node.refused.values()] == ["journal: No space"]
+    assert len(caplog.records) == 1
+    node.apply({}, groups(tree))
     assert node.refused == {}
 
 

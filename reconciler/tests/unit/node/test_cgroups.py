@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from colocation.agent.window import Window
-from colocation.node.cgroups import detect, pod_uid
+from colocation.node.cgroups import detect
 from colocation.node.files import MOST, READ_SIZE, File, field, number
 from colocation.node.pressure import some_avg10
+from colocation.node.probe import pod_uid, probe
 from colocation.node.sampler import Sampler, count_cpus
 from colocation.protect.sample import Unavailable, Use
 
@@ -55,6 +56,50 @@ def test_a_tree_below_a_group_of_kubelets_own_is_found(tmp_path, version, driver
     tree = type(request.getfixturevalue("v1"))(tmp_path / "nested", version, driver, parent="kubelet")
     group = tree.pod(UID)
     assert detect(str(tree.root)).list_pods() == {UID: group}
+
+
+@pytest.fixture
+def two_trees(tree, request):
+    """Kubelet's tree, and the one of the other cgroup driver that it left behind."""
+    driver = "systemd" if tree.driver == "cgroupfs" else "cgroupfs"
+    return tree, type(tree)(tree.root, tree.version, driver)
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_of_two_trees_the_one_that_holds_containers_is_kubelets(two_trees, swap):
+    old, new = reversed(two_trees) if swap else two_trees
+    old.make(f"{old.qos('besteffort')}/pod{HASH}")  # a pod's group without a container's in it
+    group = new.pod(UID)
+    layout = detect(str(new.root))
+    assert (layout.pods_root, layout.driver) == (new.top, new.driver)
+    assert layout.list_pods() == {UID: group}
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_of_two_trees_that_hold_containers_the_one_with_the_pods_of_the_api_is_kubelets(two_trees, swap):
+    old, new = reversed(two_trees) if swap else two_trees
+    new.pod(UID)
+    for i in range(3):
+        old.pod(f"{i}{HASH[1:]}")
+    assert detect(str(new.root)).pods_root == old.top
+    assert detect(str(new.root), [UID, "not-here"]).pods_root == new.top
+
+
+def test_an_empty_tree_is_left_for_one_that_is_filled_later(two_trees, tmp_path, clock):
+    old, new = two_trees if two_trees[0].driver == "cgroupfs" else reversed(two_trees)
+    sampler = Sampler(str(old.root), str(tmp_path), clock)
+    rounds(sampler, clock, 3)
+    assert sampler.layout.pods_root == old.top
+    group = new.pod(UID)
+    rounds(sampler, clock, 10)
+    assert (sampler.layout.pods_root, sampler.groups) == (new.top, {UID: group})
+
+
+def test_the_probe_counts_pods_and_those_that_hold_a_container(tree):
+    tree.pod(UID)
+    (tree.dir("cpuacct", tree.pod(HASH, "burstable")) / "sandbox").rmdir()
+    found = probe(str(tree.root), try_writes=False)
+    assert (found["pods"], found["pods_with_containers"]) == (2, 1)
 
 
 def test_controllers_mounted_together_are_found(tmp_path):

@@ -66,8 +66,8 @@ def spin(real, groups):
 
 @pytest.fixture
 def applier(real, tmp_path):
-    def make(*features, path=tmp_path / "journal"):
-        return Applier(detect(str(real.root)), Journal(str(path), str(real.root)), features or FEATURES)
+    def make(path=tmp_path / "journal"):
+        return Applier(detect(str(real.root)), Journal(str(path), str(real.root)))
 
     return make
 
@@ -148,27 +148,13 @@ def test_a_memory_limit_below_the_use_is_reported_not_raised(real, groups, spin,
     deadline = time.monotonic() + 10
     while int(path.read_text()) < 96 << 20 and time.monotonic() < deadline:
         time.sleep(0.1)
-    holder = applier("memory.limit")
+    holder = applier()
     holder.apply({BE: Knobs(memory=32 << 20)}, groups)
     (refusal,) = holder.refused.values()
     assert "busy" in refusal.reason.lower()
     assert process.poll() is None, "v1 refuses; it does not kill"
     holder.apply({}, groups)
     assert holder.refused == {}
-
-
-def test_tasks_are_made_idle_and_normal_again(real, groups, spin, applier, tmp_path):
-    process = spin(BE, "import time; time.sleep(60)")
-    other = spin(SIBLING, "import time; time.sleep(60)")
-    holder = applier("cpu.quota", "sched.idle")
-    holder.apply({BE: Knobs(idle=True)}, groups)
-    if holder.refused:
-        pytest.skip(f"SCHED_IDLE is refused here: {holder.refused}")
-    assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
-    assert os.sched_getscheduler(other.pid) == os.SCHED_OTHER
-    known = f"cpu/{groups[BE]}" if real.version == 1 else groups[BE]
-    assert restore(str(tmp_path / "journal"), str(real.root))["restored"] == [known]
-    assert os.sched_getscheduler(process.pid) == os.SCHED_OTHER
 
 
 @pytest.mark.parametrize("when", ["before the round", "between reading and writing", "before it is put back"])
@@ -193,10 +179,10 @@ def test_a_pods_group_that_vanishes_under_us_is_no_trouble_and_leaves_nothing(re
     assert [v for i, v in enumerate(values(real, groups[SIBLING])) if i != 2] == HELD[real.version]
     del groups[BE]
     holder.apply({SIBLING: wanted[SIBLING]}, groups)
-    assert {entry.uid for entry in holder._journal.entries} == {SIBLING}, "the journal forgets it"
+    assert {entry.uid for entry in holder._notes.entries} == {SIBLING}, "the journal forgets it"
     holder.apply({}, groups)
     assert holder.refused == {}
-    assert holder._journal.entries == []
+    assert holder._notes.entries == []
 
 
 def test_a_group_made_anew_under_the_same_name_is_measured_and_held_anew(real, groups, spin, applier):

@@ -8,23 +8,33 @@ import sys
 
 import pytest
 
-from colocation.model.policy import Disk
+from colocation.model.policy import Disk, Protect
+from colocation.model.report import BePod, OnlinePod
 from colocation.node.apply import Applier
 from colocation.node.cgroups import detect
 from colocation.node.extra import whole_disks
 from colocation.node.journal import Journal, restore
 from colocation.node.probe import probe
-from colocation.protect.optin import Extra
+from colocation.protect.optin import Extra, opt_in
 from colocation.protect.wanted import Knobs
 
 pytestmark = pytest.mark.root
 BE, ONLINE = "be000000-1111", "aa000000-2222"
 GROUPS = {BE: f"kubepods/besteffort/pod{BE}", ONLINE: f"kubepods/burstable/pod{ONLINE}"}
 MIB = 1 << 20
-WANTED = {
-    BE: Knobs(extra=Extra(memory_high=64 * MIB, disk=Disk(weight=10, read_bytes=5 * MIB, write_ops=50))),
-    ONLINE: Knobs(extra=Extra(memory_low=32 * MIB, burst_percent=40)),
-}
+PROTECT = Protect(
+    memory_high_percent=50,
+    memory_low_percent=50,
+    burst_percent=40,
+    disk=Disk(weight=10, read_bytes=5 * MIB, write_ops=50),
+)
+
+
+def wanted(features):
+    """What a policy comes to on this kernel."""
+    pods = [BePod(uid=BE, memory_limit=128 * MIB)], [OnlinePod(uid=ONLINE, memory_request=64 * MIB)]
+    made = opt_in(PROTECT, *pods, [name for name, row in features.items() if row["available"]])
+    return {uid: Knobs(extra=extra) for uid, extra in {**made.offline, **made.online}.items()}
 
 
 @pytest.fixture
@@ -64,17 +74,18 @@ def test_the_kernel_takes_what_its_probe_says_and_lets_go(pods, tmp_path):
     disks = whole_disks()
     if not disks:
         pytest.skip("this machine has no disk")
-    rows = expected(pods, disks[0], probe(str(pods.root))["features"])
+    features = probe(str(pods.root))["features"]
+    rows = expected(pods, disks[0], features)
     assert rows, "nothing of it can be had here"
     files = {pods.dir(controller, group) / name: line for controller, group, name, line in rows}
     before = {path: path.read_text() for path in files}
-    applier = Applier(detect(str(pods.root)), Journal(str(tmp_path / "journal"), str(pods.root)), ())
-    applier.apply(WANTED, GROUPS)
+    applier = Applier(detect(str(pods.root)), Journal(str(tmp_path / "journal"), str(pods.root)))
+    applier.apply(wanted(features), GROUPS)
     assert applier.refused == {}
     for path, line in files.items():
         assert line in path.read_text().splitlines(), path
     writes = applier.writes
-    applier.apply(WANTED, GROUPS)
+    applier.apply(wanted(features), GROUPS)
     assert applier.writes == writes, "what the kernel reads back is what was wanted"
     assert restore(str(tmp_path / "journal"), str(pods.root))["failed"] == []
     assert {path: path.read_text() for path in files} == before
@@ -87,7 +98,7 @@ def test_a_bound_pod_reads_slowly_and_its_neighbour_does_not(pods, tmp_path):
     data = tmp_path / "data"
     data.write_bytes(os.urandom(3 * MIB))
     os.sync()
-    applier = Applier(detect(str(pods.root)), Journal(str(tmp_path / "journal"), str(pods.root)), ())
+    applier = Applier(detect(str(pods.root)), Journal(str(tmp_path / "journal"), str(pods.root)))
     applier.apply({BE: Knobs(extra=Extra(disk=Disk(read_bytes=MIB)))}, GROUPS)
     try:
         slow, fast = (_read_directly(pods, GROUPS[uid], data) for uid in (BE, ONLINE))

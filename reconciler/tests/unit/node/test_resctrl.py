@@ -128,7 +128,7 @@ def made(v1, monkeypatch):
 
 
 def applier(v1, tmp_path):
-    return Applier(detect(str(v1.root)), Journal(str(tmp_path / "journal"), str(v1.root)), ())
+    return Applier(detect(str(v1.root)), Journal(str(tmp_path / "journal"), str(v1.root)))
 
 
 def test_best_effort_tasks_are_brought_in_and_all_is_taken_away_again(v1, made, tmp_path):

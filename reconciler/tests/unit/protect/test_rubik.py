@@ -83,7 +83,7 @@ def test_the_least_is_preemption_of_cpu_and_memory():
         },
         "preemption": {"resource": ["cpu", "memory"]},
     }
-    assert plan.owned == {"cpu.idle", "sched.idle"}
+    assert plan.owned == {"cpu.idle"}
     assert plan.lacks == ()
 
 

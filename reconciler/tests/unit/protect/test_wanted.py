@@ -9,7 +9,7 @@ from colocation.model.report import BePod, NodeColocationSpec, PolicyRef
 from colocation.protect.sample import PodSample, Sample
 from colocation.protect.wanted import MIN_QUOTA, Decision, Knobs, decide, fell
 
-ALL = ("cpu.idle", "cpu.quota", "memory.limit", "sched.idle")
+ALL = ("cpu.idle", "cpu.quota", "memory.limit")
 GIB = 1 << 30
 
 
@@ -64,8 +64,7 @@ def test_idle_mode_has_no_ceiling():
 @pytest.mark.parametrize(
     ("features", "mode", "knobs", "words"),
     [
-        (("cpu.quota", "memory.limit"), "quota", Knobs(cpu=2000, memory=GIB), "neither cpu.idle nor SCHED_IDLE"),
-        (("cpu.quota", "sched.idle", "memory.limit"), "idle+quota", Knobs(cpu=2000, idle=True, memory=GIB), "leaving"),
+        (("cpu.quota", "memory.limit"), "quota", Knobs(cpu=2000, memory=GIB), "the kernel has no cpu.idle"),
         (("cpu.idle", "memory.limit"), "idle", Knobs(idle=True, memory=GIB), "no CPU quota"),
         ((), "off", Knobs(memory=GIB), "no memory limit"),
     ],

@@ -13,6 +13,7 @@ GIB = 1 << 30
 def found(**kw):
     works = {"available": True, "reason": "written and read back"}
     base = {"system": "Linux", "cgroup_version": 2, "features": {"cpu.quota": works, "memory.limit": works}}
+    base |= {"pods": 5, "pods_with_containers": 4}
     return {**base, "memory_bytes": 8 * GIB, "disk_free_bytes": GIB, **kw}
 
 
@@ -28,6 +29,8 @@ def found(**kw):
             ),
             "EACCES",
         ),
+        (found(pods=0, pods_with_containers=0), None),
+        (found(pods_with_containers=0), "none of its 5 pods' control groups holds a container"),
         (found(memory_bytes=GIB // 2), "512 MiB of memory, 1024 are needed"),
         (found(disk_free_bytes=1 << 20), "1 MiB are free"),
     ],

@@ -1,0 +1,31 @@
+"""What the API says runs here, compared with what was found: a pod whose group is not found is not limited."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+LASTING_SECONDS: Final = 30.0
+"""A pod is missing once it was not found for so long: its status and its group do not come and go together."""
+
+
+class Lookout:
+    """Which running best-effort pods have not been found, and since when. Belongs to the loop."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+        self.running = 0
+        """Best-effort pods that run here, as the API says."""
+        self.missing: tuple[str, ...] = ()
+        """Those of them that have not been found for `LASTING_SECONDS`."""
+
+    @property
+    def sought(self) -> bool:
+        """A pod was not found in this round."""
+        return bool(self._since)
+
+    def look(self, running: Collection[str], found: Collection[str], now: float) -> None:
+        """One round."""
+        self._since = {uid: self._since.get(uid, now) for uid in running if uid not in found}
+        self.running = len(running)
+        self.missing = tuple(uid for uid, since in self._since.items() if now - since >= LASTING_SECONDS)
