@@ -250,9 +250,10 @@ def spec(data: bytes) -> bool:
     """The spec as the agent keeps it on disk, and what it decides by it."""
     path = Path(_SCRATCH.name) / "spec.json"
     path.write_bytes(data)
-    kept = state.load(path)
-    if kept is None:
+    followed = state.load(path)
+    if followed is None:
         return False
+    kept = followed.spec
     assert isinstance(kept, NodeColocationSpec)
     rows = tuple(
         PodSample(uid=one.uid, cpu=99.5, memory=Use(2**20), unavailable=Unavailable(2**19), throttled=True)

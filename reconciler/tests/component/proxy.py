@@ -28,6 +28,7 @@ class Proxy:
         self.kubeconfig.write_text(api.kubeconfig.read_text().replace(api.url, url))
         self._dice = random.Random(seed)
         self._open: set[socket.socket] = set()
+        self._clients: set[socket.socket] = set()
         self.delay = 0.0
         """Seconds that each piece of an answer is late."""
         self.drop = 0.0
@@ -37,6 +38,8 @@ class Proxy:
         self.passes_up = threading.Event()
         """Cleared: requests are held here, and go on when it is set."""
         self.passes_up.set()
+        self.hushed: set[socket.socket] = set()
+        """Clients that get no more answers, and whose connection stays open all the same."""
         self.down = 0
         """Bytes of answers so far."""
         self.told: Callable[[int], None] = lambda _: None
@@ -59,6 +62,10 @@ class Proxy:
         """No faults any more."""
         self.delay = self.drop = self.truncate = 0.0
 
+    def hush(self) -> None:
+        """The connections there are now fall silent for ever; later ones work."""
+        self.hushed |= self._clients
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
@@ -69,6 +76,7 @@ class Proxy:
                     client.close()
                     continue
                 self._open |= {client, server}
+                self._clients.add(client)
                 for source, sink, up in ((client, server, True), (server, client, False)):
                     threading.Thread(target=self._carry, args=(source, sink, up), daemon=True).start()
 
@@ -81,6 +89,8 @@ class Proxy:
                     self.down += len(piece)
                     self.told(self.down)
                     time.sleep(self.delay)
+                    if sink in self.hushed:
+                        continue
                 if self._dice.random() < self.drop:
                     self.faults += 1
                     break

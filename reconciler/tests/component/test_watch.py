@@ -7,13 +7,15 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from msgspec import Struct
 
 from colocation.kube.backoff import Backoff
 from colocation.kube.cache import Bad, Delete, Event, Reflector, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS
 from colocation.kube.rest import ApiError, Rest
 from colocation.model.facts import PodFacts, pod_facts
-from colocation.model.wire import Node, NodeColocation, Pod
+from colocation.model.report import NodeColocationSpec
+from colocation.model.wire import Metadata, Node, Pod
 from tests.lab.apiserver import ApiServer
 from tests.lab.waiting import eventually
 
@@ -103,12 +105,16 @@ def test_gone_lists_again_and_tells_what_vanished_meanwhile(
 
 
 def test_a_bad_object_is_told_and_nothing_stops(cluster: Cluster, anything_goes: None, rest: Rest, seen: Seen) -> None:
-    def project(ncol: NodeColocation) -> int:
+    class Told(Struct):
+        metadata: Metadata
+        spec: NodeColocationSpec = NodeColocationSpec()
+
+    def project(ncol: Told) -> int:
         return len(ncol.spec.pods)
 
     base = {"apiVersion": "colocation.openfuyao.com/v1alpha1", "kind": "NodeColocation"}
     rest.create(NODE_COLOCATIONS.path(), {**base, "metadata": {"name": "bad"}, "spec": {"pods": "nonsense"}})
-    reflector = Reflector(rest, NODE_COLOCATIONS, NodeColocation, project, seen)
+    reflector = Reflector(rest, NODE_COLOCATIONS, Told, project, seen)
     reflector.start()
     eventually(lambda: seen.syncs == 1)
     rest.create(NODE_COLOCATIONS.path(), {**base, "metadata": {"name": "bad2"}, "spec": {"pods": [{"uid": 7}]}})

@@ -70,7 +70,8 @@ class Loop:
         self.decision = Decision(reason="the manager has said nothing yet")
         self.watch = Watch()
         self.lookout = Lookout()
-        self.spec = NodeColocationSpec()
+        self.spec, self.generation = NodeColocationSpec(), 0
+        """What is followed, and the object's generation that it is of."""
         self.rising = False
         """The last round took CPU from best-effort pods: it may have seen only the beginning of a rise."""
         self.rounds = self.overruns = self.faults = 0
@@ -100,7 +101,8 @@ class Loop:
 
     def step(self) -> None:
         """One round."""
-        spec = self._specs.take()
+        followed = self._specs.take()
+        spec = None if followed is None else followed.spec
         watched = {pod.uid for pod in spec.pods} if spec and spec.enabled else set[str]()
         self.sample = sample = self._sampler.sample(watched)
         self.groups = self._sampler.groups
@@ -112,8 +114,8 @@ class Loop:
         if sample.memory_read:  # every few rounds are often enough
             self._cpus = self._sampler.cpus()
         capacity = self._capacity(spec)
-        if spec is not None:
-            self.spec = spec
+        if followed is not None and spec is not None:
+            self.spec, self.generation = spec, followed.generation
             if self._rubik is not None:
                 self.told = self._rubik.step(spec)
             before = self.decision
@@ -128,7 +130,8 @@ class Loop:
             self._report(self._sender, capacity)
 
     def close(self) -> None:
-        """Keep what was learnt."""
+        """Keep what was learnt and told."""
+        self._specs.close()
         if self._keeper is not None:
             self._keeper.save(self.histories, self._sampler.now())
 
@@ -136,6 +139,7 @@ class Loop:
         """The report as of now."""
         now = rfc3339()
         return build(
+            generation=self.generation,
             window=self.window,
             sample=self.sample,
             decision=self.decision,
@@ -195,7 +199,7 @@ class Loop:
         if not missing:
             return ""
         if any(uid in self.groups for uid in missing):
-            why = "no container in their groups (kubelet and runtime: same cgroup driver?)"
+            why = "no container in their groups: cgroup drivers differ?"
         else:
             why = f"no group of theirs in {self._sampler.layout.pods_root or 'any kubepods tree'}"
         return f"{len(missing)} of {self.lookout.running} best-effort pods not found: {why}"

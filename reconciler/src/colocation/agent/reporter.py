@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 FIRST_SECONDS: Final = 5.0
 """The window must cover so much before it is worth a report."""
 _PARTS: Final = ("node", "system", "forecasts", "pressure", "capabilities", "engine")
-_EMPTY: Final = ("observedAt", "windowSeconds", "agentVersion", *_PARTS)
+_EMPTY: Final = ("observedGeneration", "observedAt", "windowSeconds", "agentVersion", *_PARTS)
 
 
 def patch_body(status: NodeColocationStatus) -> dict[str, object]:

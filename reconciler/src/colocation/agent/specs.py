@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,9 +17,12 @@ from colocation import lenient
 from colocation.kube.cache import Bad, Delete, Event, Reflector, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS
 from colocation.kube.rest import ApiError, Rest
+from colocation.kube.watch import READ_SECONDS
 from colocation.model.report import NodeColocationSpec
 from colocation.model.wire import Metadata
 from colocation.node import state
+from colocation.node.background import begin
+from colocation.node.state import Followed
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +47,7 @@ class _Object(Struct, rename="camel"):
 class Told(Struct, frozen=True):
     """A spec as far as this version can read it, and a sentence for each field that it cannot."""
 
-    spec: NodeColocationSpec
+    followed: Followed
     problems: tuple[str, ...] = ()
 
 
@@ -50,20 +56,23 @@ def told(wire: _Object) -> Told:
     spec, problems = lenient.read(NodeColocationSpec, wire.spec or {})
     if missing := state.needed(problems):
         raise ValueError("; ".join(missing))
-    return Told(spec, problems)
+    return Told(Followed(spec, wire.metadata.generation), problems)
 
 
 class KubeApi:
     """Api over ``colocation.kube``."""
 
-    def __init__(self, rest: Rest, node: str) -> None:
-        self._rest, self._node = rest, node
+    def __init__(self, rest: Rest, node: str, read_seconds: float = READ_SECONDS) -> None:
+        """``read_seconds``: a watch that is silent for so long is given up."""
+        self._rest, self._node, self._read_seconds = rest, node, read_seconds
 
     def watch(self, emit: Callable[[Event[Told]], None]) -> None:
         """See Api."""
         # Named in the selector: RBAC with resourceNames then allows list and watch of this object only.
         selector = {"fieldSelector": f"metadata.name={self._node}"}
-        Reflector(self._rest, NODE_COLOCATIONS, _Object, told, emit, query=selector).start()
+        Reflector(
+            self._rest, NODE_COLOCATIONS, _Object, told, emit, query=selector, read_seconds=self._read_seconds
+        ).start()
 
     def patch_status(self, body: dict[str, object]) -> None:
         """See Api."""
@@ -82,6 +91,7 @@ class Specs:
         self._present = False
         self._unsaved = False
         self._error = ""
+        self._saving: Future[None] | None = None
         self._save_error = ""
 
     def emit(self, event: Event[Told]) -> None:
@@ -89,8 +99,8 @@ class Specs:
         with self._lock:
             if isinstance(event, Upsert):
                 self._present, self._known, self._error = True, True, "; ".join(event.object.problems)
-                if event.object.spec != self._current:
-                    self._current, self._unsaved = event.object.spec, True
+                if event.object.followed != self._current:
+                    self._current, self._unsaved = event.object.followed, True
             elif isinstance(event, Bad):  # garbage: the last good one holds
                 self._present, self._error = True, f"the last good spec holds: {event.reason}"
             elif isinstance(event, Delete) or not self._present:
@@ -99,39 +109,51 @@ class Specs:
                 self._unsaved |= self._current is not None
                 self._current = None
 
-    def take(self) -> NodeColocationSpec | None:
-        """The spec to follow (one that switches everything off if the object was deleted); keeps it on disk.
+    def take(self) -> Followed | None:
+        """The spec to follow (one that switches everything off if the object was deleted); has it kept on disk.
 
         None: nothing is known yet, neither from disk nor from the API server; values are left as they are.
         """
+        if not self._read_only:
+            self._keep()
         with self._lock:
-            current, known = self._current, self._known
-            unsaved, self._unsaved = self._unsaved, False
-        if unsaved and not self._read_only and not self._save(current):
-            with self._lock:
-                self._unsaved = True  # again in the next round
-        if not known:
-            return None
-        return current if current is not None else NodeColocationSpec()
+            if not self._known:
+                return None
+            return self._current or Followed(NodeColocationSpec())
+
+    def close(self, seconds: float = 5.0) -> None:
+        """Wait until what was taken last is on disk, or the disk has failed or takes too long."""
+        if self._saving is not None:
+            wait_for([self._saving], seconds)
 
     @property
     def error(self) -> str:
         """What of the object's spec cannot be read, and what holds instead; "" if all can."""
         return self._error
 
-    def _save(self, spec: NodeColocationSpec | None) -> bool:
-        try:
-            if spec is None:
-                state.forget(self._kept)
-            else:
-                state.save(self._kept, spec)
-        except OSError as error:
-            if str(error) != self._save_error:
-                log.warning("spec not kept", extra={"path": str(self._kept), "error": str(error)})
-            self._save_error = str(error)
-            return False
-        self._save_error = ""
-        return True
+    def _keep(self) -> None:
+        """Write beside the round what has changed; again in a later round if the disk refuses it."""
+        if self._saving is not None:
+            if not self._saving.done():
+                return
+            self._saved(self._saving.exception())
+            self._saving = None
+        with self._lock:
+            current, unsaved = self._current, self._unsaved
+            self._unsaved = False
+        if unsaved:
+            job = partial(state.forget, self._kept) if current is None else partial(state.save, self._kept, current)
+            self._saving = begin("spec", job)
+
+    def _saved(self, error: BaseException | None) -> None:
+        if error is None:
+            self._save_error = ""
+            return
+        with self._lock:
+            self._unsaved = True
+        if str(error) != self._save_error:
+            log.warning("spec not kept", extra={"path": str(self._kept), "error": str(error)})
+        self._save_error = str(error)
 
 
 __all__ = ["Api", "ApiError", "KubeApi", "Specs"]

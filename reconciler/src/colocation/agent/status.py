@@ -25,7 +25,7 @@ from colocation.protect.sample import Sample
 from colocation.protect.wanted import Decision
 
 NOT_ASKED = Told()
-MESSAGE: Final = 110
+MESSAGE: Final = 100
 """Characters of a condition's message: the CRD takes more, but a report of 40 pods is to stay within 6 KB."""
 
 
@@ -104,6 +104,7 @@ def rfc3339() -> str:
 
 def build(
     *,
+    generation: int,
     window: Window,
     sample: Sample,
     decision: Decision,
@@ -117,6 +118,7 @@ def build(
 ) -> NodeColocationStatus:
     """One report: what the window says, what is enforced, and why."""
     status = NodeColocationStatus(
+        observed_generation=generation,
         observed_at=now,
         window_seconds=round(window.covered),
         agent_version=__version__,

@@ -1,4 +1,6 @@
-"""What in a report cannot be true: it is told, not acted on. What a lie can do to the number is bounded by `compute`.
+"""What in a report cannot be true, or not be right: it is told, not acted on.
+
+What a lie can do to the number is bounded by `compute`.
 
 Thresholds are generous, because a doubt is to mean a broken or hostile agent and not an unlucky second.
 """
@@ -15,6 +17,8 @@ from colocation.model.quantity import human_bytes, human_millicores
 from colocation.model.report import NodeColocationStatus, Usage
 
 CLOCK_SECONDS: Final = 300.0
+BEHIND_SECONDS: Final = 60.0
+"""An agent hears of a change within a second or two, and follows it in its next round."""
 NODE_TIMES: Final = (5, 4)
 """The node or its system part cannot use more than 5/4 of what kubelet says there is."""
 PODS_TIMES: Final = 2
@@ -28,6 +32,8 @@ class Doubt(StrEnum):
     INCONSISTENT = "Inconsistent"
     UNKNOWN_PODS = "UnknownPods"
     CLOCK = "Clock"
+    BEHIND = "Behind"
+    """The agent reports, and does not follow its spec: new best-effort pods are not limited."""
 
 
 def doubts(
@@ -35,10 +41,12 @@ def doubts(
     status: NodeColocationStatus,
     strangers: Collection[str],
     wall: float,
+    behind: tuple[int, float] | None = None,
 ) -> Mapping[Doubt, str]:
     """Look at a report that has just arrived, at ``wall`` (Unix time); a sentence for each kind of doubt.
 
     ``strangers``: uids that stand in this report and stood in the one before, and that no pod of this node has.
+    ``behind``: the generation of its spec that the agent does not follow yet, and for how many seconds it could have.
     """
     found: dict[Doubt, str] = {}
     if words := _too_much(node, status):
@@ -51,6 +59,11 @@ def doubts(
         )
     if words := _clock(status.observed_at, wall):
         found[Doubt.CLOCK] = words
+    if behind is not None and behind[1] >= BEHIND_SECONDS:
+        found[Doubt.BEHIND] = (
+            f"its agent follows generation {status.observed_generation} of its spec, and not {behind[0]}, "
+            f"which it could have for {behind[1]:,.0f} s"
+        )
     return found
 
 

@@ -128,6 +128,8 @@ class Reflector(Generic[W, F]):
         self._keys: set[str] = set()
         self._version: str | None = None
         self._listed = float("-inf")
+        self._heard = False
+        """A line has come on this watch."""
         self._watch = Watch(rest, resource, linger)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -155,15 +157,19 @@ class Reflector(Generic[W, F]):
 
     def _round(self) -> float:
         """One list if there is need, one watch; seconds to wait before the next."""
-        began = time.monotonic()
+        began = followed = time.monotonic()
         try:
             if self._version is None:
                 self._list()
+            self._heard, followed = False, time.monotonic()
             self._follow(self._version or "")
         except ApiError as error:
             if self._stop.is_set():
                 return 0.0
             self._see(Seeing.LOST)
+            if self._version is not None and not self._heard and time.monotonic() - followed >= self._read_seconds:
+                # Not even a bookmark: as if watches were opened and never answered. A list shows what they do not.
+                self._version = None
             if error.code == 410:
                 log.info("version too old, listing again", extra={"resource": self._resource.plural})
                 self._version = None
@@ -222,7 +228,7 @@ class Reflector(Generic[W, F]):
             "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),  # noqa: S311 (spreads load, guards nothing)
         }
         for line in self._watch.lines(query, self._read_seconds, lambda: self._see(Seeing.AGAIN)):
-            version = ""
+            version, self._heard = "", True
             if line.type == "DELETED":
                 key, version = self._key(line.object), self._version_of(line.object)
                 if key in self._keys:

@@ -18,6 +18,8 @@ from colocation.kube.rest import ApiError, Rest
 
 READ_SECONDS: Final = 150.0
 """The API server sends a bookmark about once a minute, also when nothing happens: so much silence is a dead peer."""
+OVERTIME_SECONDS: Final = 30.0
+"""A watch that the server has not ended so long after its time is ended here."""
 _CHUNK: Final = 65536
 _SILENCE: Final = 0.005
 """What comes sooner than this was there already, or comes in a burst."""
@@ -52,6 +54,7 @@ class Watch:
     ) -> Iterator[Line]:
         """Yield lines until the server ends the watch. Raises ApiError: 410 when the version is too old."""
         response = self._rest.stream(self._resource, query, read_seconds)
+        ends = time.monotonic() + float(query.get("timeoutSeconds", "inf")) + OVERTIME_SECONDS
         with self._lock:
             self._response = response
             if self._cut:
@@ -73,6 +76,8 @@ class Watch:
                 if tail:
                     rest.append(tail)
                 waited = time.monotonic()
+                if waited > ends:  # it should have ended: whatever comes may be no line for ever
+                    return
         except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
             # A socket that is cut while TLS reads from it fails in whatever way it can.
             if not self._cut:

@@ -49,6 +49,7 @@ class ColocationFacts(Struct, frozen=True):
     status: NodeColocationStatus | None = None
     problem: str | None = None
     """Why the status cannot be used."""
+    generation: int = 0
 
 
 def colocation_facts(wire: NodeColocation) -> ColocationFacts:
@@ -64,6 +65,7 @@ def colocation_facts(wire: NodeColocation) -> ColocationFacts:
         spec=spec,
         status=status,
         problem=problem,
+        generation=wire.metadata.generation,
     )
 
 
@@ -86,6 +88,22 @@ def _readable(value: Any, kind: Any) -> bool:
     except msgspec.ValidationError:
         return False
     return True
+
+
+class Awaited(Struct, frozen=True, gc=False):
+    """A generation of the spec that the agent has not followed yet, and since when it could have."""
+
+    generation: int
+    since: float
+
+
+def awaited(before: Awaited | None, facts: ColocationFacts, now: float) -> Awaited | None:
+    """What is awaited of the agent now; None: nothing, or it does not say what it follows (an older agent)."""
+    observed = facts.status.observed_generation if facts.status is not None else 0
+    if not observed or observed >= facts.generation:
+        return None
+    # However often the spec changes meanwhile: an agent that follows none of it has been behind since the first.
+    return before if before is not None and observed < before.generation else Awaited(facts.generation, now)
 
 
 class PolicyFacts(Struct, frozen=True):
@@ -129,6 +147,7 @@ class NodeState(Struct):
     """Cgroup uids of BE pods that ended and may still stand in the last report."""
     colocation: ColocationFacts | None = None
     report: ReportView = ReportView()
+    awaited: Awaited | None = None
     doubted_at: float | None = None
     """When a doubtful report was last logged."""
     windows: Windows = field(default_factory=Windows)

@@ -22,7 +22,7 @@ from colocation.budget import (
 )
 from colocation.kube.cache import Bad, Delete, Event, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
-from colocation.manager.node import ColocationFacts, NodeState, PolicyFacts
+from colocation.manager.node import ColocationFacts, NodeState, PolicyFacts, awaited
 from colocation.model.facts import Evicted, NodeFacts, PodFacts, Qos
 from colocation.model.report import MAX_PODS, PodUsage
 
@@ -217,6 +217,7 @@ class State:
         node = self._at(event.key)
         match event:
             case Upsert():
+                node.awaited = awaited(node.awaited, event.object, now)
                 self._reported(node, event.object, now, first=event.listed and node.colocation is None)
                 known = node.colocation
                 stale = (
@@ -239,7 +240,7 @@ class State:
                 node.report = ReportView(problem=event.reason, arrived=now, since_start=True)
                 self._report_changed(node)
             case Delete():
-                node.colocation, node.report = None, ReportView()
+                node.colocation, node.report, node.awaited = None, ReportView(), None
                 self._report_changed(node)
 
     def _reported(self, node: NodeState, facts: ColocationFacts, now: float, *, first: bool) -> None:
@@ -258,7 +259,9 @@ class State:
             uids = {pod.cgroup_uid: pod.cgroup_uid for pod in node.pods.values()}
             if node.facts is not None and not first:
                 known = uids.keys() | node.gone_be if node.gone_be else uids
-                found = doubts(node.facts, facts.status, strangers(facts.status, before.status, known), self._wall())
+                behind = None if node.awaited is None else (node.awaited.generation, now - node.awaited.since)
+                unknown = strangers(facts.status, before.status, known)
+                found = doubts(node.facts, facts.status, unknown, self._wall(), behind)
                 if found:
                     self._doubted(node, found, now)
             if node.gone_be and not first:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from colocation import lenient
 from colocation.decoding import decode
@@ -14,20 +15,34 @@ from colocation.model.report import NodeColocationSpec
 from colocation.node.journal import write_atomically
 
 
-def save(path: Path, spec: NodeColocationSpec) -> None:
+class Followed(Struct, frozen=True):
+    """A spec, and the object's generation that it is of; 0: it is not known."""
+
+    spec: NodeColocationSpec
+    generation: int = 0
+
+
+class _Generation(Struct):
+    generation: int = 0
+
+
+def save(path: Path, followed: Followed) -> None:
     """Replace the kept spec. Raises OSError when the disk refuses."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_atomically(str(path), msgspec.json.encode(spec).decode())
+    kept = {"generation": followed.generation, **msgspec.to_builtins(followed.spec)}
+    write_atomically(str(path), msgspec.json.encode(kept).decode())
 
 
-def load(path: Path) -> NodeColocationSpec | None:
+def load(path: Path) -> Followed | None:
     """The kept spec; None if there is none, or if what is there cannot be read as one."""
     try:
-        spec, problems = lenient.read(NodeColocationSpec, decode(path.read_bytes(), dict[str, Any]))
+        text = path.read_bytes()
+        generation = decode(text, _Generation).generation
+        spec, problems = lenient.read(NodeColocationSpec, decode(text, dict[str, Any]))
     except (OSError, ValueError, RecursionError):  # msgspec's errors, and broken UTF-8, are ValueErrors
         return None
     # A newer agent kept it: its pods are held all the same, with defaults for what is not known here.
-    return None if needed(problems) else spec
+    return None if needed(problems) else Followed(spec, generation)
 
 
 def needed(problems: Iterable[str]) -> list[str]:

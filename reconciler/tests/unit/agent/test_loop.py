@@ -16,7 +16,7 @@ import pytest
 
 from colocation.agent import main, specs
 from colocation.agent.loop import Loop
-from colocation.agent.reporter import Sender
+from colocation.agent.reporter import Sender, patch_body
 from colocation.agent.server import Metrics, serve, unready
 from colocation.agent.specs import Specs, Told
 from colocation.agent.window import Window
@@ -30,6 +30,7 @@ from colocation.node.apply import Applier
 from colocation.node.histories import Keeper
 from colocation.node.journal import Journal
 from colocation.node.sampler import Sampler
+from colocation.node.state import Followed
 
 SPEC = NodeColocationSpec(
     enabled=True,
@@ -40,8 +41,8 @@ SPEC = NodeColocationSpec(
 FEATURES = ("cpu.idle", "cpu.quota", "memory.limit")
 
 
-def upsert(spec=SPEC):
-    return Upsert(NODE_COLOCATIONS, "node1", Told(spec), listed=True)
+def upsert(spec=SPEC, generation=1):
+    return Upsert(NODE_COLOCATIONS, "node1", Told(Followed(spec, generation)), listed=True)
 
 
 def stored(**changes):
@@ -77,6 +78,12 @@ class Node:
         keeper = Keeper(self.state / "state" / "histories.json")
         parts = {"sampler": self.sampler, "applier": self.applier, "specs": self.specs}
         return Loop(**parts, found=found, keeper=keeper, sender=sender)
+
+    def restart(self):
+        """Another agent takes over, with what the disk holds."""
+        self.loop.close()
+        self.specs = Specs(self.state / "state")
+        self.loop = self.make()
 
     def rounds(self, count=2):
         for _ in range(count):
@@ -270,7 +277,7 @@ def test_pods_whose_containers_are_elsewhere_are_not_called_enforced(node):
     assert enforced(node)[0] == "True", "status and group do not come together"
     node.rounds(3)
     assert node.values() == FREE
-    words = "1 of 1 best-effort pods not found: no container in their groups (kubelet and runtime: same cgroup driver?)"
+    words = "1 of 1 best-effort pods not found: no container in their groups: cgroup drivers differ?"
     assert enforced(node) == ("False", "PodsNotFound", words)
     (node.root / "kubepods/besteffort/podbe1/sandbox").mkdir()
     node.rounds(1)
@@ -329,18 +336,56 @@ def test_after_a_restart_the_kept_spec_holds_without_an_api_server(node):
     node.specs.emit(upsert())
     node.rounds()
     (node.root / "kubepods/besteffort/podbe1/cpu.max").write_text("max 100000\n")
-    node.specs = Specs(node.state / "state")
-    node.loop = node.make()
+    node.restart()
     node.rounds()
     assert node.values() == HELD
+
+
+def test_a_report_says_which_generation_is_followed_also_after_a_restart_without_an_api_server(node):
+    assert node.loop.status().observed_generation == 0
+    node.specs.emit(upsert(generation=7))
+    assert node.loop.status().observed_generation == 0, "heard of is not followed"
+    node.rounds()
+    assert node.loop.status().observed_generation == 7
+    node.specs.emit(Bad(NODE_COLOCATIONS, "node1", "Expected `int`"))
+    node.rounds()
+    assert node.loop.status().observed_generation == 7, "what cannot be read is not followed"
+    node.restart()
+    node.rounds()
+    assert node.loop.status().observed_generation == 7
+    node.specs.emit(Synced(NODE_COLOCATIONS))
+    node.rounds()
+    assert patch_body(node.loop.status())["status"]["observedGeneration"] is None, "there is no object"
+
+
+def test_a_disk_that_hangs_holds_up_no_round_and_the_newest_spec_is_kept_in_the_end(node, monkeypatch):
+    """A fake: the disk takes a spec when it is let."""
+    goes_on, saved = threading.Event(), []
+
+    def save(_path, followed):
+        assert goes_on.wait(30)
+        saved.append(followed.generation)
+
+    monkeypatch.setattr(state, "save", save)
+    began = time.monotonic()
+    for generation in range(1, 5):
+        node.specs.emit(upsert(generation=generation))
+        node.rounds(1)
+    assert time.monotonic() - began < 2
+    assert node.loop.status().observed_generation == 4, "followed though it is not kept"
+    goes_on.set()
+    node.specs.close()
+    node.rounds(1)
+    node.specs.close()
+    assert saved == [1, 4]
 
 
 def test_nothing_known_leaves_values_as_they_are(node):
     node.specs.emit(upsert())
     node.rounds()
+    node.specs.close()
     state.forget(node.state / "state")
-    node.specs = Specs(node.state / "state")
-    node.loop = node.make()
+    node.restart()
     node.rounds()
     assert node.values() == HELD
     node.specs.emit(Synced(NODE_COLOCATIONS))  # listed: there is no such object any more
@@ -351,12 +396,12 @@ def test_nothing_known_leaves_values_as_they_are(node):
 def test_deleted_while_we_were_away(node):
     node.specs.emit(upsert())
     node.rounds()
-    node.specs = Specs(node.state / "state")
-    node.loop = node.make()
+    node.restart()
     node.rounds()
     node.specs.emit(Synced(NODE_COLOCATIONS))
     node.rounds(1)
     assert node.values() == FREE
+    node.specs.close()
     assert not (node.state / "state").exists()
 
 
@@ -388,10 +433,15 @@ def test_a_state_folder_that_cannot_be_written_stops_nothing(node, caplog):
     assert node.values() == FREE, "what cannot be noted is not changed"
     assert node.loop.status().conditions[0].status == "False"
     assert node.loop.status().node.cpu is not None
+    for _ in range(3):
+        node.specs.close()
+        node.rounds(1)
     assert sum(record.message == "spec not kept" for record in caplog.records) == 1, "said once"
+    node.specs.close()
     node.state.unlink()
     node.rounds()
-    assert state.load(node.state / "state") == SPEC, "kept as soon as it can be"
+    node.specs.close()
+    assert state.load(node.state / "state") == Followed(SPEC, 1), "kept as soon as it can be"
     assert node.values() == HELD
 
 
@@ -579,7 +629,7 @@ def arguments(node, *more):
 
 def test_once_prints_a_report_and_writes_nothing(node, capsys):
     node.state.mkdir()
-    state.save(node.state / "state" / "spec.json", SPEC)
+    state.save(node.state / "state" / "spec.json", Followed(SPEC, 1))
     before = {path: path.read_bytes() for path in node.root.rglob("*") if path.is_file()}
     assert main.run(arguments(node, "--once", "--interval", "0.1")) == 0
     report = json.loads(capsys.readouterr().out)

@@ -110,11 +110,13 @@ class Bench:
             system=usage,
             pods=rows,
             eviction_requests=more.pop("leave", ()),
+            observed_generation=more.pop("observed", 0),
         )
         known = self.loop.state.nodes.get(name)
         spec = more.pop("spec", known.colocation.spec if known and known.colocation else NodeColocationSpec())
         owner = more.pop("owner", f"uid-{name}")
-        facts = ColocationFacts("u", str(self.version), owner, spec, status)
+        generation = more.pop("generation", 0)
+        facts = ColocationFacts("u", str(self.version), owner, spec, status, generation=generation)
         self.say(Upsert(NODE_COLOCATIONS, name, facts, listed))
 
     def pod(
