@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 
 from colocation.model.report import Capabilities, NodeColocationSpec
+from colocation.node.background import Beside
+from colocation.node.notes import PATIENCE_SECONDS
 from colocation.node.rubik import Folder, digest
 from colocation.protect.rubik import Plan, translate
 
@@ -31,6 +34,7 @@ class Rubik:
         self._plan: Plan | None = None
         self._owned_so_far: frozenset[str] = frozenset()
         """What the rubik owns that runs by the config of before, until it runs by this one."""
+        self._disk = Beside("rubik")
 
     def step(self, spec: NodeColocationSpec) -> Told:
         """One round. Never raises."""
@@ -41,9 +45,11 @@ class Rubik:
             self._spec, self._plan = spec, translate(spec, self._found)
         plan, text = self._plan, self._plan.text
         try:
-            self._folder.write(text)
+            written = self._write(text)
         except OSError as error:
             return Told(self._owned_so_far, plan.lacks, False if wanted else None, f"config.json: {error.strerror}")
+        if not written:
+            return Told(self._owned_so_far, plan.lacks, False if wanted else None, "config.json is being written")
         runs_by = self._folder.runs_by()
         if runs_by is None:
             self._owned_so_far = frozenset()
@@ -57,3 +63,13 @@ class Rubik:
             return Told(self._owned_so_far, plan.lacks, False if wanted else None, "rubik is being restarted")
         self._owned_so_far = plan.owned
         return Told(plan.owned, plan.lacks, True if wanted else None, ", ".join(plan.features) or "no feature")
+
+    def _write(self, text: str) -> bool:
+        """Have the config say this, beside the round if the disk is slow; False: not yet. Raises OSError."""
+        if not self._disk.settled():
+            return False
+        if self._folder.config() == text:
+            return True
+        self._disk.begin(partial(self._folder.write, text))
+        self._disk.wait(PATIENCE_SECONDS)
+        return self._disk.settled()

@@ -70,8 +70,9 @@ class Loop:
         self.decision = Decision(reason="the manager has said nothing yet")
         self.watch = Watch()
         self.lookout = Lookout()
-        self.spec, self.generation = NodeColocationSpec(), 0
-        """What is followed, and the object's generation that it is of."""
+        self.spec = NodeColocationSpec()
+        self.generation: int | None = None
+        """The object's generation that the spec is of; None: nothing has been heard of it yet."""
         self.rising = False
         """The last round took CPU from best-effort pods: it may have seen only the beginning of a rise."""
         self.rounds = self.overruns = self.faults = 0
@@ -110,7 +111,6 @@ class Loop:
         if sample.seconds == 0:
             return  # the first reading of counters says nothing yet
         self.window.add(sample)
-        self._learn(sample.at, self._capacity(spec))
         if sample.memory_read:  # every few rounds are often enough
             self._cpus = self._sampler.cpus()
         capacity = self._capacity(spec)
@@ -126,6 +126,7 @@ class Loop:
             self._look(spec, sample.at)
             self._watch(spec, sample)
             self.enforced_at = time.monotonic()
+        self._learn(sample.at, capacity)
         if self._sender is not None:
             self._report(self._sender, capacity)
 
@@ -139,7 +140,7 @@ class Loop:
         """The report as of now."""
         now = rfc3339()
         return build(
-            generation=self.generation,
+            generation=self.generation or 0,
             window=self.window,
             sample=self.sample,
             decision=self.decision,
@@ -151,7 +152,7 @@ class Loop:
                 now,
                 self.decision.lacks + self.told.lacks,
                 self.told,
-                self._not_found(),
+                self._unenforced(),
             ),
             memory_used=self.be_memory(),
             evictions=self.watch.requests,
@@ -189,22 +190,33 @@ class Loop:
         before = self.lookout.missing
         self.lookout.look(running, found, now)
         if self.lookout.missing and not before:
-            log.warning("best-effort pods not found", extra={"uids": list(self.lookout.missing)})
+            _, why = self._unenforced() or ("", "")
+            log.warning("best-effort pods not found", extra={"pods": len(self.lookout.missing), "why": why})
         if self.lookout.sought and self.rounds % LOOK_EVERY == 0:
             self._sampler.look_again(running)
 
-    def _not_found(self) -> str:
-        """Which best-effort pods run here and cannot be limited, in words; "" if there are none."""
+    def _unenforced(self) -> tuple[str, str] | None:
+        """Why best-effort pods that run here may not be limited, in a word and in a sentence; None: they are."""
+        if self.generation is None:
+            return "NoSpec", "no spec has been heard of: values are left as they are"
         missing = self.lookout.missing
         if not missing:
-            return ""
+            return None
         if any(uid in self.groups for uid in missing):
             why = "no container in their groups: cgroup drivers differ?"
         else:
             why = f"no group of theirs in {self._sampler.layout.pods_root or 'any kubepods tree'}"
-        return f"{len(missing)} of {self.lookout.running} best-effort pods not found: {why}"
+        return "PodsNotFound", f"{len(missing)} of {self.lookout.running} best-effort pods not found: {why}"
 
     def _learn(self, now: float, capacity: Capacity) -> None:
+        """Never raises: what is foretold is worth less than what is enforced, and told, in each round."""
+        try:
+            self._learn_of(now, capacity)
+        except Exception:
+            self.faults += 1
+            log.exception("nothing learnt in this round")
+
+    def _learn_of(self, now: float, capacity: Capacity) -> None:
         if self.histories.due(now):
             budgets = self.spec.violation_budgets
             self.histories.learn(

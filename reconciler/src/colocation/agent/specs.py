@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +19,7 @@ from colocation.kube.watch import READ_SECONDS
 from colocation.model.report import NodeColocationSpec
 from colocation.model.wire import Metadata
 from colocation.node import state
-from colocation.node.background import begin
+from colocation.node.background import Beside
 from colocation.node.state import Followed
 
 log = logging.getLogger(__name__)
@@ -91,7 +89,7 @@ class Specs:
         self._present = False
         self._unsaved = False
         self._error = ""
-        self._saving: Future[None] | None = None
+        self._disk = Beside("spec")
         self._save_error = ""
 
     def emit(self, event: Event[Told]) -> None:
@@ -123,8 +121,7 @@ class Specs:
 
     def close(self, seconds: float = 5.0) -> None:
         """Wait until what was taken last is on disk, or the disk has failed or takes too long."""
-        if self._saving is not None:
-            wait_for([self._saving], seconds)
+        self._disk.wait(seconds)
 
     @property
     def error(self) -> str:
@@ -133,27 +130,29 @@ class Specs:
 
     def _keep(self) -> None:
         """Write beside the round what has changed; again in a later round if the disk refuses it."""
-        if self._saving is not None:
-            if not self._saving.done():
+        try:
+            if not self._disk.settled():
                 return
-            self._saved(self._saving.exception())
-            self._saving = None
+        except OSError as error:
+            self._refused(str(error))
+            if self._disk.busy:
+                return
         with self._lock:
             current, unsaved = self._current, self._unsaved
             self._unsaved = False
         if unsaved:
-            job = partial(state.forget, self._kept) if current is None else partial(state.save, self._kept, current)
-            self._saving = begin("spec", job)
-
-    def _saved(self, error: BaseException | None) -> None:
-        if error is None:
+            self._disk.begin(
+                partial(state.forget, self._kept) if current is None else partial(state.save, self._kept, current)
+            )
+        else:
             self._save_error = ""
-            return
+
+    def _refused(self, error: str) -> None:
         with self._lock:
             self._unsaved = True
-        if str(error) != self._save_error:
-            log.warning("spec not kept", extra={"path": str(self._kept), "error": str(error)})
-        self._save_error = str(error)
+        if error != self._save_error:  # said once, not each time it is tried again
+            log.warning("spec not kept", extra={"path": str(self._kept), "error": error})
+        self._save_error = error
 
 
 __all__ = ["Api", "ApiError", "KubeApi", "Specs"]

@@ -52,17 +52,17 @@ class Conditions:
         now: str,
         lacks: Sequence[str] = (),
         told: Told = NOT_ASKED,
-        not_found: str = "",
+        unenforced: tuple[str, str] | None = None,
     ) -> tuple[Condition, ...]:
-        """Enforced: every best-effort pod was found, and every wanted value is there.
+        """Enforced: there is a spec, every best-effort pod was found, and every wanted value is there.
 
         SpecReadable: the manager's spec was understood. Supported: this node has what the policy asks for; not said
         before it was once missing. RubikRunning: by the config that the policy gives; said only where the policy says
         engine rubik.
         """
-        if not_found:
+        if unenforced is not None:
             more = f"; {len(refused)} values refused" if refused else ""
-            self._set("Enforced", "False", "PodsNotFound", _short(not_found + more), now)
+            self._set("Enforced", "False", unenforced[0], _short(unenforced[1] + more), now)
         elif refused:
             path, first = min(refused.items(), key=lambda row: row[0])
             more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""

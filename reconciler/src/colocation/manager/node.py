@@ -99,8 +99,8 @@ class Awaited(Struct, frozen=True, gc=False):
 
 def awaited(before: Awaited | None, facts: ColocationFacts, now: float) -> Awaited | None:
     """What is awaited of the agent now; None: nothing, or it does not say what it follows (an older agent)."""
-    observed = facts.status.observed_generation if facts.status is not None else 0
-    if not observed or observed >= facts.generation:
+    observed = facts.status.observed_generation if facts.status is not None else None
+    if observed is None or observed >= facts.generation:
         return None
     # However often the spec changes meanwhile: an agent that follows none of it has been behind since the first.
     return before if before is not None and observed < before.generation else Awaited(facts.generation, now)

@@ -197,8 +197,8 @@ class EvictionRequest(Struct, frozen=True, gc=False, kw_only=True, rename="camel
 class NodeColocationStatus(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """The agent's report."""
 
-    observed_generation: Amount = 0
-    """The object's generation whose spec the agent follows; 0: not known. Behind for long: it hears of no change."""
+    observed_generation: Amount | None = None
+    """The object's generation whose spec the agent follows; 0: none yet. Behind for long: it hears of no change."""
     observed_at: Word = ""
     """RFC 3339, the node's own clock: for people; staleness goes by arrival."""
     window_seconds: int = 0

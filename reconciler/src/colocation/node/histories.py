@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from colocation.decoding import decode
+from colocation.node.background import Beside
 from colocation.node.journal import write_atomically
 from colocation.predict.peak import Checkpoint, Histories
 
@@ -30,7 +31,7 @@ class Keeper:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._thread: threading.Thread | None = None
+        self._disk = Beside("histories")
         self._saved_at: float | None = None
         self._error = ""
 
@@ -52,20 +53,19 @@ class Keeper:
         """Write if the last writing is long ago and done."""
         if self._saved_at is None:
             self._saved_at = now
-        busy = self._thread is not None and self._thread.is_alive()
-        if now - self._saved_at >= EVERY_SECONDS and not busy:
+        if now - self._saved_at >= EVERY_SECONDS and not self._disk.busy:
             self._saved_at = now
-            text = _text(histories, now)
-            self._thread = threading.Thread(target=self._write, args=(text,), name="histories", daemon=True)
-            self._thread.start()
+            self._disk.begin(partial(self._write, _text(histories, now)))
+
+    def wait(self, seconds: float = 5.0) -> bool:
+        """Wait for what is being written; False: it still is."""
+        return self._disk.wait(seconds)
 
     def save(self, histories: Histories, now: float) -> None:
         """Write now, and wait: at the end."""
-        if self._thread is not None:
-            self._thread.join(5.0)
-            if self._thread.is_alive():
-                return  # a disk that hangs: what was kept before stays whole
-        self._write(_text(histories, now))
+        if self.wait():
+            self._write(_text(histories, now))
+        # Else the disk hangs: what was kept before stays whole.
 
     def _write(self, text: str) -> None:
         try:

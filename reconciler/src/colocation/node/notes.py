@@ -5,29 +5,21 @@ One write at a time. What comes meanwhile waits for a later round, which asks fo
 
 from __future__ import annotations
 
-import errno
-import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
 from typing import Final
 
-from colocation.node.background import begin
+from colocation.node.background import Beside
 from colocation.node.journal import Entry, Journal
 
 PATIENCE_SECONDS: Final = 0.1
 """A round waits so long for the disk: most take less, and then values are changed in the round that wants them."""
-LATE_SECONDS: Final = 5.0
-"""After so long without an answer the disk is said to refuse."""
 
 
 class Notes:
     """What is on disk of the journal. Belongs to the loop."""
 
-    def __init__(self, journal: Journal, clock: Callable[[], float] = time.monotonic) -> None:
-        self._journal, self._clock = journal, clock
-        self._job: Future[None] | None = None
-        self._began = 0.0
+    def __init__(self, journal: Journal) -> None:
+        self._journal, self._disk = journal, Beside("journal")
         self._leaving: frozenset[str] = frozenset()
         """Paths that are being forgotten: on disk they are no longer certain to be there."""
 
@@ -50,31 +42,23 @@ class Notes:
         fresh = [entry for entry in entries if (known := self.get(entry.path)) is None or known.group != entry.group]
         if not fresh:
             return True
-        return self._idle() and self._do(lambda: self._journal.note(fresh))
+        return self._settled() and self._do(lambda: self._journal.note(fresh))
 
     def drop(self, paths: Iterable[str]) -> bool:
         """Have values forgotten that were put back. False: not yet, ask again. Raises OSError when the disk refuses."""
-        leaving = frozenset(paths)
-        if not self._idle():
+        if not self._settled():
             return False
-        self._leaving = leaving
+        self._leaving = leaving = frozenset(paths)
         return self._do(lambda: self._journal.drop(leaving))
 
     def _do(self, job: Callable[[], None]) -> bool:
-        """Begin a job; True if it was done at once. Raises what it raised."""
-        self._job, self._began = begin("journal", job), self._clock()
-        wait_for([self._job], PATIENCE_SECONDS)
-        return self._idle()
+        """Begin; True if it was done at once. Raises what it raised."""
+        self._disk.begin(job)
+        self._disk.wait(PATIENCE_SECONDS)
+        return self._settled()
 
-    def _idle(self) -> bool:
-        """No job is under way. Raises OSError if one has failed, once, and while one takes far too long."""
-        job = self._job
-        if job is None:
-            return True
-        if not job.done():
-            if self._clock() - self._began >= LATE_SECONDS:
-                raise OSError(errno.ETIMEDOUT, "the disk does not answer")
-            return False
-        self._job, self._leaving = None, frozenset()
-        job.result()
-        return True
+    def _settled(self) -> bool:
+        """Nothing is being written. Raises what the last write raised, once."""
+        if not self._disk.busy:
+            self._leaving = frozenset()
+        return self._disk.settled()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import logging
-import threading
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
+from colocation.node.background import Beside
 from colocation.node.cgroups import Layout
 
 log = logging.getLogger(__name__)
@@ -20,16 +21,16 @@ class Reclaimer:
 
     def __init__(self, features: Collection[str]) -> None:
         self._able = "memory.reclaim" in features
-        self._at_work = threading.Lock()
+        self._kernel = Beside("reclaim")
         self.runs = 0
 
     def submit(self, layout: Layout, group: str) -> None:
         """Take page cache from ``group``, unless another is being taken from, or the kernel cannot."""
         directory = layout.directory("memory", group)
-        if not self._able or not group or directory is None or not self._at_work.acquire(blocking=False):
+        if not self._able or not group or directory is None or self._kernel.busy:
             return
         name, value = ("memory.reclaim", AMOUNT) if layout.version == 2 else ("memory.force_empty", "0")
-        threading.Thread(target=self._run, args=(f"{directory}/{name}", value), name="reclaim", daemon=True).start()
+        self._kernel.begin(partial(self._run, f"{directory}/{name}", value))
 
     def _run(self, path: str, value: str) -> None:
         try:
@@ -39,5 +40,3 @@ class Reclaimer:
             # EAGAIN, EBUSY: less than was asked for could be taken. Gone: so is its memory.
             if error.errno not in (errno.EAGAIN, errno.EBUSY, errno.ENOENT, errno.ENODEV):
                 log.warning("reclaim refused", extra={"path": path, "reason": error.strerror})
-        finally:
-            self._at_work.release()

@@ -16,7 +16,7 @@ import pytest
 
 from colocation.agent import main, specs
 from colocation.agent.loop import Loop
-from colocation.agent.reporter import Sender, patch_body
+from colocation.agent.reporter import Sender
 from colocation.agent.server import Metrics, serve, unready
 from colocation.agent.specs import Specs, Told
 from colocation.agent.window import Window
@@ -355,7 +355,7 @@ def test_a_report_says_which_generation_is_followed_also_after_a_restart_without
     assert node.loop.status().observed_generation == 7
     node.specs.emit(Synced(NODE_COLOCATIONS))
     node.rounds()
-    assert patch_body(node.loop.status())["status"]["observedGeneration"] is None, "there is no object"
+    assert node.loop.status().observed_generation == 0, "there is no object"
 
 
 def test_a_disk_that_hangs_holds_up_no_round_and_the_newest_spec_is_kept_in_the_end(node, monkeypatch):
@@ -443,6 +443,32 @@ def test_a_state_folder_that_cannot_be_written_stops_nothing(node, caplog):
     node.specs.close()
     assert state.load(node.state / "state") == Followed(SPEC, 1), "kept as soon as it can be"
     assert node.values() == HELD
+
+
+def test_an_agent_that_has_heard_of_no_spec_does_not_say_that_it_enforces(node):
+    node.rounds(3)
+    assert enforced(node) == ("False", "NoSpec", "no spec has been heard of: values are left as they are")
+    node.specs.emit(upsert())
+    node.rounds(1)
+    assert enforced(node) == ("True", "AsWanted", "")
+
+
+def test_a_fault_in_what_is_learnt_ends_neither_protection_nor_reports(node, monkeypatch):
+    sent = []
+
+    class Api:
+        def patch_status(self, body):
+            sent.append(body)
+
+    sender = Sender(Api())
+    sender.submit = sender.send
+    node.loop = node.make(sender)
+    monkeypatch.setattr(node.loop.histories, "learn", lambda *_, **__: 1 / 0)
+    node.specs.emit(upsert())
+    node.rounds(150)
+    assert node.values() == HELD
+    assert node.loop.faults > 0
+    assert len(sent) > 2
 
 
 def test_a_faulty_round_and_a_late_one_end_nothing(node, monkeypatch):
@@ -670,6 +696,6 @@ def test_what_was_learnt_outlives_the_agent(node):
 
 def test_every_five_minutes_it_is_kept_so_that_a_kill_costs_little(node):
     node.rounds(310)
-    node.loop._keeper._thread.join(5)
+    assert node.loop._keeper.wait()
     node.loop = node.make()  # no close: killed
     assert node.loop.histories.pods["online1"].prediction.watched == 300

@@ -119,3 +119,24 @@ def test_a_silent_watch_is_not_asked_for_more_often_than_the_silence_lasts(serve
     time.sleep(1.8)
     assert 2 <= server.watches <= 4
     assert server.lists == server.watches
+
+
+def test_a_fault_in_whoever_is_told_ends_no_watch(server: Server) -> None:
+    told: list[str] = []
+
+    def emit(event: Event[str]) -> None:
+        if isinstance(event, Upsert):
+            told.append(event.object)
+            if len(told) == 1:
+                raise RuntimeError("odd")
+
+    rest = Rest(Login(f"http://127.0.0.1:{server.server_port}", dict, lambda: None))
+    reflector: Reflector[Node, str] = Reflector(
+        rest, NODES, Node, lambda node: node.metadata.labels["x"], emit, backoff=Backoff(0.05, 0.1)
+    )
+    reflector.start()
+    try:
+        eventually(lambda: told == ["first", "first"] and server.watches, 5)
+    finally:
+        reflector.stop()
+        rest.close()

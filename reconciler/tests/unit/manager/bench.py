@@ -110,7 +110,7 @@ class Bench:
             system=usage,
             pods=rows,
             eviction_requests=more.pop("leave", ()),
-            observed_generation=more.pop("observed", 0),
+            observed_generation=more.pop("observed", None),
         )
         known = self.loop.state.nodes.get(name)
         spec = more.pop("spec", known.colocation.spec if known and known.colocation else NodeColocationSpec())

@@ -22,7 +22,7 @@ def bench() -> Bench:
     return made
 
 
-def report(bench: Bench, *, generation: int, observed: int, after: float = 0.0) -> dict[Doubt, str]:
+def report(bench: Bench, *, generation: int, observed: int | None, after: float = 0.0) -> dict[Doubt, str]:
     bench.now += after
     bench.report(generation=generation, observed=observed)
     return {kind: words for kind, words in doubts(bench).items() if kind is Doubt.BEHIND}
@@ -57,7 +57,12 @@ def test_an_agent_that_always_follows_a_little_later_is_not_behind(bench: Bench)
 
 def test_an_older_agent_that_does_not_say_what_it_follows_is_not_called_behind(bench: Bench) -> None:
     for _ in range(5):
-        assert not report(bench, generation=9, observed=0, after=100)
+        assert not report(bench, generation=9, observed=None, after=100)
+
+
+def test_an_agent_that_has_never_heard_of_its_spec_is_behind(bench: Bench) -> None:
+    assert not report(bench, generation=1, observed=0)
+    assert report(bench, generation=1, observed=0, after=61)
 
 
 def test_it_has_a_series_and_a_word_in_the_explanation(bench: Bench) -> None:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from colocation.node import apply as apply_module
-from colocation.node import notes
+from colocation.node import background
 from colocation.node.apply import Applier
 from colocation.node.cgroups import detect
 from colocation.node.journal import Journal, restore
@@ -257,7 +257,7 @@ def test_a_disk_that_hangs_holds_up_no_round_and_what_is_noted_is_still_moved(tr
 
 
 def test_a_disk_that_does_not_answer_is_told_and_forgotten_when_it_does(tree, node, disk, monkeypatch):
-    monkeypatch.setattr(notes, "LATE_SECONDS", 0.2)
+    monkeypatch.setattr(background, "LATE_SECONDS", 0.2)
     disk.goes_on.clear()
     for _ in range(2):
         node.apply({UID: KNOBS}, groups(tree))

@@ -100,7 +100,7 @@ def _manager(limits: Limits, _folder: Path, host: str) -> Server:
 def _agent(limits: Limits, folder: Path, host: str) -> Server:
     (folder / "cgroup.controllers").write_text("cpu memory\n")
     sampler = Sampler(str(folder), "/proc")
-    applier = Applier(sampler.layout, Journal(str(folder / "journal"), str(folder)), ())
+    applier = Applier(sampler.layout, Journal(str(folder / "journal"), str(folder)))
     found = Capabilities(kernel="k", cgroup_version=2)
     loop = AgentLoop(sampler=sampler, applier=applier, specs=Specs(folder / "spec"), found=found)
     return agent.serve(f"[{host}]:0" if ":" in host else f"{host}:0", loop, sampler, applier, None, limits)
