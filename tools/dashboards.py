@@ -232,6 +232,7 @@ NODE: Final = Dashboard(
                 "pods": _agent("be_pods"),
                 "held back": _agent("be_pods_throttled"),
                 "refused": _agent("values_refused"),
+                "not found": _agent("be_pods_not_found"),
             },
         ),
         Panel(

@@ -51,7 +51,10 @@ class Metrics(Collector):
                 _cores(sum(pod.cpu_request for pod in loop.spec.pods)),
                 "CPU that the node's best-effort pods asked for.",
             ),
-            "be_pods": (len(loop.decision.pods), "Best-effort pods on which values are held."),
+            "be_pods": (
+                sum(self._applier.finds(uid, loop.groups.get(uid)) for uid in loop.decision.pods),
+                "Best-effort pods on which values are held.",
+            ),
             "be_pods_not_found": (
                 len(loop.lookout.missing),
                 "Best-effort pods that run here, as the API says, and whose group was not found: they are not limited.",
