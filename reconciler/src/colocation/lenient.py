@@ -24,11 +24,15 @@ def read(kind: type[S], value: Any, path: str = "") -> tuple[S, tuple[str, ...]]
         return convert(value, kind), ()
     except msgspec.ValidationError as error:
         if not isinstance(value, dict):
+            if any(field.required for field in msgspec.structs.fields(kind)):
+                raise
             return kind(), (f"{path or 'it'}: {error}",)
     given: dict[str, Any] = {}
     problems: list[str] = []
     for field in msgspec.structs.fields(kind):
         if field.encode_name not in value:
+            if field.required:
+                raise msgspec.ValidationError(f"{path or 'it'} lacks {field.encode_name}")
             continue
         at = f"{path}.{field.encode_name}" if path else field.encode_name
         inner = _struct(field.type)

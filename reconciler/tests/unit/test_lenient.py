@@ -49,6 +49,29 @@ def test_a_field_that_cannot_be_read_has_its_default_and_is_named(
     assert [problem.partition(":")[0] for problem in problems] == names
 
 
+class Inner(msgspec.Struct):
+    name: str
+    size: int = 1
+
+
+class Outer(msgspec.Struct):
+    inner: Inner = msgspec.field(default_factory=lambda: Inner("default"))
+    count: int = 0
+
+
+@pytest.mark.parametrize("inner", [{}, {"size": 2}, {"name": 7}, "text", None, []])
+def test_a_part_that_lacks_what_it_needs_has_its_default_as_a_whole(inner: Any) -> None:
+    made, problems = lenient.read(Outer, {"inner": inner, "count": 3})
+    assert made == Outer(count=3)
+    assert len(problems) == 1
+
+
+@pytest.mark.parametrize("value", [{}, {"name": 7}, "text", None])
+def test_what_has_no_default_at_all_cannot_be_read(value: Any) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        lenient.read(Inner, value)
+
+
 @given(json)
 def test_no_policy_is_unreadable(value: Any) -> None:
     spec, problems = lenient.read(PolicySpec, value)
