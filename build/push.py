@@ -65,10 +65,10 @@ def push_chart(registry: str, *, plain: bool) -> str:
     options = ["--plain-http"] if plain else []
     # Helm writes the archive's time as this machine's clock shows it.
     env = {**os.environ, "TZ": "UTC"}
-    said = run(chart.helm(), "push", archive, f"oci://{registry}/{CHARTS}", *options, env=env, merged=True)
-    found = re.search(r"Digest: (sha256:[0-9a-f]{64})", said)
+    output = run(chart.helm(), "push", archive, f"oci://{registry}/{CHARTS}", *options, env=env, merged=True)
+    found = re.search(r"Digest: (sha256:[0-9a-f]{64})", output)
     if not found:
-        raise SystemExit(f"build: helm push said no digest: {said}")
+        raise SystemExit(f"build: helm push said no digest: {output}")
     say(f"pushed {registry}/{CHARTS}/colocation-package:{version()}, {found[1]}")
     return found[1]
 

@@ -71,8 +71,8 @@ def _python(architecture: str) -> list[dict[str, Any]]:
 
 def _component(kind: str, name: str, number: str, sha256: str, qualifiers: str) -> dict[str, Any]:
     purl = f"pkg:{kind}/{name}@{number.replace('+', '%2B').replace(':', '%3A')}{qualifiers}"
-    told = {"name": name.rpartition("/")[2], "version": number, "purl": purl, "hashes": [_sha256(sha256)]}
-    return {"type": "library", "bom-ref": purl, **told}
+    result = {"name": name.rpartition("/")[2], "version": number, "purl": purl, "hashes": [_sha256(sha256)]}
+    return {"type": "library", "bom-ref": purl, **result}
 
 
 def _sha256(value: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The programs that build images: buildah, docker with buildx, nerdctl. Each takes build/Dockerfile as it is.
 
-buildah is the release tool: digests are promised for it. The others are taken where one is asked for (IMAGE_TOOL), or
-where buildah is not there and one of them works.
+buildah is the release tool: only its digests are guaranteed. The others are taken where one is asked for (IMAGE_TOOL),
+or where buildah is not there and one of them works.
 """
 
 from __future__ import annotations

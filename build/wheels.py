@@ -60,8 +60,10 @@ def _read(report: str) -> dict[str, str]:
     """Pip's account of what it has chosen: name==version to sha256."""
     found = {}
     for item in json.loads(report)["install"]:
-        told = item["metadata"]
-        found[f"{told['name'].lower()}=={told['version']}"] = item["download_info"]["archive_info"]["hashes"]["sha256"]
+        result = item["metadata"]
+        found[f"{result['name'].lower()}=={result['version']}"] = item["download_info"]["archive_info"]["hashes"][
+            "sha256"
+        ]
     return found
 
 

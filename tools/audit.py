@@ -34,8 +34,8 @@ def main() -> int:
             "--require-hashes",
         ]
         done = subprocess.run([*argv, "-r", str(LOCK)], capture_output=True, text=True, check=False)
-        code, said = verdict(done.stdout, done.stderr)
-        print(f"{service}: {said}", file=sys.stderr if code else sys.stdout)
+        code, output = verdict(done.stdout, done.stderr)
+        print(f"{service}: {output}", file=sys.stderr if code else sys.stdout)
         if code != NOT_AUDITED:
             return code
     print(

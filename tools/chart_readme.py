@@ -26,7 +26,7 @@ def render() -> str:
 def table(values: str) -> str:
     """A Markdown table. Raises ValueError for a value that no comment explains."""
     rows = ["| value | default | what it is |", "|---|---|---|"]
-    rows += [f"| `{key}` | {_code(default)} | {told} |" for key, default, told in explained(values)]
+    rows += [f"| `{key}` | {_code(default)} | {summary} |" for key, default, summary in explained(values)]
     return "\n".join(rows) + "\n"
 
 

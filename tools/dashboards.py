@@ -129,7 +129,7 @@ CLUSTER: Final = Dashboard(
         ),
         Panel(
             "Nodes",
-            "Selling: published and open to new best-effort pods. Closed: what runs goes on. Withdrawn: sells nothing.",
+            "Published: open to new best-effort pods. Closed: running ones continue. Withdrawn: nothing published.",
             "short",
             {
                 "taking part": "count(max by (node) (colocation_node_open))",
@@ -139,7 +139,7 @@ CLUSTER: Final = Dashboard(
         ),
         Panel(
             "Withdrawals by reason",
-            "Nodes that stopped selling.",
+            "Nodes withdrawn after having been published.",
             "short",
             {"{{reason}}": "sum by (reason) (increase(colocation_withdrawals_total[$__rate_interval]))"},
         ),
@@ -249,7 +249,7 @@ NODE: Final = Dashboard(
         ),
         Panel(
             "State",
-            "Open: new best-effort pods may come. Withdrawn: sells nothing, and why.",
+            "Open: new best-effort pods are accepted. Withdrawn: nothing published, with the reason.",
             "short",
             {
                 "open": 'max(colocation_node_open{node="$node"})',

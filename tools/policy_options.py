@@ -76,11 +76,11 @@ def _options(struct: type[msgspec.Struct]) -> dict[str, dict[str, Any]]:
 
 def _option(field: types.Field, doc: str) -> dict[str, Any]:
     option: dict[str, Any] = {}
-    kind, told = _plain(field.type)
-    told = doc or told
+    kind, summary = _plain(field.type)
+    summary = doc or summary
     if isinstance(kind, types.StructType):
         option |= {"type": "dict", "options": _options(kind.cls)}
-        told = told or description(kind.cls)
+        summary = summary or description(kind.cls)
         # A selector is one value, and what may be left out altogether is a switch: neither is filled in by itself.
         if not (kind.cls.__struct_config__.omit_defaults or _may_be_nothing(field.type)):
             option["apply_defaults"] = True
@@ -89,16 +89,16 @@ def _option(field: types.Field, doc: str) -> dict[str, Any]:
         option |= {"type": "list"}
         if isinstance(item, types.StructType):
             option |= {"elements": "dict", "options": _options(item.cls)}
-            told = told or description(item.cls)
+            summary = summary or description(item.cls)
         else:
             option["elements"] = _scalar(item)["type"]
     else:
         option |= _scalar(kind)
     if isinstance(kind, types.StrType) and kind.pattern == policy.QUANTITY_PATTERN:
-        told = f"{told} A Kubernetes quantity."
+        summary = f"{summary} A Kubernetes quantity."
     if isinstance(kind, types.IntType) and kind.ge is not None and kind.le is not None:
-        told = f"{told} From {kind.ge} to {kind.le}."
-    option["description"] = told or f"C({field.encode_name}) as Kubernetes has it."
+        summary = f"{summary} From {kind.ge} to {kind.le}."
+    option["description"] = summary or f"C({field.encode_name}) as Kubernetes has it."
     if field.required:
         option["required"] = True
     elif isinstance(field.default, (bool, int, str)):
@@ -109,8 +109,8 @@ def _option(field: types.Field, doc: str) -> dict[str, Any]:
 def _plain(info: types.Type) -> tuple[types.Type, str]:
     """Without annotation, and without "or nothing"."""
     if isinstance(info, types.Metadata):
-        inner, told = _plain(info.type)
-        return inner, (info.extra_json_schema or {}).get("description", told)
+        inner, summary = _plain(info.type)
+        return inner, (info.extra_json_schema or {}).get("description", summary)
     if isinstance(info, types.UnionType):
         (inner,) = [one for one in info.types if not isinstance(one, types.NoneType)]
         return _plain(inner)

@@ -59,10 +59,10 @@ def _rows(options: dict[str, Any], above: str) -> list[str]:
             if "default" in option
             else ""
         )
-        told = " ".join(_text(line) for line in option["description"])
+        summary = " ".join(_text(line) for line in option["description"])
         if "choices" in option:
-            told += " One of " + ", ".join(f"`{choice}`" for choice in option["choices"]) + "."
-        rows.append(f"| `{above}{name}` | {kind} | {default} | {told} |")
+            summary += " One of " + ", ".join(f"`{choice}`" for choice in option["choices"]) + "."
+        rows.append(f"| `{above}{name}` | {kind} | {default} | {summary} |")
         rows += _rows(option.get("options") or {}, f"{above}{name}.")
     return rows
 

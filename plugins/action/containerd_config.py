@@ -73,7 +73,7 @@ def _main(text: str | None, found: JSON, nri: bool | None, mirrors: list[JSON]) 
 
 
 def _problems(found: JSON, content: JSON, nri: bool | None, mirrors: list[JSON]) -> list[str]:
-    said = tuple(int(part) for part in (found["version"] or "0.0.0").split("."))
+    answer = tuple(int(part) for part in (found["version"] or "0.0.0").split("."))
     if not found["version"]:
         return ["containerd is not installed, or does not say its version. Install it first"]
     version = content.get("version", 1 if content else _file_version(found["version"]))
@@ -81,18 +81,18 @@ def _problems(found: JSON, content: JSON, nri: bool | None, mirrors: list[JSON])
         return [
             f"{found['main']} is of version {version}; this collection knows 2 and 3. `containerd config migrate` makes a newer one"
         ]
-    told = []
-    if version == 3 and said < (2, 0):
-        told.append(f"{found['main']} is of version 3, which containerd {found['version']} does not read")
-    if nri and said < (1, 7):
-        told.append(f"NRI needs containerd 1.7 or newer, and this is {found['version']}. Upgrade it, or leave colocation_containerd_nri unset")
+    result = []
+    if version == 3 and answer < (2, 0):
+        result.append(f"{found['main']} is of version 3, which containerd {found['version']} does not read")
+    if nri and answer < (1, 7):
+        result.append(f"NRI needs containerd 1.7 or newer, and this is {found['version']}. Upgrade it, or leave colocation_containerd_nri unset")
     old = _toml_edit.get(content, (*CRI[version], "registry", "mirrors")) or {}
     if mirrors and old:
-        told.append(
+        result.append(
             f"{found['main']} has registry.mirrors for {', '.join(sorted(old))}, and containerd refuses them beside config_path. Name "
             "them in colocation_containerd_mirrors, and take them out of the file"
         )
-    return told
+    return result
 
 
 def _nri_now(content: JSON, version: str) -> bool:

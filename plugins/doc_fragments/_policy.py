@@ -58,7 +58,7 @@ options:
             elements: str
   oversell:
     description:
-      - What is sold, and how quickly the number may move.
+      - What is published, and how quickly the number may move.
     type: dict
     suboptions:
       cpu:
@@ -93,8 +93,8 @@ options:
             default: 100m
           violation_budget:
             description:
-              - 'Strategy predicted: part of the time in which online pods together may use more within an hour
-                than was foretold; the margin adapts to it. 0.1% to 20%; 0%: each pod''s own peak is added up.'
+              - 'Strategy predicted: the share of time in which online pods together may use more within an hour
+                than was forecast; the margin adapts to it. 0.1% to 20%; 0%: the pods'' own peaks are added up.'
             type: str
             default: 1%
       memory:
@@ -129,18 +129,18 @@ options:
             default: 64Mi
           violation_budget:
             description:
-              - 'Strategy predicted: part of the time in which online pods together may use more within an hour
-                than was foretold; the margin adapts to it. 0.1% to 20%; 0%: each pod''s own peak is added up.'
+              - 'Strategy predicted: the share of time in which online pods together may use more within an hour
+                than was forecast; the margin adapts to it. 0.1% to 20%; 0%: the pods'' own peaks are added up.'
             type: str
             default: 0.5%
       stale_after_seconds:
         description:
-          - 'No fresh report for so long: everything is withdrawn. From 10 to 86400.'
+          - A node without a fresh report for this many seconds is withdrawn. From 10 to 86400.
         type: int
         default: 180
       grow_after_seconds:
         description:
-          - Shrinks are published at once; growth only when it has lasted so long. From 0 to 86400.
+          - Shrinks are published at once; growth only after it has lasted this many seconds. From 0 to 86400.
         type: int
         default: 300
       max_pods:
@@ -165,7 +165,7 @@ options:
         default: 5
       change_percent:
         description:
-          - Report early when use moved by so many percent of capacity. From 1 to 100.
+          - Report early when use moved by this many percent of capacity. From 1 to 100.
         type: int
         default: 10
   suppress:
@@ -205,17 +205,18 @@ options:
     suboptions:
       memory:
         description:
-          - 'When best-effort pods leave for memory''s sake: page cache is reclaimed first, then one pod at a time.'
+          - 'When best-effort pods are evicted to free memory: page cache is reclaimed first, then one pod at a
+            time.'
         type: dict
         suboptions:
           high_percent:
             description:
-              - Percent of the node's memory in use from which pods have to leave. From 1 to 100.
+              - Percent of the node's memory in use from which pods are evicted. From 1 to 100.
             type: int
             default: 85
           low_percent:
             description:
-              - Down to this percent, one pod after another. From 1 to 100.
+              - Eviction goes on, one pod after another, down to this percent. From 1 to 100.
             type: int
             default: 80
           pressure_percent:
@@ -225,7 +226,7 @@ options:
             default: 0
       cpu:
         description:
-          - When a best-effort pod that gets no CPU is moved away rather than kept alive without it.
+          - When a best-effort pod that gets no CPU is evicted rather than kept without it.
         type: dict
         suboptions:
           satisfaction_percent:
@@ -235,12 +236,12 @@ options:
             default: 10
           starved_seconds:
             description:
-              - For so long before it is moved away. From 10 to 86400.
+              - Seconds a pod must starve before it is evicted. From 10 to 86400.
             type: int
             default: 600
   protect:
     description:
-      - More that can be done for online work; each is off unless it is given. docs/agent.md says when to.
+      - Further protection of online work; each is off by default. docs/agent.md says when to.
     type: dict
     suboptions:
       memory_high_percent:
@@ -265,25 +266,25 @@ options:
         suboptions:
           weight:
             description:
-              - Share of a pod beside others (their default is 100); needs BFQ or iocost. From 0 to 1000.
+              - I/O weight of a pod (the default of others is 100); needs BFQ or iocost. From 0 to 1000.
             type: int
             default: 0
-          read_bytes:
+          read_bytes_per_second:
             description:
               - Bytes a second read. From 0 to 1099511627776.
             type: int
             default: 0
-          write_bytes:
+          write_bytes_per_second:
             description:
               - Bytes a second written. From 0 to 1099511627776.
             type: int
             default: 0
-          read_ops:
+          read_ops_per_second:
             description:
               - Reads a second. From 0 to 10000000.
             type: int
             default: 0
-          write_ops:
+          write_ops_per_second:
             description:
               - Writes a second. From 0 to 10000000.
             type: int
@@ -563,17 +564,18 @@ options:
         default: false
   rollout:
     description:
-      - 'How a change of this policy spreads: to its first nodes, and when these are well to all others.'
+      - 'How a change of this policy rolls out: to its canary nodes first, and to all others once those are healthy.'
     type: dict
     suboptions:
       percent:
         description:
-          - 'Percent of the policy''s nodes that get a change first; 100: all at once. From 1 to 100.'
+          - 'Percent of the policy''s nodes that are canaries and get a change first; 100: all at once. From 1 to
+            100.'
         type: int
         default: 100
       node_selector:
         description:
-          - 'Only nodes with these labels are among the first; empty: any.'
+          - 'Only nodes with these labels can be canaries; empty: any.'
         type: dict
         suboptions:
           match_labels:
@@ -608,18 +610,18 @@ options:
                 elements: str
       pause_seconds:
         description:
-          - So long the first nodes must have been well before all others follow. From 10 to 604800.
+          - How long the canary nodes must stay healthy before all others follow. From 10 to 604800.
         type: int
         default: 600
       max_pressure_rise:
         description:
-          - Percentage points that CPU or memory pressure (PSI some avg10) of the first nodes may rise against the
-            other nodes; more of it stops the change. From 1 to 100.
+          - Percentage points by which CPU or memory pressure (PSI some avg10) may rise more on the canary nodes
+            than on the others; above that the change stops. From 1 to 100.
         type: int
         default: 10
       max_evictions:
         description:
-          - Evictions on the first nodes beyond the other nodes' rate; more stop it. From 0 to 1000.
+          - Evictions on canary nodes beyond the others' rate; more stop the change. From 0 to 1000.
         type: int
         default: 2
 """

@@ -48,8 +48,8 @@ import typing as t
 
 JSON = t.Dict[str, t.Any]
 RESOURCES = ("cpu", "memory")
-SUMMED = ("capacity", "onlineRequested", "used", "oversold", "promised", "usedByBe")
-COLUMNS = ("capacity", "requested", "used", "oversold", "promised", "used by BE", "gain")
+SUMMED = ("capacity", "onlineRequested", "used", "published", "allocated", "usedByBe")
+COLUMNS = ("capacity", "requested", "used", "published", "allocated", "used by BE", "gain")
 
 
 def gain(report: list[JSON]) -> JSON:
@@ -61,8 +61,8 @@ def gain(report: list[JSON]) -> JSON:
         "bePods": sum(row["bePods"] for row in nodes),
         **{name: _rated(_sum([row[name] for row in nodes])) for name in RESOURCES},
     }
-    told = {"schema": "colocation.openfuyao.com/gain/v1", "nodes": nodes, "cluster": cluster}
-    return {**told, "table": _table(nodes, cluster), "csv": _csv(nodes), "summary": _summary(cluster)}
+    result = {"schema": "colocation.openfuyao.com/gain/v1", "nodes": nodes, "cluster": cluster}
+    return {**result, "table": _table(nodes, cluster), "csv": _csv(nodes), "summary": _summary(cluster)}
 
 
 def _summary(cluster: JSON) -> str:
@@ -122,8 +122,8 @@ def _csv(nodes: list[JSON]) -> str:
     for row in nodes:
         for name in RESOURCES:
             one = row[name]
-            told = [_plain(row[key]) for key in ("node", "policy", "open", "bePods")]
-            writer.writerow([*told, name, *(one[key] for key in SUMMED), one["gainPercent"], _plain(row["reason"])])
+            result = [_plain(row[key]) for key in ("node", "policy", "open", "bePods")]
+            writer.writerow([*result, name, *(one[key] for key in SUMMED), one["gainPercent"], _plain(row["reason"])])
     return out.getvalue()
 
 

@@ -57,7 +57,7 @@ PLAYBOOKS = frozenset(
         "colocation_bundle_made",
         "colocation_cluster",
         "colocation_gain",
-        "colocation_gate_closed",
+        "colocation_health_failed",
         "colocation_joined",
         "colocation_left",
         "colocation_policies_by_hand",
@@ -80,18 +80,18 @@ def known() -> frozenset[str]:
 
 
 def unknown_variables(names: t.Iterable[str]) -> list[str]:
-    said = []
+    answer = []
     for name in sorted(set(names) - known()):
         if name in REMOVED:
-            said.append(f"The variable {name} was removed {REMOVED[name]}.")
+            answer.append(f"The variable {name} was removed {REMOVED[name]}.")
             continue
         near = difflib.get_close_matches(name, sorted(known()), 1, 0.6)
         hint = f"Did you mean {near[0]}?" if near else "`ansible-doc -t role -l openfuyao.colocation` leads to those there are."
-        said.append(
+        answer.append(
             f"There is no variable {name}. {hint} If it is your own, name it in colocation_own_variables or call it "
             "something that does not begin with colocation_."
         )
-    return said
+    return answer
 
 
 class FilterModule:

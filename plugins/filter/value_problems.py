@@ -26,7 +26,7 @@ EXAMPLES = r"""
     that: problems | length == 0
     fail_msg: "{{ problems }}"
   vars:
-    problems: "{{ {'colocation_gate_pressure_rise': 300} | openfuyao.colocation.value_problems }}"
+    problems: "{{ {'colocation_health_pressure_rise': 300} | openfuyao.colocation.value_problems }}"
 """
 
 RETURN = r"""

@@ -16,8 +16,8 @@ RANGES: dict[str, tuple[int, int]] = {
     "colocation_manager_timeout": (1, DAY),
     "colocation_manager_drain_timeout": (1, DAY),
     "colocation_manager_lease": (10, DAY),
-    "colocation_gate_soak": (0, DAY),
-    "colocation_gate_pressure_rise": (1, 100),
+    "colocation_health_soak": (0, DAY),
+    "colocation_health_pressure_rise": (1, 100),
     "colocation_max_fail_percentage": (0, 99),
     "colocation_preflight_memory_mib": (0, 1 << 30),
     "colocation_preflight_disk_mib": (0, 1 << 30),
@@ -28,17 +28,17 @@ WAVE = re.compile(r"[1-9][0-9]*|[1-9][0-9]?%|100%")
 def problems(values: t.Mapping[str, t.Any]) -> list[str]:
     """A sentence for each value that cannot be; those of a wrong type are left to the argument specs."""
     numbers = {name: _whole(values.get(name)) for name in RANGES}
-    said = [
+    answer = [
         f"{name} is {number}; it must be from {RANGES[name][0]} to {RANGES[name][1]}."
         for name, number in numbers.items()
         if number is not None and not RANGES[name][0] <= number <= RANGES[name][1]
     ]
-    lease, soak = numbers["colocation_manager_lease"], numbers["colocation_gate_soak"]
+    lease, soak = numbers["colocation_manager_lease"], numbers["colocation_health_soak"]
     if lease is not None and soak is not None and lease <= soak:
-        said.append(
-            f"colocation_manager_lease is {lease} and colocation_gate_soak {soak}: the Lease would run out while a wave is watched."
+        answer.append(
+            f"colocation_manager_lease is {lease} and colocation_health_soak {soak}: the Lease would run out while a wave is watched."
         )
-    return said + waves(values.get("colocation_waves"))
+    return answer + waves(values.get("colocation_waves"))
 
 
 def waves(value: t.Any) -> list[str]:

@@ -162,10 +162,10 @@ def write(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
             _bundle.SBOM: ("sbom", _bundle.sbom(params["version"], parts)),
             _bundle.README: ("text", _bundle.HOW_TO),
         }
-        said = _bundle.manifest_of(params["version"], params["architectures"], files, texts)
+        answer = _bundle.manifest_of(params["version"], params["architectures"], files, texts)
         if check_mode:
-            return {"changed": not os.path.exists(dest), "files": said["files"]}
-        content: dict[str, t.Any] = {_bundle.MANIFEST: _bundle.encode(said)}
+            return {"changed": not os.path.exists(dest), "files": answer["files"]}
+        content: dict[str, t.Any] = {_bundle.MANIFEST: _bundle.encode(answer)}
         content.update({name: rest for name, (_kind, rest) in (*files.items(), *texts.items())})
         os.makedirs(os.path.dirname(os.path.abspath(dest)), exist_ok=True)
         partial = f"{dest}.part"
@@ -180,7 +180,7 @@ def write(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
                 os.unlink(partial)
     with open(f"{dest}.sha256", "w", encoding="ascii") as file:
         file.write(f"{made}  {os.path.basename(dest)}\n")
-    return {"changed": changed, "sha256": made, "size": os.path.getsize(dest), "files": said["files"]}
+    return {"changed": changed, "sha256": made, "size": os.path.getsize(dest), "files": answer["files"]}
 
 
 def main() -> None:

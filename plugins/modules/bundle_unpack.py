@@ -93,15 +93,15 @@ def unpacked(src: str, dest: str) -> dict[str, t.Any]:
     os.makedirs(dest, mode=0o700, exist_ok=True)
     partial = tempfile.mkdtemp(prefix=".unpack-", dir=dest)
     try:
-        said = _bundle.unpack(src, partial)
+        answer = _bundle.unpack(src, partial)
         # The list is written last: a folder without it is not used.
         with open(os.path.join(partial, _bundle.MANIFEST), "wb") as stream:
-            stream.write(_bundle.encode(said))
+            stream.write(_bundle.encode(answer))
         shutil.rmtree(folder, ignore_errors=True)
         os.rename(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return _bundle.contents(said, folder)
+    return _bundle.contents(answer, folder)
 
 
 def main() -> None:

@@ -131,7 +131,7 @@ namespace_exists:
   returned: always
   type: bool
 monitoring_operator:
-  description: Whether the cluster serves the Prometheus Operator's kinds (C(monitoring.coreos.com/v1)).
+  description: Whether the cluster serves the Prometheus Operator's CRDs (C(monitoring.coreos.com/v1)).
   returned: always
   type: bool
 crds:
@@ -188,7 +188,7 @@ def gather(
     if 100 * len(unreached) <= may_fail * len(hosts):
         tolerated, unreached = unreached, []
     matched, unmatched = _identity.match_hosts(
-        {h: {**said, "node_name": node_names.get(h)} for h, said in reached.items()}, nodes
+        {h: {**answer, "node_name": node_names.get(h)} for h, answer in reached.items()}, nodes
     )
     rows = {node["metadata"]["name"]: _cluster.node_row(node) for node in nodes}
     namespace = api.get(f"/api/v1/namespaces/{NAMESPACE}")
@@ -217,7 +217,7 @@ def gather(
         + _cluster.limit_warnings(api.list("/api/v1/limitranges"))
         + _cluster.other_managers(nodes, kept is not None)
         + _identity.clone_warnings(nodes),
-        "gains": {host: _cluster.gains(said.get("features") or {}) for host, said in reached.items()},
+        "gains": {host: _cluster.gains(answer.get("features") or {}) for host, answer in reached.items()},
         "hosts": matched,
         "nodes": rows,
         "taking_part": sorted(n["metadata"]["name"] for n in nodes if _cluster.takes_part(n)),

@@ -55,7 +55,7 @@ EXAMPLES = r"""
     kubeconfig: /etc/kubernetes/admin.conf
   register: colocation
 
-- name: Stop if a node that takes part sells nothing
+- name: Stop if a node that takes part publishes nothing
   ansible.builtin.assert:
     that: colocation.report | rejectattr('withdrawn', 'none') | length == 0
     fail_msg: "{{ colocation.report | rejectattr('withdrawn', 'none') | map(attribute='reason') | join('; ') }}"
@@ -82,7 +82,7 @@ report:
       withdrawn: null
       cpu:
         capacity: 8000
-        oversold: 3200
+        published: 3200
 explanations:
   description:
     - Node name to the whole sum behind its number, as C(colocation explain -o json) prints it; described by
@@ -106,7 +106,7 @@ history:
       description: When it was (RFC 3339).
       type: str
     reason:
-      description: V(RoomFell), V(RoomRose), V(Published) or V(Withdrawn).
+      description: V(PublishedDecreased), V(PublishedIncreased), V(Published) or V(Withdrawn).
       type: str
     note:
       description: Both sums with every term, the policy, the age of the report, and the pods that took most.
@@ -122,10 +122,10 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api 
 
 def gather(api: t.Any, namespace: str, nodes: list[str], history: bool) -> dict[str, t.Any]:
     manager = _manager.Reader(api, namespace)
-    told = manager.ask("/v1/report")
+    result = manager.ask("/v1/report")
     found: dict[str, t.Any] = {
-        "report": told["nodes"],
-        "leader": bool(told.get("leader")),
+        "report": result["nodes"],
+        "leader": bool(result.get("leader")),
         "explanations": {node: manager.ask(_manager.explain_path(node)) for node in nodes},
     }
     if history:

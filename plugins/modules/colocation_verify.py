@@ -12,7 +12,7 @@ version_added: 0.2.0
 author:
   - The openfuyao.colocation contributors (@openfuyao)
 description:
-  - Checks that every node sells by a fresh report, then puts small pods on one node, in a namespace of their own, and watches what
+  - Checks that every node publishes by a fresh report, then puts small pods on one node, in a namespace of their own, and watches what
     becomes of them. A best-effort pod is admitted as such, scheduled by oversold resources, held to its CPU and to its memory, gives
     way to an online pod, and is evicted above the memory mark.
   - What is measured is measured by the probes themselves, by the kernel's clock of their own CPU time. No word of the agent is taken
@@ -21,7 +21,7 @@ description:
     minute. The policy lets no other best-effort pod in, and its marks are lowered until they are reached, so that no real shortage is
     needed. Where every node runs best-effort pods these claims are left out, and said to be.
   - Everything that was made is removed at the end, also after a failure, and what an earlier run left over at the beginning. A probe
-    ends by itself after ten minutes. What the evicted probe was promised comes back after C(growAfterSeconds) only.
+    ends by itself after ten minutes. What the evicted probe requested is published again after C(growAfterSeconds) only.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - openfuyao.colocation._attributes
@@ -37,7 +37,7 @@ attributes:
 options:
   nodes:
     description:
-      - Names of the Nodes that have to sell, and of which one is probed.
+      - Names of the Nodes that have to publish, and of which one is probed.
     type: list
     elements: str
     required: true
@@ -101,7 +101,7 @@ MEASURE_SECONDS = 5.0
 PODS = f"/api/v1/namespaces/{_verify.NAMESPACE}/pods"
 POLICIES = f"/apis/{API_GROUP}/{API_VERSION}/colocationpolicies"
 AGENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets/colocation-agent"
-SELLS = "every node sells, by a fresh report"
+PUBLISHES = "every node publishes, by a fresh report"
 ADMITTED = "a best-effort pod is admitted as such"
 SCHEDULED = "it is scheduled by oversold resources, and runs"
 LIMITED = "it is held to its CPU"
@@ -134,7 +134,7 @@ class Verify:
         """Cores that the probe used when nothing was in its way."""
 
     def run(self, check_mode: bool) -> None:
-        if not self.claim(SELLS, self.sells) or check_mode:
+        if not self.claim(PUBLISHES, self.publishes) or check_mode:
             return
         try:
             self.probe()
@@ -173,11 +173,11 @@ class Verify:
     def note(self, claim: str, passed: bool | None, words: str) -> None:
         self.claims.append({"claim": claim, "passed": passed, "words": words})
 
-    def sells(self) -> str:
-        told = {row["node"]: row for row in self.manager.ask("/v1/report")["nodes"]}
-        wrong = [f"{n} takes no part" for n in self.nodes if n not in told]
-        rows = [told[n] for n in self.nodes if n in told]
-        wrong += [f"{r['node']}: {r['reason']}" for r in rows if r["withdrawn"] or r["cpu"]["oversold"] is None]
+    def publishes(self) -> str:
+        result = {row["node"]: row for row in self.manager.ask("/v1/report")["nodes"]}
+        wrong = [f"{n} takes no part" for n in self.nodes if n not in result]
+        rows = [result[n] for n in self.nodes if n in result]
+        wrong += [f"{r['node']}: {r['reason']}" for r in rows if r["withdrawn"] or r["cpu"]["published"] is None]
         if wrong:
             raise Failure("; ".join(wrong))
         oldest = max((row["reportAgeSeconds"] or 0 for row in rows), default=0)
@@ -232,7 +232,7 @@ class Verify:
 
     def scheduled(self) -> str:
         self.running("probe")
-        return f"On {self.row['node']}, which sells {self.row['cpu']['oversold']}m."
+        return f"On {self.row['node']}, which publishes {self.row['cpu']['published']}m."
 
     def limited(self) -> str:
         limit = _verify.CPU / 1000
@@ -256,7 +256,7 @@ class Verify:
             self.running("online")
         except Failure as e:
             self.api.request("DELETE", f"{PODS}/online")
-            raise NotTried(f"There is no room for an online pod of {load}m on {self.row['node']}: {e}") from e
+            raise NotTried(f"There is no space for an online pod of {load}m on {self.row['node']}: {e}") from e
         self.policy(**_verify.SQUEEZED)
         most = max(0.25 * self.before, 0.03)
         self.wait(f"it still uses more than {most:.2f} cores", lambda: 0 <= (v if (v := self.used()) is not None else 9) <= most)
@@ -275,19 +275,19 @@ class Verify:
         online = self.api.get(f"{PODS}/online")
         if online is not None and (online.get("status") or {}).get("phase") != "Running":
             raise Failure("The online pod did not stay.")
-        said = [e.get("message", "") for e in self.api.list(f"{PODS[:-5]}/events") if e.get("reason") == "Evicted"]
-        if not said:
+        answer = [e.get("message", "") for e in self.api.list(f"{PODS[:-5]}/events") if e.get("reason") == "Evicted"]
+        if not answer:
             raise Failure("It is gone, and the manager did not say that it evicted it.")
-        return f"After {seconds:.0f} s, above a mark of 2 % (sandbox): {said[-1]}."
+        return f"After {seconds:.0f} s, above a mark of 2 % (sandbox): {answer[-1]}."
 
     def cleaned(self) -> str:
         self.clean()
-        told = f"Namespace {_verify.NAMESPACE} and policy {_verify.POLICY} are gone"
+        result = f"Namespace {_verify.NAMESPACE} and policy {_verify.POLICY} are gone"
         if not self.row:
-            return f"{told}."
+            return f"{result}."
         name = self.row["node"]
         self.wait(f"{name} is not as it was", lambda: self.report()["policy"] == self.row["policy"] and self.report()["open"])
-        return f"{told}, and {name} follows {self.row['policy']} again."
+        return f"{result}, and {name} follows {self.row['policy']} again."
 
     def clean(self) -> None:
         for path, only in (

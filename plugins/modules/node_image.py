@@ -123,10 +123,10 @@ class Images:
         # Noted before the import, so that an import cut short is known for ours by the next run.
         self.notes.setdefault("there_before", sorted(before))
         self.before.save()
-        said = self.run("import", src)
-        found = _node.imported(before, self.listing(), said, _node.archive_names(src))
+        answer = self.run("import", src)
+        found = _node.imported(before, self.listing(), answer, _node.archive_names(src))
         if not found:
-            self.module.fail_json(msg=f"The archive was imported, but no image came of it. ctr said: {said.strip()}")
+            self.module.fail_json(msg=f"The archive was imported, but no image came of it. ctr said: {answer.strip()}")
         ours = self.notes.setdefault("ours", {})
         ours.update({name: digest for name, digest in found.items() if name not in self.notes["there_before"]})
         self.notes["archive"] = {"sha256": sha256, "images": found}

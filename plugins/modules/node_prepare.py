@@ -138,8 +138,8 @@ class Prepare:
                 )
         noted = self.before.section("sysctls")
         if self.booted and (unknown := _node.unknown_sysctls(self.sysctls, self.modules)):
-            said = ", ".join(unknown)
-            self.module.fail_json(msg=f"This kernel has no parameter {said}. Correct colocation_node_sysctls.")
+            answer = ", ".join(unknown)
+            self.module.fail_json(msg=f"This kernel has no parameter {answer}. Correct colocation_node_sysctls.")
         for name, value in self.sysctls.items() if self.booted else []:
             have = _node.read(_node.sysctl_path(name))
             if not _node.same_value(have, value):
@@ -201,13 +201,13 @@ class Prepare:
         drop = [one for one in ours if one not in self.arguments and one in have]
         for words, how in ((add, "--args"), (drop, "--remove-args")):
             if words:
-                said = " ".join(words)
+                answer = " ".join(words)
                 self._do(
-                    f"{'set' if how == '--args' else 'took out'} the kernel argument(s) {said}",
+                    f"{'set' if how == '--args' else 'took out'} the kernel argument(s) {answer}",
                     f"kernel {how}",
                     " ".join(have),
-                    said,
-                    lambda h=how, w=said: self._command(["grubby", "--update-kernel=ALL", f"{h}={w}"]),
+                    answer,
+                    lambda h=how, w=answer: self._command(["grubby", "--update-kernel=ALL", f"{h}={w}"]),
                 )
         noted.update(loader=loader, arguments=[*(one for one in ours if one not in drop), *add])
 

@@ -175,7 +175,7 @@ class NodeService:
         return self.unit.start_anew(stale) or self.unit.watch(self.given["settle"], self.given["timeout"])
 
     def _put_back(self, wrong: str) -> None:
-        said = self.unit.last_words()
+        declared = self.unit.last_words()
         again = self._change(_service.put_back(self.section))
         self.result.update(put_back=True, changed=True)
         if not again:
@@ -189,14 +189,14 @@ class NodeService:
         )
         self.module.fail_json(
             msg=f"{self.name} did not come back with the new configuration within {self.given['timeout']} s: {wrong}. Its log says: "
-            f"{said or 'nothing'}. The configuration of before was put back. {end}.",
+            f"{declared or 'nothing'}. The configuration of before was put back. {end}.",
             **self.result,
         )
 
     def _told(self) -> list[str]:
-        told = [f"{'removed' if self.wanted[p] is None else 'wrote'} {p}" for p in self.changed]
-        told += [f"removed {path}, which {self.name} makes anew" for path in self.stale]
-        return told + ([f"restarted {self.name}"] if self.restart else [])
+        answer = [f"{'removed' if self.wanted[p] is None else 'wrote'} {p}" for p in self.changed]
+        answer += [f"removed {path}, which {self.name} makes anew" for path in self.stale]
+        return answer + ([f"restarted {self.name}"] if self.restart else [])
 
     def _plugins(self) -> str:
         ctr = shutil.which("ctr", path=f"{os.environ.get('PATH', '')}:/usr/local/bin:/usr/bin")

@@ -78,7 +78,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Take two nodes into the colocation, and wait until they sell
+- name: Take two nodes into the colocation, and wait until they publish
   openfuyao.colocation.node_state:
     kubeconfig: /etc/kubernetes/admin.conf
     nodes:
@@ -198,11 +198,11 @@ class NodeState:
         found = self._found()
         # All refusals before any change: half of the nodes out and half in is nobody's wish.
         refusals = [
-            said
+            given
             for name, node in found.items()
             if _state.label_of(node) is not None
-            for said in [_state.refusal(node, self.api.pods_on(name), self.drain)]
-            if said
+            for given in [_state.refusal(node, self.api.pods_on(name), self.drain)]
+            if given
         ]
         if refusals:
             raise Failure(" ".join(refusals))
@@ -257,22 +257,22 @@ class NodeState:
     def _until_published(self) -> None:
         while True:
             nodes = {n["metadata"]["name"]: n for n in self.api.nodes()}
-            kinds = self.api.list(f"/apis/{API_GROUP}/{API_VERSION}/nodecolocations")
-            ncols = {o["metadata"]["name"]: o for o in kinds}
+            objects = self.api.list(f"/apis/{API_GROUP}/{API_VERSION}/nodecolocations")
+            ncols = {o["metadata"]["name"]: o for o in objects}
             waiting = [n for n in self.nodes if n not in nodes or not _state.published(nodes[n], ncols.get(n))]
             if not waiting:
                 return
             if not self._sleep():
                 break
         now = datetime.datetime.now(datetime.timezone.utc)
-        told = [
+        answer = [
             f"{name}: "
             + (_state.why_unpublished(nodes[name], ncols.get(name), now) if name in nodes else "the Node has gone")
             for name in waiting
         ]
         raise Failure(
             f"{len(waiting)} of {len(self.nodes)} node(s) have published nothing within {self.timeout} s. "
-            + "; ".join(told)
+            + "; ".join(answer)
             + "."
         )
 
@@ -288,9 +288,9 @@ class NodeState:
             if not left or self.check_mode:
                 return
             if not self._sleep():
-                told = [f"{pod} ({refused[pod]})" if pod in refused else f"{pod} (terminating)" for pod in left]
+                answer = [f"{pod} ({refused[pod]})" if pod in refused else f"{pod} (terminating)" for pod in left]
                 raise Failure(
-                    f"{len(left)} best-effort pod(s) have not left within {self.timeout} s: {', '.join(told)}. The "
+                    f"{len(left)} best-effort pod(s) have not left within {self.timeout} s: {', '.join(answer)}. The "
                     "nodes are closed to new ones; run this again, or give it a longer timeout."
                 )
 
@@ -346,9 +346,9 @@ class NodeState:
             if not left:
                 return
             if not self._sleep():
-                told = "; ".join(f"{name} still has {', '.join(keys)}" for name, keys in left.items())
+                answer = "; ".join(f"{name} still has {', '.join(keys)}" for name, keys in left.items())
                 raise Failure(
-                    f"The manager has not withdrawn everything within {self.timeout} s: {told}. If no manager is "
+                    f"The manager has not withdrawn everything within {self.timeout} s: {answer}. If no manager is "
                     "running, purge=true removes these keys directly."
                 )
 
@@ -360,7 +360,7 @@ class NodeState:
                 continue
             capacity = (node.get("status") or {}).get("capacity") or {}
             self.rows[name].update(
-                published=_state.sold(node),
+                published=_state.carries(node),
                 be_cpu=_state.whole(capacity.get(BE_CPU)),
                 be_memory=_state.whole(capacity.get(BE_MEMORY)),
             )

@@ -129,21 +129,21 @@ def missing(
     boots: dict[str, str],
 ) -> dict[str, str]:
     """Node to what it still lacks; empty when the wait is over."""
-    told = {}
+    result = {}
     for name in names:
         node = nodes.get(name)
         if node is None:
-            told[name] = "there is no such Node"
+            result[name] = "there is no such Node"
         elif condition == "published":
             if not _state.published(node, ncols.get(name)):
-                told[name] = "has published nothing"
+                result[name] = "has published nothing"
         elif name in after and _cluster.heartbeat(node) == after[name]:
-            told[name] = f"kubelet has said nothing since {after[name]}"
+            result[name] = f"kubelet has said nothing since {after[name]}"
         elif name in boots and not _identity.reports_boot(node, boots[name]):
-            told[name] = "kubelet has not reported since the reboot"
+            result[name] = "kubelet has not reported since the reboot"
         elif not _cluster.ready(node):
-            told[name] = f"is not ready ({_cluster.why_not_ready(node)})"
-    return told
+            result[name] = f"is not ready ({_cluster.why_not_ready(node)})"
+    return result
 
 
 def main() -> None:
@@ -162,30 +162,30 @@ def main() -> None:
     names, condition = given["nodes"], given["condition"]
     started = since = time.monotonic()
     nodes: dict[str, JSON] = {}
-    told: dict[str, str] = {}
+    result: dict[str, str] = {}
     while True:
         try:
             nodes = {n["metadata"]["name"]: n for n in api.nodes()} if len(names) > 5 else _some(api, names)
-            kinds = api.list(NODE_COLOCATIONS) if condition == "published" else []
-            by_name = {n["metadata"]["name"]: n for n in kinds}
-            told = missing(condition, names, nodes, by_name, given["after"], given["boots"])
+            objects = api.list(NODE_COLOCATIONS) if condition == "published" else []
+            by_name = {n["metadata"]["name"]: n for n in objects}
+            result = missing(condition, names, nodes, by_name, given["after"], given["boots"])
         except ApiError as e:
             if e.status in (401, 403):
                 module.fail_json(msg=f"Not allowed to read Nodes: {e}")
-            told = {name: str(e) for name in names}  # an API server that is away for a moment is waited for too
+            result = {name: str(e) for name in names}  # an API server that is away for a moment is waited for too
         waited = time.monotonic() - started
-        if told:
+        if result:
             since = time.monotonic()
-        if (not told and time.monotonic() - since >= given["steady"]) or waited + POLL_SECONDS > given["timeout"]:
+        if (not result and time.monotonic() - since >= given["steady"]) or waited + POLL_SECONDS > given["timeout"]:
             break
         time.sleep(POLL_SECONDS)
     beats = {name: _cluster.heartbeat(node) for name, node in nodes.items() if name in names}
-    if told:
+    if result:
         if condition == "published":
-            told = {name: _why(api, name, nodes.get(name), what) for name, what in told.items()}
+            result = {name: _why(api, name, nodes.get(name), what) for name, what in result.items()}
         module.fail_json(
-            msg=f"{len(told)} of {len(names)} node(s) are not {condition} after {given['timeout']} s. "
-            + "; ".join(f"{name}: {what}" for name, what in sorted(told.items()))
+            msg=f"{len(result)} of {len(names)} node(s) are not {condition} after {given['timeout']} s. "
+            + "; ".join(f"{name}: {what}" for name, what in sorted(result.items()))
             + ".",
             heartbeats=beats,
         )

@@ -142,8 +142,8 @@ def upload_findings(paths: t.Sequence[str], profile: str) -> list[Finding]:
     """What is wrong with the packages together."""
     if profile != "console" or len(paths) <= _package.CONSOLE_COUNT:
         return []
-    said = f"{len(paths)} packages; the console takes {_package.CONSOLE_COUNT} at a time: upload them in parts"
-    return [Finding("the upload", None, "limit-count", said)]
+    answer = f"{len(paths)} packages; the console takes {_package.CONSOLE_COUNT} at a time: upload them in parts"
+    return [Finding("the upload", None, "limit-count", answer)]
 
 
 def main() -> None:

@@ -50,7 +50,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Sell more of the nodes of the batch pool, and let them follow in steps
+- name: Publish more of the batch pool's nodes, in steps
   openfuyao.colocation.policy:
     kubeconfig: /etc/kubernetes/admin.conf
     name: batch
@@ -113,12 +113,12 @@ def present(api: t.Any, name: str, spec: dict[str, t.Any], check_mode: bool) -> 
     # What the server makes of it, with defaults and rules that only it knows: compared with what is there.
     tried = api.request(method, where, wanted, dry_run="All")["spec"]
     before = have["spec"] if have else {}
-    told = _policy.changes(before, tried)
-    if (told or not have) and not check_mode:
+    answer = _policy.changes(before, tried)
+    if (answer or not have) and not check_mode:
         tried = api.request(method, where, wanted)["spec"]
     return {
-        "changed": bool(told) or not have,
-        "changes": told if have else [f"made {name}"],
+        "changed": bool(answer) or not have,
+        "changes": answer if have else [f"made {name}"],
         "policy": _policy.from_api(tried),
         "diff": {"before": before, "after": tried},
     }

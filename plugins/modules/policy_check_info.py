@@ -89,14 +89,14 @@ PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 def problems(api: Api, crd: dict[str, t.Any], policies: list[dict[str, t.Any]]) -> list[str]:
-    said = _trial.named(policies)
+    answer = _trial.named(policies)
     schema = _trial.schema_of(crd)
     for policy in policies:
         spec = policy["spec"]
         # The server would drop these without a word.
         clauses = _trial.unknown(schema, spec) or refused(api, _trial.trial(crd, spec))
-        said += [f"Policy {policy['name']}: {clause}" for clause in clauses]
-    return said
+        answer += [f"Policy {policy['name']}: {clause}" for clause in clauses]
+    return answer
 
 
 def refused(api: Api, crd: dict[str, t.Any]) -> list[str]:

@@ -85,7 +85,7 @@ replaced:
   type: list
   elements: str
 problems:
-  description: What kept the gate closed, a sentence each.
+  description: Why the health check failed, a sentence each.
   returned: always
   type: list
   elements: str
@@ -115,8 +115,8 @@ FAILURES = "colocation_evaluation_failures_total"
 COMPONENT = "app.kubernetes.io/name=colocation,app.kubernetes.io/component"
 
 
-class Closed(Exception):
-    """The gate stays closed."""
+class Unhealthy(Exception):
+    """The health check failed."""
 
 
 class Wave:
@@ -160,12 +160,12 @@ class Wave:
                 return
             pods = [p for p in self._pods("manager") if not p["metadata"].get("deletionTimestamp")]
             for pod in pods:
-                said = _wave.hopeless(pod)
-                if said:
-                    self._close([f"the manager does not start: {said}"])
+                given = _wave.hopeless(pod)
+                if given:
+                    self._close([f"the manager does not start: {given}"])
             if not self._sleep():
-                told = [_wave.unready(p) for p in pods if not _wave.is_ready(p)]
-                self._close([f"the manager is not ready within {self.params['timeout']} s: {'; '.join([why, *told])}"])
+                outcome = [_wave.unready(p) for p in pods if not _wave.is_ready(p)]
+                self._close([f"the manager is not ready within {self.params['timeout']} s: {'; '.join([why, *outcome])}"])
 
     def _replace(self) -> None:
         wanted = self._wanted()
@@ -173,7 +173,7 @@ class Wave:
         if self.check_mode:
             self.replaced = todo
             return
-        # A gate is for all nodes of the wave, so that a rollout that was cut short is judged by the run that finishes it.
+        # The health check covers all nodes of the wave, so that a rollout that was cut short is judged by the run that finishes it.
         away = [name for name in self.rows if name not in todo] if self.params["soak"] else []
         most = self.params["at_once"] or len(self.rows)
         while True:
@@ -197,9 +197,9 @@ class Wave:
             return "its new agent has not been made"
         if _wave.outdated(pod, wanted):
             return "its agent is of another revision"
-        said = _wave.hopeless(pod)
-        if said:
-            self._close([f"{name}: its new agent does not start: {said}"])
+        given = _wave.hopeless(pod)
+        if given:
+            self._close([f"{name}: its new agent does not start: {given}"])
         return _wave.why_not(self.rows[name], self._now())
 
     def _soak(self) -> None:
@@ -223,16 +223,16 @@ class Wave:
                 problems.append(f"the manager did not stay well: {why}")
             if problems:
                 self._close(problems)
-        told = [
-            f"{name}: {said}"
+        outcome = [
+            f"{name}: {given}"
             for name, seen in lowest.items()
-            for said in _wave.risen(self.rows[name]["pressure_before"], seen, self.params["pressure_rise"])
+            for given in _wave.risen(self.rows[name]["pressure_before"], seen, self.params["pressure_rise"])
         ]
         more = self._counted() - self.failures
         if more > 0:
-            told.append(f"the manager could not evaluate nodes {more:.0f} time(s) since the wave began")
-        if told:
-            self._close(told)
+            outcome.append(f"the manager could not evaluate nodes {more:.0f} time(s) since the wave began")
+        if outcome:
+            self._close(outcome)
 
     def _look(self, before: bool = False) -> None:
         """Nodes, agents and reports, read anew."""
@@ -248,10 +248,10 @@ class Wave:
         if before:
             missing = [name for name in self.params["nodes"] if name not in nodes]
             if missing:
-                raise Closed(f"No such Node: {', '.join(missing)}. Nothing was changed.")
+                raise Unhealthy(f"No such Node: {', '.join(missing)}. Nothing was changed.")
             self.rows = {
                 name: {
-                    "published_before": _state.sold(nodes[name]),
+                    "published_before": _state.carries(nodes[name]),
                     "refused_before": _wave.refused(ncols.get(name)),
                     "pressure_before": _wave.pressure(ncols.get(name)),
                 }
@@ -266,7 +266,7 @@ class Wave:
         while True:
             daemonset = self.api.get(f"{APPS}/daemonsets/colocation-agent")
             if daemonset is None:
-                raise Closed("There is no DaemonSet colocation-agent; site installs it. Nothing was changed.")
+                raise Unhealthy("There is no DaemonSet colocation-agent; site installs it. Nothing was changed.")
             wanted = _wave.wanted_hash(daemonset, self.api.list(f"{APPS}/controllerrevisions"))
             if wanted:
                 return wanted
@@ -293,7 +293,7 @@ class Wave:
 
     def _close(self, problems: list[str]) -> t.NoReturn:
         self.problems = problems
-        raise Closed("The gate stays closed: " + "; ".join(problems) + ".")
+        raise Unhealthy("The health check failed:  " + "; ".join(problems) + ".")
 
     @staticmethod
     def _now() -> datetime.datetime:

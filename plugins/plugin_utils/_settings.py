@@ -65,8 +65,8 @@ class SettingsAction(ActionBase):
         found: JSON = asked["found"]
         plan = self.plan(found, asked["asked"])  # typed, with defaults, as the module had them
         if plan.problems:
-            told = "; ".join(plan.problems)
-            return {"failed": True, "msg": f"The {self.SERVICE} of this node is left as it is: {told}. Nothing was changed."}
+            result = "; ".join(plan.problems)
+            return {"failed": True, "msg": f"The {self.SERVICE} of this node is left as it is: {result}. Nothing was changed."}
         section = found["section"]
         wanted = {path: text for path, text in plan.files.items() if found["texts"].get(path) != text}
         idle = {"changed": False, "done": [], "previous": {}, "restarted": False, **plan.told}

@@ -37,10 +37,10 @@ def main() -> int:
         env["PYTHONPATH"] = str(prepare.CACHE / "collections")
         argv = [str(tools / "python"), "-c", PATIENT, str(archive)]
         done = subprocess.run(argv, cwd=built, env=env, capture_output=True, text=True, check=False)
-    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    wrong = [line for line in said if line.startswith("ERROR") or "Traceback" in line]
-    print("\n".join(line for line in said if not line.startswith("INFO"))[-4000:])
-    if done.returncode or wrong or not any("completed successfully" in line for line in said):
+    given = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    wrong = [line for line in given if line.startswith("ERROR") or "Traceback" in line]
+    print("\n".join(line for line in given if not line.startswith("INFO"))[-4000:])
+    if done.returncode or wrong or not any("completed successfully" in line for line in given):
         print(f"galaxy-importer: FAILED (status {done.returncode})", file=sys.stderr)
         return 1
     print("galaxy-importer: ok")

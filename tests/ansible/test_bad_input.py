@@ -29,7 +29,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         {"colocation_polices": []},
         "There is no variable colocation_polices. Did you mean colocation_policies?",
     ),
-    "a number that is a word": ("site", {"colocation_gate_soak": "soon"}, "colocation_gate_soak"),
+    "a number that is a word": ("site", {"colocation_health_soak": "soon"}, "colocation_health_soak"),
     "kernel parameters that are no mapping": (
         "site",
         {"colocation_node_sysctls": ["vm.swappiness"]},
@@ -39,8 +39,8 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "a policy without a name": ("site", {"colocation_policies": [{"spec": {}}]}, "missing required arguments: name"),
     "a percentage of 300": (
         "upgrade",
-        {"colocation_gate_pressure_rise": 300},
-        "colocation_gate_pressure_rise is 300; it must be from 1 to 100.",
+        {"colocation_health_pressure_rise": 300},
+        "colocation_health_pressure_rise is 300; it must be from 1 to 100.",
     ),
     "all hosts may fail": (
         "site",
@@ -49,7 +49,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "a Lease shorter than a wave": (
         "upgrade",
-        {"colocation_manager_lease": 20, "colocation_gate_soak": 30},
+        {"colocation_manager_lease": 20, "colocation_health_soak": 30},
         "the Lease would run out while a wave is watched",
     ),
     "a wave of no hosts": ("upgrade", {"colocation_waves": [1, 0]}, "colocation_waves: 0: a wave is a number of hosts"),
@@ -105,17 +105,17 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
 
 def refused(site: Site, playbook: str, variables: dict[str, Any], sentence: str, *extra: str) -> str:
     before = site.state()
-    code, said = site.play(playbook, variables, *extra)
-    assert code != 0, said[-3000:]
-    assert sentence in said, said[-3000:]
-    assert "Traceback" not in said
+    code, output = site.play(playbook, variables, *extra)
+    assert code != 0, output[-3000:]
+    assert sentence in output, output[-3000:]
+    assert "Traceback" not in output
     assert site.state() == before
-    return said
+    return output
 
 
 def test_good_input_goes_through(site: Site) -> None:
-    code, said = site.play("site", {"colocation_mine": 1, "colocation_own_variables": ["colocation_mine"]}, "--check")
-    assert code == 0, said[-3000:]
+    code, output = site.play("site", {"colocation_mine": 1, "colocation_own_variables": ["colocation_mine"]}, "--check")
+    assert code == 0, output[-3000:]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -21,23 +21,23 @@ def half(site: Site) -> str:
 
 
 def test_by_default_one_host_that_cannot_be_reached_stops_the_play(site: Site) -> None:
-    code, said = site.play("site", {}, "--check", "-i", half(site))
+    code, output = site.play("site", {}, "--check", "-i", half(site))
     assert code != 0
-    assert "Inventory host node2 cannot be reached" in said
-    assert "TASK [Let other rollouts in again]" not in said
+    assert "Inventory host node2 cannot be reached" in output
+    assert "TASK [Let other rollouts in again]" not in output
 
 
 def test_within_the_percentage_the_others_go_on_without_it(site: Site) -> None:
-    _, said = site.play("site", {"colocation_max_fail_percentage": 50}, "--check", "-i", half(site))
-    assert "TASK [Let other rollouts in again]" in said, said[-3000:]
-    assert "would take part" in said
-    assert "node1 would take part." in said
-    assert "node2 would take part." not in said
-    recap = said.partition("PLAY RECAP")[2]
+    _, output = site.play("site", {"colocation_max_fail_percentage": 50}, "--check", "-i", half(site))
+    assert "TASK [Let other rollouts in again]" in output, output[-3000:]
+    assert "would take part" in output
+    assert "node1 would take part." in output
+    assert "node2 would take part." not in output
+    recap = output.partition("PLAY RECAP")[2]
     assert "unreachable=1" in recap.partition("node2")[2]
 
 
 def test_beyond_it_nothing_is_begun(site: Site) -> None:
-    code, said = site.play("site", {"colocation_max_fail_percentage": 49}, "--check", "-i", half(site))
+    code, output = site.play("site", {"colocation_max_fail_percentage": 49}, "--check", "-i", half(site))
     assert code != 0
-    assert "Inventory host node2 cannot be reached" in said
+    assert "Inventory host node2 cannot be reached" in output

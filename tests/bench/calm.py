@@ -72,15 +72,15 @@ class Ours:
     def report(self, now: float, status: NodeColocationStatus) -> bool:
         """See Rule."""
         self._histories.learn(now, status.pods, self._uids)
-        status = structs.replace(status, pods=tuple(self._histories.told(row) for row in status.pods))
+        status = structs.replace(status, pods=tuple(self._histories.with_prediction(row) for row in status.pods))
         view = ReportView(status, arrived=now, since_start=True)
         sums = add_up(self._pods, status, strategies(self._selection, status))
         decided = evaluate(self._facts, self._selection, view, sums, self._windows, now)
         job = node_job(self._facts, decided)
         if job is None:
             return False
-        said = decided.decision
-        self._facts = structs.replace(self._facts, published=Published(said.cpu, said.memory, said.gate))
+        given = decided.decision
+        self._facts = structs.replace(self._facts, published=Published(given.cpu, given.memory, given.gate))
         return True
 
     @property
@@ -140,7 +140,7 @@ class Told(Struct):
     """Percent of the time in which more was published than was free in that minute."""
     over_allowed: float
     """The same against what the policy lets be used: 60 % of the CPU, 65 % of the memory."""
-    sold: float
+    published: float
     """Published on average, in percent of the capacity."""
 
 
@@ -160,16 +160,16 @@ def run(*, full: bool) -> Report:
     tables, lines = [], {}
     for each in days:
         with step(f"a day of {each.words}", "half a minute"):
-            told, line = replay(each)
+            answer, line = replay(each)
         lines[each.name] = line
-        figures += _figures(each, told)
-        tables.append(table(each, told))
+        figures += _figures(each, answer)
+        tables.append(table(each, answer))
         say(tables[-1])
     return Report("Calm", WORDS + "\n\n" + "\n\n".join(tables), figures, lambda to: plot.days(to, lines), rows=False)
 
 
 def replay(day: Day) -> tuple[list[Told], Line]:
-    """Every rule over every node; the first node's CPU as a line."""
+    """Every rule over every node; the canary node's CPU as a line."""
     tallies = {(rule, resource): _Tally() for rule in RULES for resource in ("cpu", "memory")}
     line = Line([], {rule: [] for rule in RULES})
     for number, pods in enumerate(day.nodes):
@@ -194,12 +194,12 @@ def replay(day: Day) -> tuple[list[Told], Line]:
     return [tallies[rule, what].told(rule, what) for what in day.resources for rule in RULES], line
 
 
-def table(day: Day, told: list[Told]) -> str:
+def table(day: Day, answer: list[Told]) -> str:
     """One day's rows for people."""
     rows = [
         f"| {t.resource} | {t.rule} | {t.writes:.2f} | {t.rise:.1f} % | {t.fall:.1f} % | {t.over_free:.2f} % | "
-        f"{t.over_allowed:.2f} % | {t.sold:.1f} % |"
-        for t in told
+        f"{t.over_allowed:.2f} % | {t.published:.1f} % |"
+        for t in answer
     ]
     head = "| resource | rule | writes/node/h | rise | fall | above free | above allowed | published on average |"
     return "\n".join([f"**{day.name}**: {day.words}", "", head, "|---|---|---|---|---|---|---|---|", *rows])
@@ -208,7 +208,7 @@ def table(day: Day, told: list[Told]) -> str:
 class _Tally:
     def __init__(self) -> None:
         self.minutes = self.writes = self.over_free = self.over_allowed = 0
-        self.rise = self.fall = self.sold = 0.0
+        self.rise = self.fall = self.published = 0.0
 
     def add(self, capacity: int, before: int, after: int, free: int, allowed: int, *, wrote: bool) -> None:
         self.minutes += 1
@@ -217,13 +217,13 @@ class _Tally:
         self.fall = max(self.fall, (before - after) / capacity)
         self.over_free += after > max(0, free)
         self.over_allowed += after > max(0, allowed)
-        self.sold += after / capacity
+        self.published += after / capacity
 
     def told(self, rule: str, resource: str) -> Told:
         part = 100 / self.minutes
         return Told(
             rule, resource, self.writes * 60 / self.minutes, 100 * self.rise, 100 * self.fall,
-            self.over_free * part, self.over_allowed * part, self.sold * part,
+            self.over_free * part, self.over_allowed * part, self.published * part,
         )  # fmt: skip
 
 
@@ -259,9 +259,9 @@ def _minutes(pods: list[Pod], capacity: Pair, system: Pair) -> Iterator[tuple[in
         yield minute, status, free
 
 
-def _figures(day: Day, told: list[Told]) -> list[Figure]:
+def _figures(day: Day, answer: list[Told]) -> list[Figure]:
     found: list[Figure] = []
-    for t in told:
+    for t in answer:
         start = f"{day.name}-{t.resource}-{t.rule.replace(' %', 'pc').replace(',', '').replace(' ', '-')}"
         found += [
             figure(f"{start}-writes", t.writes, "writes/node/h"),
@@ -269,6 +269,6 @@ def _figures(day: Day, told: list[Told]) -> list[Figure]:
             figure(f"{start}-fall", t.fall, "% of the node in a minute"),
             figure(f"{start}-above-free", t.over_free, "% of the time"),
             figure(f"{start}-above-allowed", t.over_allowed, "% of the time"),
-            figure(f"{start}-published", t.sold, "% of the node"),
+            figure(f"{start}-published", t.published, "% of the node"),
         ]
     return found

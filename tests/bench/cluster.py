@@ -89,10 +89,10 @@ class Cluster:
 
     def _objects(self) -> Iterator[tuple[str, bytes]]:
         """Nodes and pods as they stand in etcd."""
-        told = time.monotonic()
+        result = time.monotonic()
         for on, name in enumerate(self.nodes):
-            if time.monotonic() - told > 10:
-                told = time.monotonic()
+            if time.monotonic() - result > 10:
+                result = time.monotonic()
                 say(f"  {on} of {len(self.nodes)} nodes filled")
             born = {"uid": made.uid(on, 999), "creationTimestamp": "2026-11-21T00:00:00Z"}
             body = made.node(on)
@@ -230,9 +230,9 @@ class Watcher:
 def each(do: Callable[[Any], object], items: Iterable[Any], what: str = "") -> None:
     """Do it for all, as many at once as the manager has writers; with ``what``, say how far it is every 10 s."""
     todo = list(items)
-    told = time.monotonic()
+    result = time.monotonic()
     with ThreadPoolExecutor(WRITERS) as pool:
         for done, _ in enumerate(pool.map(do, todo), 1):
-            if what and (time.monotonic() - told > 10 or done == len(todo)):
-                told = time.monotonic()
+            if what and (time.monotonic() - result > 10 or done == len(todo)):
+                result = time.monotonic()
                 say(f"  {done} of {len(todo)} {what}")

@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from colocation.cli.traces import read
+from colocation.replay.traces import read
 
 GI: Final = 2**30
 POD_CPU: Final = 4000

@@ -108,5 +108,5 @@ def report(stamp: str, uids: list[str], system: int = 2000, shift: int = 0) -> d
         "system": {"cpu": system, "cpuPeak": system, "memory": 8 * GI, "memoryPeak": 8 * GI},
         "pods": rows,
         "pressure": {"cpu": 0.5, "memory": 0.0, "io": 0.1},
-        "engine": {"mode": "idle+quota", "cpuTotal": 20000, "cpuUsed": 500, "memoryUsed": GI},
+        "engine": {"mode": "idle+quota", "cpuQuota": 20000, "cpuUsed": 500, "memoryUsed": GI},
     }

@@ -35,7 +35,7 @@ STAGES = {
     "colocation/kube/watch.py:_decode": "decoding",
     "colocation/kube/cache.py:_hand_on": "decoding",
     "colocation/manager/state.py:apply": "taking in",
-    "colocation/budget/doubts.py:doubts": "doubting",
+    "colocation/budget/suspicions.py:suspicions": "suspicions",
     "colocation/manager/node.py:summed": "adding up pods",
     "colocation/budget/evaluate.py:evaluate": "deciding",
     "colocation/manager/patches.py:node_job": "comparing",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tests.lab.extras import extras
 
 if TYPE_CHECKING:
-    from colocation.predict.simulate import Outcome
+    from colocation.replay.score import Outcome
     from tests.bench.calm import Line
     from tests.bench.figures import Figure
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Savings of each rule of prediction at the same violation rate, and what violation budgets really spend.
 
-The product's own rules (`colocation.predict.rules`) are replayed over several draws of nodes. Intervals: the nodes are
+The product's own rules (`colocation.replay.rules`) are replayed over several draws of nodes. Intervals: the nodes are
 drawn again, with replacement (bootstrap); a rule's savings at a rate are read off between two points of its sweep.
 """
 
@@ -18,8 +18,8 @@ from msgspec import Struct
 from colocation.predict.histogram import CPU, MEMORY, Scale
 from colocation.predict.margin import BUDGETS
 from colocation.predict.peak import CPU_PERCENT, MEMORY_PERCENT
-from colocation.predict.rules import BUDGETED, RULES, Budgeted, Node
-from colocation.predict.simulate import Outcome, Point, simulate
+from colocation.replay.rules import BUDGETED, RULES, Budgeted, Node
+from colocation.replay.score import Outcome, Point, score
 from tests.bench import day, plot
 from tests.bench.figures import Figure, Report, figure
 from tests.lab.progress import say, step
@@ -32,7 +32,7 @@ DRAWS: Final = 100
 RATES: Final = (0.005, 0.01, 0.02, 0.05)
 OTHERS: Final = tuple(name for name in RULES if name not in {"predicted", "own peaks", "oracle"})
 WORDS: Final = """
-Nodes are put together from traces, five minutes a step; each rule foretells the peak of the horizon
+Nodes are put together from traces, five minutes a step; each rule forecasts the peak of the horizon
 (`colocation simulate` has the words). Gain: savings of `predicted`, its margin swept, at the same violation rate as the
 best of the other rules at that rate, in points of the requests, with the interval that holds 95 % of {draws} bootstrap
 draws of the nodes; {seeds} draws of up to {nodes} nodes each. Spent: violations under a stated budget as a multiple of
@@ -188,7 +188,7 @@ def _cases(source: Path | None, pods: int, horizon: int, nodes: int) -> list[Cas
             for node in made.nodes:
                 use = [[float(v) for v in (pod.cpu if cpu else pod.memory)[:: day.STEP]] for pod in node]
                 one = Node(pods, size, scale, percent, horizon)
-                case.nodes.append(simulate([(one, use)], {**RULES, BUDGETED: Budgeted}, horizon=horizon))
+                case.nodes.append(score([(one, use)], {**RULES, BUDGETED: Budgeted}, horizon=horizon))
     return list(cases.values())
 
 

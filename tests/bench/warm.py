@@ -152,9 +152,9 @@ def _answered(node: NodeState) -> None:
     assert node.facts is not None
     assert node.evaluation is not None
     assert node.colocation is not None
-    said = node.evaluation.decision
-    published = Published(said.cpu, said.memory, said.gate)
-    node.facts = msgspec.structs.replace(node.facts, published=published, withdrawn=said.withdrawn)
+    given = node.evaluation.decision
+    published = Published(given.cpu, given.memory, given.gate)
+    node.facts = msgspec.structs.replace(node.facts, published=published, withdrawn=given.withdrawn)
     node.colocation = msgspec.structs.replace(node.colocation, spec=wanted_spec(node, node.facts))
 
 

@@ -251,8 +251,10 @@ def test_a_namespace_gives_its_class_to_pods_that_name_none(namespace: Callable[
     assert given["spec"]["priorityClassName"] == f"priority-{qos.lower()}"
     own = {"requests": {CPU: 2000}, "limits": {CPU: 2000}}
     assert amounts(given) == ([both(cpu=2000), own] if qos == "BE" else [{"requests": two, "limits": two}] * 2)
-    said = "LS" if qos == "BE" else "BE"
-    assert pods.admit(pod(qos=said))["spec"]["priorityClassName"] == f"priority-{said.lower()}", "its own word counts"
+    answer = "LS" if qos == "BE" else "BE"
+    assert pods.admit(pod(qos=answer))["spec"]["priorityClassName"] == f"priority-{answer.lower()}", (
+        "its own word counts"
+    )
     daemon = pods.admit(pod(qos=None, metadata={"ownerReferences": [OWNER]}))
     assert "annotations" not in daemon["metadata"]
     out = pods.admit(pod(qos=None, metadata={"labels": {"colocation.openfuyao.com/mutate": "false"}}))
@@ -292,17 +294,17 @@ def test_mirror_pods_are_never_touched_nor_refused(api: ApiServer, qos: str) -> 
 
 @pytest.mark.parametrize("qos", ["be", "LLS", "", "x" * 300, 'quo"te\n', "\u4f4e"])
 def test_an_unknown_class_is_refused_in_a_sentence(pods: Pods, qos: str) -> None:
-    said = pods.refusal(pod(qos=qos))
-    assert "metadata.annotations[openfuyao.com/qos-level]" in said
-    assert "HLS, LS, BE" in said
-    assert "x" * 41 not in said.replace("\\n", "\n")
+    answer = pods.refusal(pod(qos=qos))
+    assert "metadata.annotations[openfuyao.com/qos-level]" in answer
+    assert "HLS, LS, BE" in answer
+    assert "x" * 41 not in answer.replace("\\n", "\n")
 
 
 @pytest.mark.skipif(OLD, reason="this Kubernetes knows no pod-level resources yet, and drops them")
 def test_pod_level_resources_are_refused_with_the_remedy(pods: Pods) -> None:
-    said = pods.refusal(pod(container(requests={"cpu": "1"}), resources={"requests": {"cpu": "2"}}))
-    assert "spec.resources" in said
-    assert "set the resources of its containers instead" in said
+    answer = pods.refusal(pod(container(requests={"cpu": "1"}), resources={"requests": {"cpu": "2"}}))
+    assert "spec.resources" in answer
+    assert "set the resources of its containers instead" in answer
 
 
 BE_CPU, LESS = {CPU: "500"}, {CPU: "400"}
@@ -361,10 +363,10 @@ def important(api: ApiServer) -> None:
 @pytest.mark.usefixtures("important")
 def test_a_wrong_pod_is_refused_with_the_field_and_the_remedy(api: ApiServer, case: str) -> None:
     body, field, remedy = REFUSED[case]
-    said = Pods(api, "kube-system").refusal(body)
-    assert field in said
-    assert remedy in said.split(field, 1)[1]
-    assert "failed expression" not in said
+    answer = Pods(api, "kube-system").refusal(body)
+    assert field in answer
+    assert remedy in answer.split(field, 1)[1]
+    assert "failed expression" not in answer
 
 
 @pytest.mark.parametrize("cores", ["1", "2000m", "2e0", "0.004k"])

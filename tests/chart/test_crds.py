@@ -1,4 +1,4 @@
-"""Our two kinds on a real API server: defaults at every depth, ranges and rules that say no in a sentence."""
+"""Our two CRDs on a real API server: defaults at every depth, ranges and rules that say no in a sentence."""
 
 from __future__ import annotations
 
@@ -28,7 +28,17 @@ def test_short_names_and_columns(api: ApiServer) -> None:
     create(api, "ColocationPolicy", keep=True, name="columns", spec={})
     try:
         header, row = api.kubectl("get", "cpol").splitlines()
-        assert header.split() == ["NAME", "ENABLED", "PRIORITY", "ENGINE", "CPU", "NODES", "FRESH", "ROLLOUT", "AGE"]
+        assert header.split() == [
+            "NAME",
+            "ENABLED",
+            "PRIORITY",
+            "ENGINE",
+            "CPU",
+            "NODES",
+            "REPORTING",
+            "ROLLOUT",
+            "AGE",
+        ]
         assert row.split()[:5] == ["columns", "true", "0", "native", "predicted"]
     finally:
         api.kubectl("delete", "cpol", "columns")
@@ -80,8 +90,8 @@ def test_a_partial_policy_is_filled_at_every_depth(
         ({"suppress": {"cpu": {"minPercent": 80}}}, "must not be larger than suppress.cpu.targetPercent"),
         ({"engine": "magic"}, "spec.engine"),
         ({"protect": {"memoryHighPercent": 20}}, "must be 0 (off) or at least 50"),
-        ({"protect": {"disk": {"readBytes": 1000}}}, "at least 1048576 (1 MiB a second)"),
-        ({"protect": {"disk": {"writeOps": 9}}}, "must be 0 (off) or at least 10"),
+        ({"protect": {"disk": {"readBytesPerSecond": 1000}}}, "at least 1048576 (1 MiB a second)"),
+        ({"protect": {"disk": {"writeOpsPerSecond": 9}}}, "must be 0 (off) or at least 10"),
         ({"rubik": {"quotaTurbo": {"highWaterMark": 80}}}, "must be smaller than rubik.quotaTurbo.alarmWaterMark"),
         ({"rubik": {"quotaTurbo": {"syncInterval": 99}}}, "spec.rubik.quotaTurbo.syncInterval"),
         ({"rubik": {"quotaTurbo": {}, "quotaBurst": True}}, "give one of them"),

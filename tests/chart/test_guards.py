@@ -24,14 +24,14 @@ def test_an_agent_reports_for_its_own_node(api: ApiServer, agent: Account) -> No
 
 
 def test_an_agent_cannot_report_for_another_node(api: ApiServer, agent: Account) -> None:
-    said = agent.refusal("PATCH", f"{NCOL}/two/status", {"status": {"agentVersion": "1"}})
-    assert "this token is for one, the object for two" in said
+    answer = agent.refusal("PATCH", f"{NCOL}/two/status", {"status": {"agentVersion": "1"}})
+    assert "this token is for one, the object for two" in answer
 
 
 def test_a_token_without_a_node_is_refused(api: ApiServer, agent: Account) -> None:
     unbound = Account(api, token(api, "colocation-agent"))
-    said = unbound.refusal("PATCH", f"{NCOL}/one/status", {"status": {"agentVersion": "1"}})
-    assert "this token is for no node" in said
+    answer = unbound.refusal("PATCH", f"{NCOL}/one/status", {"status": {"agentVersion": "1"}})
+    assert "this token is for no node" in answer
 
 
 def test_an_agent_cannot_write_its_own_spec(api: ApiServer, agent: Account) -> None:
@@ -84,9 +84,9 @@ def test_the_manager_can_change_nothing_else_of_a_node(api: ApiServer, manager: 
         return {key: value for key, value in node["metadata"].items() if key not in moves} | status
 
     before = seen()
-    said = manager.refusal("PATCH", f"{NODE}/one/status", body)
+    answer = manager.refusal("PATCH", f"{NODE}/one/status", body)
     assert seen() == before
-    assert "the colocation manager may change n" in said
+    assert "the colocation manager may change n" in answer
 
 
 def test_nobody_else_is_held_back(api: ApiServer, manager: Account) -> None:

@@ -72,15 +72,15 @@ def test_install_upgrade_rollback_uninstall_with_stored_objects(release: Release
     api.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
     create(api, "ColocationPolicy", keep=True, name="mine", spec={"oversell": {"cpu": {"reclaimPercent": 42}}})
     create(api, "NodeColocation", keep=True, name="n1", spec={"enabled": True})
-    told = {"observedAt": "2026-11-21T00:00:00Z", "pods": [{"uid": "u", "cpu": 5}]}
-    api.kubectl("patch", "ncol", "n1", "--subresource=status", "--type=merge", "-p", json.dumps({"status": told}))
+    result = {"observedAt": "2026-11-21T00:00:00Z", "pods": [{"uid": "u", "cpu": 5}]}
+    api.kubectl("patch", "ncol", "n1", "--subresource=status", "--type=merge", "-p", json.dumps({"status": result}))
     before = release.policy()
 
     release.helm("upgrade", "colocation", CHART, *(f"--set={one}" for one in EVERYTHING))
     assert keeps(release.policy(), before), (
         "a stored policy survives an upgrade of its CRD; what is new gets its default"
     )
-    assert release.report()["pods"] == told["pods"]
+    assert release.report()["pods"] == result["pods"]
     newer = {"status": {"pods": [{"uid": "u", "cpu": 5, "predicted": [9, 9, 60]}]}}
 
     def learns() -> bool:

@@ -108,9 +108,9 @@ def test_a_person_with_the_role_and_a_certificate_reads_through_the_api_server(p
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 @pytest.mark.parametrize("path", ["/v1/report", "/v1/explain/one", "/v1/simulate", "/v1/simulate?policies=[]"])
 def test_without_proof_nothing_is_told(port: int, path: str, host: str) -> None:
-    code, said = got(port, path, host=host)
+    code, given = got(port, path, host=host)
     assert code == 401
-    assert "create token colocation-reader --audience colocation" in json.loads(said)["error"]
+    assert "create token colocation-reader --audience colocation" in json.loads(given)["error"]
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
@@ -172,9 +172,9 @@ def test_an_account_that_is_gone_proves_nothing_once_what_is_kept_has_run_out(ap
 
 
 def test_a_person_without_the_role_is_told_which_it_is(api: ApiServer, port: int) -> None:
-    said = report(Path(api.user("joe")))
-    assert said.returncode == 1
-    assert "Role colocation-explain" in said.stderr
+    given = report(Path(api.user("joe")))
+    assert given.returncode == 1
+    assert "Role colocation-explain" in given.stderr
 
 
 def test_the_role_mints_for_that_one_name_only(api: ApiServer, jane: Path) -> None:

@@ -55,12 +55,12 @@ def test_every_value_is_explained_and_known_to_the_schema() -> None:
     assert {key: default for key, default, _ in chart_readme.explained(values)}["manager.replicas"] == 1
     schema = json.loads((CHART / "values.schema.json").read_text())
 
-    def same(value: dict[str, Any], told: dict[str, Any], path: str) -> None:
-        assert set(value) == set(told["properties"]), path
-        assert told["additionalProperties"] is False, path
+    def same(value: dict[str, Any], result: dict[str, Any], path: str) -> None:
+        assert set(value) == set(result["properties"]), path
+        assert result["additionalProperties"] is False, path
         for key, inner in value.items():
-            if "properties" in told["properties"][key]:
-                same(inner, told["properties"][key], f"{path}.{key}")
+            if "properties" in result["properties"][key]:
+                same(inner, result["properties"][key], f"{path}.{key}")
 
     same(yaml.safe_load(values), schema, "values")
 
@@ -178,12 +178,12 @@ def test_two_managers_are_spread_and_only_one_may_be_missed() -> None:
 
 
 def test_pods_take_what_the_values_say() -> None:
-    said = {
+    answer = {
         "image": {"pullSecrets": ["mine"]},
         "manager": {"podLabels": {"team": "a"}, "affinity": {"nodeAffinity": {}}, "nodeSelector": {"disk": "ssd"}},
         "agent": {"podLabels": {"team": "b"}, "affinity": {"podAffinity": {}}, "maxUnavailable": 2},
     }
-    documents = manifests("--set-json", f"image={json.dumps(said['image'])}", *_json(said))
+    documents = manifests("--set-json", f"image={json.dumps(answer['image'])}", *_json(answer))
     manager = find(documents, "Deployment", "colocation-manager")["spec"]["template"]
     agent = find(documents, "DaemonSet", "colocation-agent")["spec"]
     assert manager["metadata"]["labels"]["team"] == "a"
@@ -196,8 +196,8 @@ def test_pods_take_what_the_values_say() -> None:
         assert spec["imagePullSecrets"] == [{"name": "mine"}]
 
 
-def _json(said: dict[str, Any]) -> list[str]:
-    return [word for key, value in said.items() for word in ("--set-json", f"{key}={json.dumps(value)}")]
+def _json(answer: dict[str, Any]) -> list[str]:
+    return [word for key, value in answer.items() for word in ("--set-json", f"{key}={json.dumps(value)}")]
 
 
 def test_a_new_chart_alone_restarts_no_pod() -> None:
@@ -218,8 +218,8 @@ def test_what_the_cluster_does_not_serve_is_left_out_and_said() -> None:
 def test_networks_are_open_where_they_must_be_only() -> None:
     assert "NetworkPolicy" not in {d["kind"] for d in manifests()}
     peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
-    said = {"enabled": True, "metricsFrom": [peer], "apiServer": {"cidrs": ["192.0.2.1/32"], "ports": [6443]}}
-    documents = manifests("--set-json", f"networkPolicy={json.dumps(said)}")
+    answer = {"enabled": True, "metricsFrom": [peer], "apiServer": {"cidrs": ["192.0.2.1/32"], "ports": [6443]}}
+    documents = manifests("--set-json", f"networkPolicy={json.dumps(answer)}")
     agent = find(documents, "NetworkPolicy", "colocation-agent")["spec"]
     assert agent["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}], "from": [peer]}]
     assert agent["egress"] == [
@@ -283,8 +283,8 @@ def test_containers_have_no_more_than_they_need(kind: str, name: str) -> None:
 def test_no_role_has_a_wildcard_or_reads_secrets() -> None:
     for document in manifests():
         for rule in document.get("rules", []):
-            said = [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
-            assert "*" not in said, document["metadata"]["name"]
+            answer = [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+            assert "*" not in answer, document["metadata"]["name"]
             assert not {"secrets", "pods/exec"} & set(rule["resources"])
             evicts = "pods/eviction" in rule["resources"]
             assert not evicts or document["metadata"]["name"] == "colocation-manager"

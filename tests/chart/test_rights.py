@@ -70,8 +70,8 @@ def in_the_chart(*values: str) -> tuple[set[Right], list[dict[str, Any]]]:
                     for verb in rule["verbs"]:
                         for name in rule.get("resourceNames", [""]):
                             where = role["metadata"]["namespace"] if role["kind"] == "Role" else ""
-                            said = f"{resource}.{group}" if group else resource
-                            found.add(Right(role["metadata"]["name"], where, said, verb, name))
+                            answer = f"{resource}.{group}" if group else resource
+                            found.add(Right(role["metadata"]["name"], where, answer, verb, name))
     return found, documents
 
 

@@ -60,5 +60,5 @@ def test_the_cluster_gets_the_same_rules_whole() -> None:
 
 
 def test_every_alert_is_told_in_the_docs() -> None:
-    told = (CHART.parents[1] / "docs/monitoring.md").read_text()
-    assert set(re.findall(r"`(Colocation\w+)`", told)) == set(alerts())
+    result = (CHART.parents[1] / "docs/monitoring.md").read_text()
+    assert set(re.findall(r"`(Colocation\w+)`", result)) == set(alerts())

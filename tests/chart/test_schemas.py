@@ -27,7 +27,7 @@ OPERATOR_CRDS = DATA / "prometheus-operator-crds.yaml"
 
 @pytest.fixture(scope="session")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """JSON schemas of our two kinds and of the Prometheus Operator's three, from their CRDs."""
+    """JSON schemas of our two CRDs and of the Prometheus Operator's three, from their CRDs."""
     folder = tmp_path_factory.mktemp("schemas")
     kinds = [crds.POLICY.manifest(), crds.NODE.manifest(), *yaml.safe_load_all(OPERATOR_CRDS.read_text())]
     for crd in kinds:
@@ -131,7 +131,7 @@ def test_a_real_api_server_with_the_operators_kinds_takes_all_of_it_strictly(api
     names = [f"crd/{crd['metadata']['name']}" for crd in yaml.safe_load_all(OPERATOR_CRDS.read_text())]
     api.kubectl("wait", *names, "--for=condition=Established", "--timeout=20s")
     text = render_everything("1.36.0")
-    said = api.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text)
-    assert len(said.splitlines()) == sum(1 for document in yaml.safe_load_all(text) if document)
+    answer = api.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=text)
+    assert len(answer.splitlines()) == sum(1 for document in yaml.safe_load_all(text) if document)
     for kind in ("servicemonitor", "podmonitor", "prometheusrule", "networkpolicy", "poddisruptionbudget", "configmap"):
-        assert kind in said
+        assert kind in answer

@@ -153,8 +153,8 @@ def test_the_manager_reads_its_own_secret_and_no_other(its_own: Rest) -> None:
 )
 def test_the_manager_changes_nothing_of_its_webhooks_but_their_authority(its_own: Rest, change: Any) -> None:
     named = {"name": "pods.colocation.openfuyao.com", **change}
-    said = refused(its_own, "PATCH", CONFIGURATION, {"webhooks": [named]}, STRATEGIC_PATCH)
-    assert "nothing of its webhooks but clientConfig.caBundle" in said or (change.get("name") == "new" and said)
+    answer = refused(its_own, "PATCH", CONFIGURATION, {"webhooks": [named]}, STRATEGIC_PATCH)
+    assert "nothing of its webhooks but clientConfig.caBundle" in answer or (change.get("name") == "new" and answer)
 
 
 def test_the_manager_touches_no_other_webhook(its_own: Rest) -> None:

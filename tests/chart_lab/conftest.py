@@ -44,8 +44,8 @@ def policy(cluster: Cluster, **spec: Any) -> None:
     cluster.apply({**body, "metadata": {"name": "default"}, "spec": {**POLICY, **spec}})
 
 
-def sold(cluster: Cluster, node: str) -> int:
-    """Millicores that a node sells; 0 while it sells nothing."""
+def published(cluster: Cluster, node: str) -> int:
+    """Millicores that a node offers; 0 while it offers nothing."""
     return cluster.published(node)[BE_CPU] or 0
 
 
@@ -65,7 +65,7 @@ def installed(bare: Cluster) -> Cluster:
     policy(bare)
     bare.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "work"}})
     eventually(lambda: bare.kubectl("get", "sa", "-n", "work", "default", check=False), 20, "ServiceAccount of work")
-    eventually(lambda: all(sold(bare, node) > 0 for node in ("node1", "node2")), 60, "both nodes sell")
+    eventually(lambda: all(published(bare, node) > 0 for node in ("node1", "node2")), 60, "both nodes offer")
     return bare
 
 

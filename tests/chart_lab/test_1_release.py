@@ -1,4 +1,4 @@
-"""Helm on a live cluster: from the chart before this one, back and forth, while nodes go on selling."""
+"""Helm on a live cluster: from the chart before this one, back and forth, while nodes go on offering."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.chart.conftest import DATA
-from tests.chart_lab.conftest import CHART, NAMESPACE, helm, policy, sold
+from tests.chart_lab.conftest import CHART, NAMESPACE, helm, policy, published
 from tests.lab.cluster import Cluster
 from tests.lab.waiting import eventually
 
@@ -19,13 +19,13 @@ PREVIOUS = str(DATA / "colocation-package-0.0.1.tgz")
 
 
 @contextmanager
-def always_selling(cluster: Cluster) -> Iterator[None]:
-    """Looks at both Nodes each half second; the end of the block says whether one of them ever sold nothing."""
+def always_offering(cluster: Cluster) -> Iterator[None]:
+    """Looks at both Nodes each half second; the end of the block says whether one of them ever published nothing."""
     gaps, done = list[str](), threading.Event()
 
     def look() -> None:
         while not done.wait(0.5):
-            gaps.extend(node for node in ("node1", "node2") if sold(cluster, node) == 0)
+            gaps.extend(node for node in ("node1", "node2") if published(cluster, node) == 0)
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -37,31 +37,31 @@ def always_selling(cluster: Cluster) -> Iterator[None]:
     assert gaps == []
 
 
-def test_the_chart_before_this_one_sells(bare: Cluster) -> None:
+def test_the_chart_before_this_one_offers(bare: Cluster) -> None:
     # One image for both charts: the first one's own is not kept. What differs here is the chart.
     helm(
         bare, "install", "colocation", PREVIOUS, "--create-namespace", "--set=image.tag=0.1.0", "--wait", "--timeout=3m"
     )
     policy(bare)
-    eventually(lambda: all(sold(bare, node) > 0 for node in ("node1", "node2")), 60, "both nodes sell")
+    eventually(lambda: all(published(bare, node) > 0 for node in ("node1", "node2")), 60, "both nodes offer")
 
 
 def test_upgrade_and_rollback_withdraw_nothing(bare: Cluster) -> None:
     wait = ("--wait", "--timeout=3m")
-    with always_selling(bare):
+    with always_offering(bare):
         helm(bare, "upgrade", "colocation", str(CHART), "--set=manager.replicas=2,networkPolicy.enabled=true", *wait)
     managers = bare.get("pods", "-n", NAMESPACE, "-l", "app.kubernetes.io/component=manager")["items"]
     assert {p["spec"]["nodeName"] for p in managers if "deletionTimestamp" not in p["metadata"]} == {"node1", "node2"}
-    with always_selling(bare):
+    with always_offering(bare):
         helm(bare, "rollback", "colocation", "1", *wait)
-    with always_selling(bare):
+    with always_offering(bare):
         helm(bare, "upgrade", "colocation", str(CHART), *wait)
     assert len(json.loads(helm(bare, "history", "colocation", "-o", "json"))) == 4
 
 
 def test_helm_test_asks_the_manager_and_leaves_nothing(installed: Cluster) -> None:
-    said = helm(installed, "test", "colocation", "--timeout=2m")
-    assert "Phase:          Succeeded" in said
+    given = helm(installed, "test", "colocation", "--timeout=2m")
+    assert "Phase:          Succeeded" in given
     left = installed.kubectl("get", "pods,sa,rolebindings", "-n", NAMESPACE, "-o", "name")
     assert "colocation-test" not in left
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from colocation.model.names import BE_CPU
-from tests.chart_lab.conftest import CHART, policy, sold
+from tests.chart_lab.conftest import CHART, policy, published
 from tests.e2e.pods import pod
 from tests.lab import binaries, control_plane
 from tests.lab.cluster import Cluster
@@ -25,13 +25,16 @@ PROFILES = CHART / "files/kube-scheduler.yaml"
 
 @pytest.fixture(scope="module")
 def uneven(installed: Cluster) -> Iterator[Cluster]:
-    """node1 sells little, node2 much: two policies. The scheduler runs with both profiles, both knowing the numbers."""
+    """node1 offers little, node2 much: two policies. The scheduler runs with both profiles, both knowing the
+    numbers."""
     body = {"apiVersion": "colocation.openfuyao.com/v1alpha1", "kind": "ColocationPolicy"}
     little: dict[str, Any] = {"cpu": {"strategy": "usage", "reclaimPercent": 80, "maxPercent": 10, "quantum": "10m"}}
     spec = {"priority": 10, "nodeSelector": {"matchLabels": {"kubernetes.io/hostname": "node1"}}, "oversell": little}
     installed.apply({**body, "metadata": {"name": "little"}, "spec": spec})
     eventually(
-        lambda: 0 < sold(installed, "node1") <= 200 < 4 * sold(installed, "node1") < sold(installed, "node2"),
+        lambda: (
+            0 < published(installed, "node1") <= 200 < 4 * published(installed, "node1") < published(installed, "node2")
+        ),
         90,
         "uneven",
     )
@@ -52,7 +55,7 @@ def uneven(installed: Cluster) -> Iterator[Cluster]:
         control_plane.start(lab, "scheduler")
         installed.kubectl("delete", "cpol", "little")
         policy(installed)
-        eventually(lambda: sold(installed, "node1") > 200, 90, "node1 sells as before")
+        eventually(lambda: published(installed, "node1") > 200, 90, "node1 offers as before")
 
 
 def placed(cluster: Cluster, scheduler: str) -> Counter[str]:
@@ -78,10 +81,10 @@ def placed(cluster: Cluster, scheduler: str) -> Counter[str]:
 def test_the_default_ignores_what_is_free_and_the_profile_goes_by_it(
     uneven: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    free = {node: sold(uneven, node) for node in ("node1", "node2")}
+    free = {node: published(uneven, node) for node in ("node1", "node2")}
     before, after = placed(uneven, "default-scheduler"), placed(uneven, "colocation-scheduler")
     with capsys.disabled():
-        print(f"\n{BE_CPU} sold: {free}; default: {dict(before)}; profile: {dict(after)}")
+        print(f"\n{BE_CPU} published: {free}; default: {dict(before)}; profile: {dict(after)}")
     assert min(before.values()) >= PODS // 2 - 1, "the default spreads by number"
     share = PODS * free["node1"] / sum(free.values())
     assert abs(after["node1"] - share) <= 1.5, "the profile spreads by what is free"

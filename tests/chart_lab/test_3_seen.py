@@ -56,13 +56,13 @@ def test_every_expression_of_the_dashboards_has_series(busy: Cluster, prometheus
 
 def test_figures_agree_with_the_node_and_with_the_explanation(busy: Cluster, prometheus: Prometheus) -> None:
     def agree() -> bool:
-        told = busy.explain("node1")["cpu"]
+        result = busy.explain("node1")["cpu"]
         shown = {
             name: float(prometheus.query(f'max(colocation_node_{name}_cpu_cores{{node="node1"}})')[0]["value"][1])
             for name in ("published", "allocated", "headroom")
         }
-        said = {"published": told["published"], "allocated": told["promised"], "headroom": told["room"]}
-        return shown == {name: millicores / 1000 for name, millicores in said.items()}
+        given = {"published": result["published"], "allocated": result["allocated"], "headroom": result["headroom"]}
+        return shown == {name: millicores / 1000 for name, millicores in given.items()}
 
     eventually(agree, 60, "Prometheus and the explanation agree", every=2)
 

@@ -1,4 +1,4 @@
-"""A real API server that knows the collection's kinds, and ansible to speak with it."""
+"""A real API server with the collection's CRDs, and ansible to speak with it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ NODES: dict[str, dict[str, str]] = {
 
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """With both kinds, and three Nodes of which one is not ready."""
+    """With both CRDs, and three Nodes of which one is not ready."""
     folder = tmp_path_factory.mktemp("api")
     with ApiServer(folder) as server:
         kinds = [doc for doc in yaml.safe_load_all(render()) if doc and doc["kind"] == "CustomResourceDefinition"]
-        (folder / "kinds.yaml").write_text(yaml.safe_dump_all(kinds))
-        server.kubectl("apply", "-f", str(folder / "kinds.yaml"))
+        (folder / "crds.yaml").write_text(yaml.safe_dump_all(kinds))
+        server.kubectl("apply", "-f", str(folder / "crds.yaml"))
         server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
         for at, (name, labels) in enumerate(NODES.items(), 1):
             put_node(server, folder, name, labels, f"10.0.0.{at}")
@@ -95,12 +95,12 @@ def ansible(*argv: str | Path, fails: bool = False, env: Mapping[str, str] | Non
 def tasks(folder: Path, api: ApiServer, *wanted: dict[str, Any], check: bool = False) -> list[dict[str, Any]]:
     """What each of these tasks returned, failures included; the connection comes from module_defaults."""
     rows = [{"name": str(at), "register": f"r{at}", "ignore_errors": True, **one} for at, one in enumerate(wanted)]
-    told = "{{ [" + ", ".join(f"r{at}" for at in range(len(rows))) + "] | to_json }}"
+    result = "{{ [" + ", ".join(f"r{at}" for at in range(len(rows))) + "] | to_json }}"
     rows.append(
         {
             "name": "told",
             "check_mode": False,
-            "ansible.builtin.copy": {"content": told, "dest": str(folder / "told.json"), "mode": "0600"},
+            "ansible.builtin.copy": {"content": result, "dest": str(folder / "told.json"), "mode": "0600"},
         }
     )
     play = {

@@ -176,9 +176,9 @@ def test_a_cluster_named_by_variables_and_completed_by_the_environment_is_refuse
 ) -> None:
     show = "msg={{ lookup('openfuyao.colocation.connection') }}"
     argv = ["localhost", "-m", "ansible.builtin.debug", "-e", f"colocation_kubeconfig={api.kubeconfig}", "-a", show]
-    said = ansible("ansible", *argv, fails=True, K8S_AUTH_CONTEXT="right")
-    assert "K8S_AUTH_CONTEXT" in said
-    assert "unset the environment, or set colocation_context too" in said
+    answer = ansible("ansible", *argv, fails=True, K8S_AUTH_CONTEXT="right")
+    assert "K8S_AUTH_CONTEXT" in answer
+    assert "unset the environment, or set colocation_context too" in answer
 
 
 def test_hosts_of_the_inventory_plugin_carry_their_cluster(api: ApiServer, both: Path, tmp_path: Path) -> None:
@@ -187,8 +187,8 @@ def test_hosts_of_the_inventory_plugin_carry_their_cluster(api: ApiServer, both:
         yaml.safe_dump({"plugin": "openfuyao.colocation.nodes", "kubeconfig": both.name, "context": "right"})
     )
     assert both.parent == tmp_path
-    said = ansible("ansible-inventory", "-i", file, "--list")
-    known = json.loads(said, object_hook=lambda o: o.get("__ansible_unsafe", o))["_meta"]["hostvars"]["web-1"]
+    answer = ansible("ansible-inventory", "-i", file, "--list")
+    known = json.loads(answer, object_hook=lambda o: o.get("__ansible_unsafe", o))["_meta"]["hostvars"]["web-1"]
     assert known["colocation_kubeconfig"] == str(both)
     assert known["colocation_context"] == "right"
     assert "colocation_api_key" not in known
@@ -203,9 +203,9 @@ def test_a_secret_of_the_environment_is_carried_by_no_host(api: ApiServer, tmp_p
     )
     token = api.kubectl("create", "token", "reader", "-n=default").strip()
     env = {"K8S_AUTH_HOST": api.url, "K8S_AUTH_API_KEY": token, "K8S_AUTH_SSL_CA_CERT": str(api.ca_cert)}
-    said = ansible("ansible-inventory", "-i", file, "--list", env=env)
-    assert token not in said
-    assert api.url in said
+    answer = ansible("ansible-inventory", "-i", file, "--list", env=env)
+    assert token not in answer
+    assert api.url in answer
 
 
 @pytest.mark.usefixtures("rolled_out")
@@ -222,18 +222,18 @@ def test_become_of_an_inventory_does_not_reach_the_control_host(api: ApiServer, 
     }
     inventory = {"all": {"vars": known, "children": {"colocation_nodes": {"hosts": {"n1": node}}}}}
     (tmp_path / "inventory.yml").write_text(yaml.safe_dump(inventory))
-    said = ansible(
+    answer = ansible(
         *("ansible-playbook", "-b", "-i", tmp_path / "inventory.yml", "playbooks/backup.yml"),
         *("-e", f"backup={tmp_path / 'kept'}"),
     )
-    assert "Kept as" in said
+    assert "Kept as" in answer
 
 
 def test_hosts_of_two_clusters_are_not_one_play(tmp_path: Path) -> None:
     known = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     hosts = {name: {"colocation_kubeconfig": f"/{name}", **known} for name in ("blue", "green")}
     (tmp_path / "inventory.yml").write_text(yaml.safe_dump({"colocation_nodes": {"hosts": hosts}}))
-    said = ansible("ansible-playbook", "-i", tmp_path / "inventory.yml", "playbooks/preflight.yml", fails=True)
-    assert "name 2 clusters" in said
-    assert "/blue" in said
-    assert "/green" in said
+    answer = ansible("ansible-playbook", "-i", tmp_path / "inventory.yml", "playbooks/preflight.yml", fails=True)
+    assert "name 2 clusters" in answer
+    assert "/blue" in answer
+    assert "/green" in answer

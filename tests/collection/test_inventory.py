@@ -15,11 +15,11 @@ from .conftest import ansible
 
 
 def listed(folder: Path, api: ApiServer, *argv: str, **options: Any) -> dict[str, Any]:
-    said = ansible(
+    answer = ansible(
         "ansible-inventory", "-i", written(folder, kubeconfig=str(api.kubeconfig), **options), "--list", *argv
     )
     # ansible marks what came from elsewhere, so that nobody takes it for a template
-    found: dict[str, Any] = json.loads(said, object_hook=lambda o: o.get("__ansible_unsafe", o))
+    found: dict[str, Any] = json.loads(answer, object_hook=lambda o: o.get("__ansible_unsafe", o))
     return found
 
 
@@ -86,7 +86,7 @@ def test_a_kept_answer_needs_no_cluster_and_flushing_asks_again(api: ApiServer, 
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "answer"),
     [
         ({"kubeconfig": "nowhere"}, "there is no file"),
         ({"workers": "a b"}, "'a b' is no label selector"),
@@ -94,10 +94,10 @@ def test_a_kept_answer_needs_no_cluster_and_flushing_asks_again(api: ApiServer, 
     ],
 )
 def test_what_is_wrong_with_the_file_is_said(
-    api: ApiServer, tmp_path: Path, options: dict[str, Any], said: str
+    api: ApiServer, tmp_path: Path, options: dict[str, Any], answer: str
 ) -> None:
     file = written(tmp_path, **{"kubeconfig": str(api.kubeconfig), **options})
-    assert said in " ".join(
+    assert answer in " ".join(
         ansible(
             "ansible-inventory", "-i", file, "--list", fails=True, ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED="1"
         ).split()

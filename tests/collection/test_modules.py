@@ -16,8 +16,8 @@ def policy(**options: Any) -> dict[str, Any]:
 
 
 def stored(api: ApiServer) -> Any:
-    said = api.kubectl("get", "cpol", "p", "-o", "json", "--ignore-not-found")
-    return json.loads(said)["spec"] if said.strip() else None
+    answer = api.kubectl("get", "cpol", "p", "-o", "json", "--ignore-not-found")
+    return json.loads(answer)["spec"] if answer.strip() else None
 
 
 WANTED = {
@@ -56,12 +56,12 @@ def test_a_policy_that_contradicts_itself_is_refused_with_object_and_field_in_ch
     range_ = policy(oversell={"cpu": {"reclaim_percent": 101}})
     unknown = policy(oversell={"cpu": {"reclaimPercent": 50}})
     for check in (True, False):
-        told = [r["msg"] for r in tasks(tmp_path, api, bad, range_, unknown, check=check)]
-        assert "ColocationPolicy p is refused" in told[0]
-        assert "staleAfterSeconds" in told[0]
-        assert "spec.oversell.cpu.reclaimPercent" in told[1]
-        assert "reclaimPercent" in told[2]
-        assert "reclaim_percent" in told[2], "the options there are"
+        result = [r["msg"] for r in tasks(tmp_path, api, bad, range_, unknown, check=check)]
+        assert "ColocationPolicy p is refused" in result[0]
+        assert "staleAfterSeconds" in result[0]
+        assert "spec.oversell.cpu.reclaimPercent" in result[1]
+        assert "reclaimPercent" in result[2]
+        assert "reclaim_percent" in result[2], "the options there are"
     assert stored(api) is None
 
 
@@ -102,8 +102,8 @@ def test_a_node_is_back_after_a_reboot_once_its_kubelet_reports_the_new_boot(api
 def test_a_host_with_a_nodes_name_and_another_machine_is_no_node(api: ApiServer, tmp_path: Path) -> None:
     set_status(api, "batch-1", node_info("m1", "boot"))
 
-    def ask(**said: str) -> dict[str, Any]:
-        return {"openfuyao.colocation.cluster_info": {"hosts": {"batch-1": said}}}
+    def ask(**answer: str) -> dict[str, Any]:
+        return {"openfuyao.colocation.cluster_info": {"hosts": {"batch-1": answer}}}
 
     same, other, moved = tasks(
         tmp_path,

@@ -82,7 +82,7 @@ def _show(cluster: DemoCluster, lab: Lab, seconds: float) -> None:
     live = Live(cluster, nodes)
     alone = live.run("the service alone", seconds / 3)
     cluster.show("batch.yaml.j2", image=image)
-    beside = live.run("the service, and a best-effort batch Job on what was oversold", seconds * 2 / 3)
+    beside = live.run("the service, and a best-effort batch Job on what was published", seconds * 2 / 3)
     finished = cluster.finished()
     _say(f"colocation explain {nodes[0]}")
     _python("-m", "colocation", "explain", nodes[0], "--kubeconfig", str(lab.kubeconfig))

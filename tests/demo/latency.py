@@ -12,14 +12,14 @@ GROWTH = 1.05
 
 def read(lines: Iterable[str]) -> list[tuple[float, Counter[int]]]:
     """(time, buckets) of each line that the generator finished writing; others are skipped."""
-    told = []
+    result = []
     for line in lines:
         try:
-            said = json.loads(line)
-            told.append((float(said["at"]), Counter({int(k): int(v) for k, v in said["buckets"].items()})))
+            given = json.loads(line)
+            result.append((float(given["at"]), Counter({int(k): int(v) for k, v in given["buckets"].items()})))
         except (ValueError, KeyError, TypeError):
             continue
-    return told
+    return result
 
 
 def quantile(buckets: Counter[int], q: float) -> float | None:

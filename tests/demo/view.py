@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.demo.latency import quantile
 
-COLUMNS = ("node", "capacity", "online", "oversold", "BE uses", "gate", "BE pods", "p50 ms", "p99 ms")
+COLUMNS = ("node", "capacity", "online", "published", "BE uses", "gate", "BE pods", "p50 ms", "p99 ms")
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Sample:
     at: float
     capacity: int
     online: int
-    oversold: int | None
+    published: int | None
     be_used: int
     gate_open: bool
     be_pods: int
@@ -39,20 +39,20 @@ class Phase:
     latencies: Counter[int] = field(default_factory=Counter)
 
 
-def sample(told: dict[str, Any], at: float) -> Sample:
+def sample(result: dict[str, Any], at: float) -> Sample:
     """From an explanation (docs/explain.schema.json)."""
-    cpu = told.get("cpu") or {}
+    cpu = result.get("cpu") or {}
     terms = {term["name"]: term["value"] for term in cpu.get("terms", ())}
     return Sample(
-        node=told["node"],
+        node=result["node"],
         at=at,
         capacity=terms.get("capacity", 0),
         online=-terms.get("online", 0),
-        oversold=cpu.get("onNode"),
-        be_used=told.get("beCpuUsed") or 0,
-        gate_open=told["gate"]["open"],
-        be_pods=told["bePods"],
-        reason=told["reason"],
+        published=cpu.get("onNode"),
+        be_used=result.get("beCpuUsed") or 0,
+        gate_open=result["gate"]["open"],
+        be_pods=result["bePods"],
+        reason=result["reason"],
     )
 
 
@@ -77,7 +77,7 @@ def table(samples: Sequence[Sample], recent: dict[str, Counter[int]], width: int
                 s.node,
                 f"{s.capacity:,}m",
                 f"{s.online:,}m",
-                "-" if s.oversold is None else f"{s.oversold:,}m",
+                "-" if s.published is None else f"{s.published:,}m",
                 f"{s.be_used:,}m",
                 "open" if s.gate_open else "closed",
                 str(s.be_pods),

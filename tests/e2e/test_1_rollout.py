@@ -36,6 +36,6 @@ def test_check_mode_of_a_finished_roll_out_predicts_nothing(rolled_out: Cluster)
 
 
 def test_a_host_that_is_no_node_is_named_before_anything_changes(rolled_out: Cluster) -> None:
-    with pytest.raises(RuntimeError, match=r"(?s)nosuchnode.*node1") as told:
+    with pytest.raises(RuntimeError, match=r"(?s)nosuchnode.*node1") as result:
         rolled_out.playbook("site", "-e", f"@{VALUES}", "-e", "colocation_node_name=nosuchnode", quiet=True)
-    assert "Traceback" not in str(told.value)
+    assert "Traceback" not in str(result.value)

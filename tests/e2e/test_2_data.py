@@ -29,9 +29,9 @@ def running(cluster: Cluster, *names: str, seconds: float = 60) -> None:
     try:
         cluster.kubectl("wait", "-n", "work", "--for=condition=Ready", f"--timeout={seconds:.0f}s", *waits)
     except RuntimeError as why:
-        said = cluster.kubectl("describe", "-n", "work", *waits, check=False)
+        given = cluster.kubectl("describe", "-n", "work", *waits, check=False)
         nodes = cluster.kubectl("describe", "nodes", check=False)
-        raise AssertionError(f"{why}\n{said}\n{nodes}") from None
+        raise AssertionError(f"{why}\n{given}\n{nodes}") from None
 
 
 def test_every_node_has_published(rolled_out: Cluster) -> None:
@@ -105,27 +105,27 @@ def test_the_explanation_adds_up_to_the_published_number(work: Cluster) -> None:
     running(work, "one")
 
     def adds_up() -> bool:
-        told = work.explain("node1")
+        answer = work.explain("node1")
         for name, key in (("cpu", BE_CPU), ("memory", BE_MEMORY)):
-            part = told[name]
+            part = answer[name]
             assert sum(term["value"] for term in part["terms"]) == part["free"]
             clamped = max(0, min(part["free"], part["ceiling"])) // part["quantum"] * part["quantum"]
             assert part["result"] == clamped
-            assert part["room"] <= part["result"]
+            assert part["headroom"] <= part["result"]
             assert part["published"] == max(
-                part["room"], part["promisedRunning"], min(part["promised"], part["onNode"])
+                part["headroom"], part["allocatedRunning"], min(part["allocated"], part["onNode"])
             )
             if part["published"] != work.published("node1")[key]:
                 return False  # a write is under way
-        return bool(told["bePods"] == 1)
+        return bool(answer["bePods"] == 1)
 
     eventually(adds_up, 20, "published equals explained")
 
 
 def test_best_effort_use_never_moves_the_online_figure(work: Cluster) -> None:
     def online() -> int:
-        told = work.explain("node1")
-        return -int(next(term["value"] for term in told["cpu"]["terms"] if term["name"] == "online"))
+        answer = work.explain("node1")
+        return -int(next(term["value"] for term in answer["cpu"]["terms"] if term["name"] == "online"))
 
     def calm() -> list[int]:
         figures = []

@@ -98,7 +98,7 @@ def test_a_node_above_its_memory_mark_asks_a_pod_to_leave(work: Cluster) -> None
         policy(work, '{"spec":{"evict":null}}')
 
 
-def test_kubelet_restarts_under_suppression_and_below_the_promise(work: Cluster) -> None:
+def test_kubelet_restarts_under_suppression_and_below_what_is_allocated(work: Cluster) -> None:
     work.apply(pod("one", "node1", command=SPIN))
     running(work, "one")
     node, uid = cgroup(work, "one")
@@ -106,7 +106,7 @@ def test_kubelet_restarts_under_suppression_and_below_the_promise(work: Cluster)
     try:
         policy(work, '{"spec":{"oversell":{"cpu":{"maxPercent":0}}}}')
         eventually(lambda: work.published("node1")[GATE] is None, 15, "closed")
-        assert work.published("node1")[BE_CPU] == 200  # the promise is kept
+        assert work.published("node1")[BE_CPU] == 200  # what is allocated is kept
         since = work.ssh("node1", "date '+%F %T'").strip()
         work.ssh("node1", "systemctl restart kubelet")
         started = work.ssh("node1", "systemctl show kubelet -p ActiveEnterTimestampMonotonic -p NRestarts")
@@ -126,8 +126,8 @@ def test_kubelet_restarts_under_suppression_and_below_the_promise(work: Cluster)
         policy(work, '{"spec":{"oversell":{"cpu":{"maxPercent":100}}}}')
 
 
-def test_no_pod_binds_to_a_node_whose_room_is_gone(work: Cluster) -> None:
-    """A backlog of short BE pods; the room drops to 0; two seconds later nothing binds there any more."""
+def test_no_pod_binds_to_a_node_whose_headroom_is_gone(work: Cluster) -> None:
+    """A backlog of short BE pods; the headroom drops to 0; two seconds later nothing binds there any more."""
     made = pod("x", command=["sleep", "2"], cpu="50m", limit="100m")
     template = {"metadata": {"annotations": made["metadata"]["annotations"]}, "spec": made["spec"]}
     job = {
@@ -164,7 +164,8 @@ def test_no_pod_binds_to_a_node_whose_room_is_gone(work: Cluster) -> None:
         waiting = work.kubectl(
             "get", "events", "-n", "work", "--field-selector", "reason=FailedScheduling", "-o", "yaml"
         )
-        # By the gate while some of the backlog still ran; with all of it ended nothing is owed, and there is no CPU.
+        # By the gate while some of the backlog still ran; with all of it ended nothing is allocated, and there is no
+        # CPU.
         assert any(f"Insufficient {key}" in waiting for key in (GATE, BE_CPU))
     finally:
         policy(work, '{"spec":{"oversell":{"cpu":{"maxPercent":100}}}}')
@@ -190,6 +191,6 @@ def test_disabling_gives_everything_back(work: Cluster) -> None:
         assert read(work, node, uid, "cpu", "cpu.idle") == 0
         assert read(work, node, uid, "memory", "memory.limit_in_bytes") > 2**60
         assert work.published("node1")[GATE] is None
-        assert work.published("node1")[BE_CPU] == 200  # promised to the running pod
+        assert work.published("node1")[BE_CPU] == 200  # allocated to the running pod
     finally:
         policy(work, '{"spec":{"enabled":true}}')

@@ -6,7 +6,6 @@ be in bounds, and must not make fail what is computed from it.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import copy
 import json
@@ -21,9 +20,7 @@ import msgspec
 
 from colocation import budget
 from colocation.admission import Settings, answer
-from colocation.budget import ReportView, Windows, add_up, doubts, evaluate, explain, select_policy, strategies
-from colocation.cli import traces
-from colocation.cli.common import CliError
+from colocation.budget import ReportView, Windows, add_up, evaluate, explain, select_policy, strategies, suspicions
 from colocation.manager.node import colocation_facts, policy_facts
 from colocation.model import facts, quantity
 from colocation.model.policy import QUANTITY_PATTERN
@@ -33,6 +30,8 @@ from colocation.node import cgroups, files, histories, journal, knobs, memory, p
 from colocation.predict.peak import Histories
 from colocation.protect.sample import PodSample, Sample, Unavailable, Use
 from colocation.protect.wanted import Decision, decide
+from colocation.replay import traces
+from colocation.replay.shape import Draw
 from colocation.text import json_line
 
 WALL: Final = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
@@ -171,7 +170,9 @@ def report(data: bytes) -> bool:
     assert (status is None) or len(status.pods) <= MAX_PODS
     view = ReportView(status, found.problem, 0.0, since_start=True)
     if status is not None:
-        view = msgspec.structs.replace(view, doubts=doubts(NODE, status, budget.strangers(status, status, ()), WALL))
+        view = msgspec.structs.replace(
+            view, suspicions=suspicions(NODE, status, budget.unknown_pods(status, status, ()), WALL)
+        )
     _evaluate(StoredPolicy(facts_metadata()), view)
     return True
 
@@ -208,8 +209,8 @@ def _evaluate(wire: StoredPolicy, view: ReportView) -> None:
     made = evaluate(NODE, selection, view, sums, windows, 1.0)
     assert 0 <= (made.decision.cpu or 0) <= NODE.cpu_capacity
     assert 0 <= (made.decision.memory or 0) <= NODE.memory_capacity
-    told = explain(NODE, selection, view, [], made, windows, 1.0)
-    assert json_line(msgspec.to_builtins(told)).isprintable()
+    result = explain(NODE, selection, view, [], made, windows, 1.0)
+    assert json_line(msgspec.to_builtins(result)).isprintable()
 
 
 def pod(data: bytes) -> bool:
@@ -227,10 +228,10 @@ def pod(data: bytes) -> bool:
 def review(data: bytes) -> bool:
     """An AdmissionReview as the webhook reads it."""
     try:
-        said = answer(data, Settings(hls_node_affinity=True), "")
+        given = answer(data, Settings(hls_node_affinity=True), "")
     except ValueError:
         return False
-    response = json.loads(said)["response"]
+    response = json.loads(given)["response"]
     assert response["allowed"] is True
     if "patch" in response:
         assert isinstance(json.loads(base64.b64decode(response["patch"])), list)
@@ -302,11 +303,11 @@ def trace(data: bytes) -> bool:
     """A usage trace of `colocation simulate`."""
     try:
         columns = traces.parse("t", data)
-    except CliError as error:
+    except traces.TraceError as error:
         _short(error)
         return False
     if len(columns[0]) > 100:
-        options = argparse.Namespace(warm_up=1, horizon=1, seed=1, pods_per_node=1, nodes=0, trace="t")
+        options = Draw(warm_up=1, horizon=1, seed=1, pods_per_node=1, nodes=0)
         traces.by_node(iter([("f", columns)] * 2), options)
     return True
 

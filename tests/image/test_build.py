@@ -54,10 +54,10 @@ def test_it_says_where_it_comes_from_and_runs_as_nobody(
     command = ["git", "log", "-1", "--format=%H", "--", "reconciler/src", "build"]
     revision = subprocess.run(command, cwd=workshop.clone, capture_output=True, text=True, check=True).stdout.strip()
     for notes in (image.read(image.digest)["annotations"], manifest["annotations"]):
-        told = {key.removeprefix("org.opencontainers.image."): value for key, value in notes.items()}
-        assert (told["revision"], told["version"]) == (revision, version())
-        assert told["source"].startswith("https://")
-        assert told["created"].endswith("Z")
+        result = {key.removeprefix("org.opencontainers.image."): value for key, value in notes.items()}
+        assert (result["revision"], result["version"]) == (revision, version())
+        assert result["source"].startswith("https://")
+        assert result["created"].endswith("Z")
     config = image.read(manifest["config"]["digest"])
     assert config["architecture"] == architecture
     assert config["config"]["User"] == "65532:65532"

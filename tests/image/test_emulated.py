@@ -34,9 +34,11 @@ def test_the_arm64_root_file_system_starts_under_emulation(workshop: Workshop, t
     shutil.copy2(emulator(), root / "qemu")
     python = ["/usr/sbin/chroot", "--userspec=65532:65532", str(root), "/qemu", "/usr/bin/python3"]
     env = {"PYTHONPATH": "/usr/lib/colocation", "PYTHONDONTWRITEBYTECODE": "1"}
-    told = subprocess.run([*python, "-m", "colocation", "--help"], env=env, capture_output=True, text=True, check=True)
-    assert "explain" in told.stdout
+    result = subprocess.run(
+        [*python, "-m", "colocation", "--help"], env=env, capture_output=True, text=True, check=True
+    )
+    assert "explain" in result.stdout
     machine = "import platform, msgspec, yaml, ssl; yaml.CSafeLoader; print(platform.machine())"
-    said = subprocess.run([*python, "-c", machine], env=env, capture_output=True, text=True, check=True).stdout
-    assert said.strip() == "aarch64", "also the compiled parts of the wheels are arm's"
+    given = subprocess.run([*python, "-c", machine], env=env, capture_output=True, text=True, check=True).stdout
+    assert given.strip() == "aarch64", "also the compiled parts of the wheels are arm's"
     assert registrations() == before

@@ -66,8 +66,8 @@ class Cluster:
 
     def nodes(self) -> list[str]:
         """Names of the nodes that take part."""
-        said = self.kubectl("get", "nodes", "-l", "node.openfuyao.com/colocation=true", "-o", "name")
-        return sorted(line.removeprefix("node/") for line in said.split())
+        given = self.kubectl("get", "nodes", "-l", "node.openfuyao.com/colocation=true", "-o", "name")
+        return sorted(line.removeprefix("node/") for line in given.split())
 
     def explain(self, node: str) -> dict[str, Any]:
         """The manager's explanation, as `colocation explain` asks for it."""

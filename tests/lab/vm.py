@@ -106,8 +106,8 @@ class Vm:
 
         def answers() -> bool:
             if self._child is None or self._child.poll() is not None:
-                said = (self.folder / "qemu.log").read_text(errors="replace").strip()
-                raise LabError(f"the machine ended: {said or f'see {self.folder}/console'}")
+                given = (self.folder / "qemu.log").read_text(errors="replace").strip()
+                raise LabError(f"the machine ended: {given or f'see {self.folder}/console'}")
             return run(self.ssh_command("true"), check=False).returncode == 0
 
         if not wait_until(answers, seconds, 1.0):
@@ -143,8 +143,8 @@ class Vm:
 
 def kernel() -> Path:
     """Debian's newest kernel for clouds: unpacked, not installed."""
-    said = run(["apt-cache", "depends", KERNEL]).stdout
-    wanted = [line.split()[1] for line in said.splitlines() if line.strip().startswith("Depends: linux-image-")]
+    given = run(["apt-cache", "depends", KERNEL]).stdout
+    wanted = [line.split()[1] for line in given.splitlines() if line.strip().startswith("Depends: linux-image-")]
     if not wanted:
         raise LabError(f"apt knows no {KERNEL}: run apt-get update (the machine is amd64 only)")
     return debian.unpacked(wanted[0], "boot/vmlinuz-*")

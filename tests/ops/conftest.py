@@ -18,7 +18,7 @@ from tests.lab.cluster import Cluster, fresh
 from tests.ops.versions import Version
 
 VALUES = CLONE / "tests/e2e/rollout.yml"
-QUICK = ("-e", f"@{VALUES}", "-e", "colocation_gate_soak=4", "-e", "colocation_gate_pressure_rise=90")
+QUICK = ("-e", f"@{VALUES}", "-e", "colocation_health_soak=4", "-e", "colocation_health_pressure_rise=90")
 """Other labs load this machine too, and every node sees the whole machine's pressure."""
 NS = ("-n", "openfuyao-colocation")
 
@@ -56,10 +56,10 @@ def play(cluster: Cluster, version: Version, playbook: str, *extra: str, fails: 
     """Run a playbook of a version; all that it said."""
     argv, env = command(cluster, version, playbook, *extra, own=own)
     done = subprocess.run(argv, cwd=version.tree, env=env, capture_output=True, text=True, check=False)
-    said = done.stdout + done.stderr
-    assert bool(done.returncode) == fails, f"{playbook} ended with {done.returncode}:\n{said[-8000:]}"
-    assert "Traceback" not in said, said
-    return said
+    given = done.stdout + done.stderr
+    assert bool(done.returncode) == fails, f"{playbook} ended with {done.returncode}:\n{given[-8000:]}"
+    assert "Traceback" not in given, given
+    return given
 
 
 def changed(output: str) -> int:

@@ -103,8 +103,8 @@ def _numbers(node: dict[str, Any]) -> tuple[str, list[str | None]]:
 
 
 def _reference(cluster: Cluster) -> str:
-    said = cluster.ssh("node1", "ctr -n k8s.io images ls -q | grep colocation-overquota-agent")
-    return str(said.split()[0])
+    given = cluster.ssh("node1", "ctr -n k8s.io images ls -q | grep colocation-overquota-agent")
+    return str(given.split()[0])
 
 
 def _objects(image: str) -> list[dict[str, Any]]:

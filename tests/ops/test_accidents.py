@@ -74,15 +74,15 @@ def meanwhile(cluster: Cluster, line: str, times: int, event: Callable[[int], ob
         argv, cwd=CLONE, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as running:
         assert running.stdout is not None
-        said, seen = "", 0
+        output, seen = "", 0
         for each in running.stdout:
-            said += each
+            output += each
             seen += line in each
             if line in each and seen == times:
                 event(running.pid)
-    assert seen >= times, said[-4000:]
-    assert "Traceback" not in said, said
-    return running.returncode, said
+    assert seen >= times, output[-4000:]
+    assert "Traceback" not in output, output
+    return running.returncode, output
 
 
 def finish(cluster: Cluster, *extra: str) -> None:
@@ -99,9 +99,9 @@ def test_a_node_that_is_down_is_named_before_anything_changes_and_left_out_if_wa
 ) -> None:
     machines.stop(cluster.lab, node2(cluster))
     try:
-        said = " ".join(play(cluster, versions.ours(), "site", fails=True).split())
-        assert "Inventory host node2 cannot be reached" in said
-        assert "Nothing was changed." in said
+        output = " ".join(play(cluster, versions.ours(), "site", fails=True).split())
+        assert "Inventory host node2 cannot be reached" in output
+        assert "Nothing was changed." in output
         assert cluster.nodes() == []
         assert lease(cluster) == ""
         play(cluster, versions.ours(), "site", "-e", "colocation_max_fail_percentage=50", fails=True)
@@ -115,16 +115,16 @@ def test_a_node_that_is_down_is_named_before_anything_changes_and_left_out_if_wa
 def test_a_kernel_parameter_that_is_misspelt_is_refused_before_anything_changes(cluster: Cluster) -> None:
     misspelt = ("-e", json.dumps({"colocation_node_sysctls": {"net.core.somaxcon": 1}}))
     was = cluster.nodes()
-    said = " ".join(play(cluster, versions.ours(), "site", *misspelt, fails=True).split())
-    assert "its kernel has no parameter net.core.somaxcon: correct colocation_node_sysctls" in said
-    assert "Nothing was changed." in said
+    output = " ".join(play(cluster, versions.ours(), "site", *misspelt, fails=True).split())
+    assert "its kernel has no parameter net.core.somaxcon: correct colocation_node_sysctls" in output
+    assert "Nothing was changed." in output
     assert (cluster.nodes(), lease(cluster)) == (was, "")
 
 
 def test_ssh_that_is_cut_while_images_are_brought_is_told_and_the_next_run_finishes(cluster: Cluster) -> None:
     """Node by node: node2's turn is the second. Its sshd ends, and with it the connections that are open."""
     try:
-        status, said = meanwhile(
+        status, output = meanwhile(
             cluster,
             "Bring the images to the node]",
             2,
@@ -133,7 +133,7 @@ def test_ssh_that_is_cut_while_images_are_brought_is_told_and_the_next_run_finis
             "colocation_serial=1",
         )
         assert status != 0
-        assert "fatal: [node2]: UNREACHABLE!" in said
+        assert "fatal: [node2]: UNREACHABLE!" in output
         assert cluster.nodes() == ["node1"]
     finally:
         inside(cluster, "systemctl start ssh")
@@ -142,7 +142,7 @@ def test_ssh_that_is_cut_while_images_are_brought_is_told_and_the_next_run_finis
 
 def test_power_that_fails_in_the_middle_of_site_is_told_and_the_next_run_finishes(cluster: Cluster) -> None:
     try:
-        status, said = meanwhile(
+        status, output = meanwhile(
             cluster,
             "Prepare the node]",
             2,
@@ -152,7 +152,7 @@ def test_power_that_fails_in_the_middle_of_site_is_told_and_the_next_run_finishe
             *sysctl(4322),
         )
         assert status != 0
-        assert "fatal: [node2]: UNREACHABLE!" in said
+        assert "fatal: [node2]: UNREACHABLE!" in output
     finally:
         machines.stop(cluster.lab, node2(cluster))
         boot(cluster)
@@ -160,12 +160,12 @@ def test_power_that_fails_in_the_middle_of_site_is_told_and_the_next_run_finishe
     assert somaxconn(cluster) == 4322
 
 
-def test_a_node_that_was_rebooted_sells_again_as_prepared_without_a_play(cluster: Cluster) -> None:
+def test_a_node_that_was_rebooted_offers_again_as_prepared_without_a_play(cluster: Cluster) -> None:
     machines.stop(cluster.lab, node2(cluster))
     boot(cluster)
     assert somaxconn(cluster) == 4322
     eventually(lambda: agents(cluster).get("node2") == versions.ours().number, 120, "its agent reports")
-    eventually(lambda: cluster.explain("node2")["cpu"]["published"] > 0, 60, "it sells")
+    eventually(lambda: cluster.explain("node2")["cpu"]["published"] > 0, 60, "it offers")
     assert changed(play(cluster, versions.ours(), "site", *sysctl(4322))) == 0
 
 
@@ -186,20 +186,20 @@ def test_a_full_disk_is_told_with_its_file_and_the_next_run_finishes(cluster: Cl
     play(cluster, versions.ours(), "remove_nodes", *NODE2)
     was = somaxconn(cluster)
     cluster.ssh("node2", f"mkdir {STATE} && mount -t tmpfs -o size=4k tmpfs {STATE}")
-    said = play(cluster, versions.ours(), "add_nodes", *NODE2, *sysctl(4323), fails=True)
-    assert "0 MiB are free for the node's state, 256 are needed" in said
+    output = play(cluster, versions.ours(), "add_nodes", *NODE2, *sysctl(4323), fails=True)
+    assert "0 MiB are free for the node's state, 256 are needed" in output
     assert (cluster.nodes(), somaxconn(cluster)) == (["node1"], was)
-    # Room for one file, and none to replace it: it runs full between the first note and the last.
+    # Headroom for one file, and none to replace it: it runs full between the first note and the last.
     full = ("-e", "colocation_preflight_disk_mib=0")
-    said = play(cluster, versions.ours(), "add_nodes", *NODE2, *sysctl(4323), *full, fails=True)
-    assert f"The node could not be prepared: [Errno 28] No space left on device: '{STATE}/before/node.json'" in said
+    output = play(cluster, versions.ours(), "add_nodes", *NODE2, *sysctl(4323), *full, fails=True)
+    assert f"The node could not be prepared: [Errno 28] No space left on device: '{STATE}/before/node.json'" in output
     assert cluster.nodes() == ["node1"]
     cluster.ssh("node2", f"cp -a {STATE} /srv/kept && umount {STATE} && rmdir {STATE} && mv /srv/kept {STATE}")
     cluster.ssh(
         "node2", "rm -rf /root/.ansible && mkdir /root/.ansible && mount -t tmpfs -o size=8m tmpfs /root/.ansible"
     )
-    said = play(cluster, versions.ours(), "add_nodes", *NODE2, *sysctl(4323), fails=True)
-    assert "fatal: [node2]" in said
+    output = play(cluster, versions.ours(), "add_nodes", *NODE2, *sysctl(4323), fails=True)
+    assert "fatal: [node2]" in output
     assert cluster.nodes() == ["node1"]
     cluster.ssh("node2", "umount /root/.ansible")
     play(cluster, versions.ours(), "add_nodes", *NODE2, *sysctl(4323))
@@ -214,8 +214,8 @@ def test_a_file_that_cannot_be_written_is_named_and_the_next_run_finishes(cluste
     finish(cluster, *sysctl(4324))
     cluster.ssh("node2", "mount --bind /etc/sysctl.d /etc/sysctl.d && mount -o remount,bind,ro /etc/sysctl.d")
     try:
-        said = play(cluster, versions.ours(), "site", *sysctl(4325), fails=True)
-        assert f"The node could not be prepared: [Errno 30] Read-only file system: '{FILE}'" in said
+        output = play(cluster, versions.ours(), "site", *sysctl(4325), fails=True)
+        assert f"The node could not be prepared: [Errno 30] Read-only file system: '{FILE}'" in output
     finally:
         cluster.ssh("node2", "umount /etc/sysctl.d")
     finish(cluster, *sysctl(4325))

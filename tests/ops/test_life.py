@@ -57,7 +57,7 @@ def inventory(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     file = tmp_path_factory.mktemp("vars") / "site.json"
     settings = {
         "colocation_policies": [{"name": "default", "spec": SPEC}],
-        # The manager itself takes from what its node can sell: it is to come back to the same one.
+        # The manager itself takes from what its node can offer: it is to come back to the same one.
         "colocation_chart_values": {
             "manager": {"logLevel": "debug", "nodeSelector": {"kubernetes.io/hostname": "node1"}},
         },
@@ -134,30 +134,30 @@ def test_no_playbook_changes_anything_in_check_mode(
         more += inventory
     if name in ("add_nodes", "remove_nodes"):
         more += ["--limit", "node2"]
-    said = play(out, versions.ours(), name, *more, own=True)
+    output = play(out, versions.ours(), name, *more, own=True)
     if name in CHECKED:  # the others would change something
-        assert changed(said) == 0, said
+        assert changed(output) == 0, output
     back_to(seen, lambda: everything(out), 30)
     assert lease(out) == ""
 
 
 def test_tags_choose_a_part_and_a_limit_chooses_hosts(out: Cluster, inventory: tuple[str, ...]) -> None:
-    said = play(out, versions.ours(), "site", *inventory, "--tags", "colocation_node", "--limit", "node2", own=True)
-    assert "Prepare the node" in said
-    assert "Install or change the chart" not in said
-    assert "node1" not in said.split("PLAY RECAP")[1]
-    assert changed(said) == 0
+    output = play(out, versions.ours(), "site", *inventory, "--tags", "colocation_node", "--limit", "node2", own=True)
+    assert "Prepare the node" in output
+    assert "Install or change the chart" not in output
+    assert "node1" not in output.split("PLAY RECAP")[1]
+    assert changed(output) == 0
 
 
 def test_verify_proves_each_claim_and_leaves_nothing(out: Cluster, tmp_path: Path) -> None:
     seen = everything(out)
     file = tmp_path / "verify.json"
-    said = play(out, versions.ours(), "verify", "-e", f"report={file}", own=True)
+    output = play(out, versions.ours(), "verify", "-e", f"report={file}", own=True)
     found = json.loads(file.read_text())
     assert [c["claim"] for c in found["claims"] if c["passed"] is not True] == [], found
     assert len(found["claims"]) == 8
-    assert said.count("PASS: ") == 8
-    assert changed(said) == 0
+    assert output.count("PASS: ") == 8
+    assert changed(output) == 0
     assert lease(out) == ""
     back_to(seen, lambda: everything(out), 60)  # once the number has grown back
 
@@ -195,7 +195,7 @@ def test_verify_fails_and_names_the_claim_that_does_not_hold(out: Cluster, tmp_p
     out.kubectl("wait", *NS, "--for=delete", "pod", "-l", "app.kubernetes.io/component=agent", "--timeout=60s")
     try:
         file = tmp_path / "verify.json"
-        said = play(
+        output = play(
             out,
             versions.ours(),
             "verify",
@@ -209,14 +209,14 @@ def test_verify_fails_and_names_the_claim_that_does_not_hold(out: Cluster, tmp_p
         found = json.loads(file.read_text())
         assert found["passed"] is False
         assert {c["claim"]: c["passed"] for c in found["claims"]}["it is held to its CPU"] is False
-        assert "FAIL: it is held to its CPU. After 15 s it uses more than 0.20 cores" in said
+        assert "FAIL: it is held to its CPU. After 15 s it uses more than 0.20 cores" in output
         assert "namespace/colocation-verify" not in out.kubectl("get", "ns", "-o", "name")
     finally:
         undo = '[{"op":"remove","path":"/spec/template/spec/nodeSelector/test~1absent"}]'
         out.kubectl("patch", "daemonset", *NS, "colocation-agent", "--type=json", "-p", undo)
         for policy in ("default", "by-hand"):
             out.kubectl("patch", "cpol", policy, "--type=merge", "-p", slow.replace("600", "60"))
-    eventually(lambda: all(None not in each for each in numbers(out).values()), 90, "both nodes sell again")
+    eventually(lambda: all(None not in each for each in numbers(out).values()), 90, "both nodes offer again")
 
 
 def test_a_verify_that_is_interrupted_cleans_up(out: Cluster) -> None:
@@ -238,14 +238,14 @@ def test_a_verify_that_is_interrupted_cleans_up(out: Cluster) -> None:
 
 
 def test_report_says_the_gain_as_table_json_csv_and_page(out: Cluster, tmp_path: Path) -> None:
-    said = play(out, versions.ours(), "report", "-e", f"report={tmp_path}", own=True)
-    assert "best-effort pods use" in said
-    told = json.loads((tmp_path / "gain.json").read_text())
-    assert [n["node"] for n in told["nodes"]] == ["node1", "node2"]
+    output = play(out, versions.ours(), "report", "-e", f"report={tmp_path}", own=True)
+    assert "best-effort pods use" in output
+    result = json.loads((tmp_path / "gain.json").read_text())
+    assert [n["node"] for n in result["nodes"]] == ["node1", "node2"]
     lines = (tmp_path / "gain.csv").read_text().splitlines()
     assert len(lines) == 1 + 2 * 2
     assert all(node in (tmp_path / "gain.html").read_text() for node in ("node1", "node2"))
-    assert changed(said) == 0
+    assert changed(output) == 0
     only = play(out, versions.ours(), "report", "--limit", "node2", "-e", f"report={tmp_path}", own=True)
     assert [n["node"] for n in json.loads((tmp_path / "gain.json").read_text())["nodes"]] == ["node2"]
     assert "1 node)" in only
@@ -286,9 +286,9 @@ def test_a_bucket_without_key_is_told_in_a_sentence(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(extras("s3")), prepend=os.pathsep)
     wrong = json.dumps({"colocation_backup_secret_key": "wrong"})
-    said = play(out, versions.ours(), "backup", *s3(bucket), "-e", wrong, own=True, fails=True)
-    assert "could not be written" in said
-    assert "colocation_backup_secret_key" in said
+    output = play(out, versions.ours(), "backup", *s3(bucket), "-e", wrong, own=True, fails=True)
+    assert "could not be written" in output
+    assert "colocation_backup_secret_key" in output
 
 
 def test_restore_on_an_empty_cluster_gives_the_same_published_numbers(
@@ -317,9 +317,11 @@ def test_a_damaged_backup_is_refused_before_anything_is_changed(out: Cluster, ke
     stand(out)
     seen = everything(out)
     good = (kept / "colocation-latest.json").read_text()
-    for text, said in ((good[:-30], "not all of it"), (good.replace('"priority": 5', '"priority": 6'), "checksum")):
+    for text, output in ((good[:-30], "not all of it"), (good.replace('"priority": 5', '"priority": 6'), "checksum")):
         (tmp_path / "bad.json").write_text(text)
-        assert said in play(out, versions.ours(), "restore", "-e", f"backup={tmp_path}/bad.json", own=True, fails=True)
+        assert output in play(
+            out, versions.ours(), "restore", "-e", f"backup={tmp_path}/bad.json", own=True, fails=True
+        )
     assert everything(out) == seen
 
 
@@ -337,9 +339,9 @@ def test_site_takes_over_from_another_manager_and_its_numbers_are_never_absent(
     theirs.start()
     try:
         assert all(each[:2] == ["1500", "3Gi"] for each in numbers(out).values())
-        said = play(out, versions.ours(), "site", *inventory, own=True, fails=True)
-        assert "Deployment/theirs/colocation-manager (openFuyao's own manager) oversells on this cluster" in said
-        assert "colocation-verify" not in said
+        output = play(out, versions.ours(), "site", *inventory, own=True, fails=True)
+        assert "Deployment/theirs/colocation-manager (openFuyao's own manager) oversells on this cluster" in output
+        assert "colocation-verify" not in output
         with theirs.watch() as seen:
             play(out, versions.ours(), "site", *inventory, "-e", "migrate=true", own=True)
             assert manager(out) == versions.ours().number

@@ -45,17 +45,17 @@ def test_preflight_reports_in_words_and_as_json_and_changes_nothing(
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"cpu": "1"}}}
     cluster.apply(quota)
     report = tmp_path / "report.json"
-    said = play(cluster, versions.ours(), "preflight", "-e", f"report={report}")
+    output = play(cluster, versions.ours(), "preflight", "-e", f"report={report}")
     cluster.kubectl("delete", "resourcequota", "q")
-    assert "Nothing speaks against a rollout." in said
-    assert "Namespace default: ResourceQuota q counts cpu" in said
+    assert "Nothing speaks against a rollout." in output
+    assert "Namespace default: ResourceQuota q counts cpu" in output
     found = json.loads(report.read_text())
     assert found["can_be_rolled_out"] is True
     assert set(found["hosts"]) == {"node1", "node2"}
     assert found["hosts"]["node1"]["features"]["cpu.quota"]["available"] is True
     missing = [name for name, row in found["hosts"]["node1"]["features"].items() if not row["available"]]
-    assert all(name in said for name in missing if name in ("resctrl", "memory.low"))
-    assert changed(said) == 0
+    assert all(name in output for name in missing if name in ("resctrl", "memory.low"))
+    assert changed(output) == 0
     assert snapshot(cluster) == before
 
 
@@ -79,8 +79,8 @@ def test_remove_nodes_wants_to_be_told_which(one: Cluster) -> None:
 
 
 def test_the_last_node_with_the_managers_image_may_not_leave(one: Cluster) -> None:
-    said = play(one, versions.ours(), "remove_nodes", "--limit", "node1", fails=True)
-    assert "Only the nodes that leave (node1) have the manager's image" in said
+    output = play(one, versions.ours(), "remove_nodes", "--limit", "node1", fails=True)
+    assert "Only the nodes that leave (node1) have the manager's image" in output
     assert one.nodes() == ["node1", "node2"]
     play(one, versions.ours(), "site")  # now both have it
     assert pinned(one) == ["node1", "node2"]
@@ -94,8 +94,8 @@ def test_a_node_with_a_pod_that_needs_the_label_is_not_let_go_and_the_pod_is_nam
     }
     one.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "needs"}, "spec": spec})
     one.kubectl("wait", "--for=condition=Ready", "pod/needs", "--timeout=60s")
-    said = play(one, versions.ours(), "remove_nodes", "--limit", "node1", fails=True)
-    assert "default/needs" in said
+    output = play(one, versions.ours(), "remove_nodes", "--limit", "node1", fails=True)
+    assert "default/needs" in output
     assert one.nodes() == ["node1", "node2"]
     assert pinned(one) == ["node1", "node2"], "nothing was changed"
     one.kubectl("delete", "pod", "needs")

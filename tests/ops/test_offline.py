@@ -116,9 +116,9 @@ class Site:
         ]
         command = [*program, f"openfuyao.colocation.{playbook}", "-i", self.home / "inventory.yml", *QUICK, *extra]
         done = self.run(*command, check=False)
-        said = done.stdout + done.stderr
-        assert bool(done.returncode) == fails, f"{playbook} ended with {done.returncode}:\n{said[-8000:]}"
-        return said
+        output = done.stdout + done.stderr
+        assert bool(done.returncode) == fails, f"{playbook} ended with {done.returncode}:\n{output[-8000:]}"
+        return output
 
 
 @pytest.fixture(scope="module")
@@ -230,14 +230,14 @@ def test_a_bundle_that_was_damaged_or_added_to_is_refused_before_anything_is_cha
         file.write(b"?" * 1000)
     shutil.copy(first, folder / "more.tar")
     subprocess.run(["tar", "--append", "-f", folder / "more.tar", "-C", "/etc", "hostname"], check=True)
-    for name, told in (
+    for name, result in (
         ("damaged", "has another checksum"),
         ("more", "is not in the bundle's list"),
         ("no", "no bundle"),
     ):
-        said = site.play(there, "site", "-e", f"bundle={folder / name}.tar", fails=True)
-        assert told in " ".join(said.split()), said
-        assert "Nothing was changed." in said
+        output = site.play(there, "site", "-e", f"bundle={folder / name}.tar", fails=True)
+        assert result in " ".join(output.split()), output
+        assert "Nothing was changed." in output
     assert not cluster.kubectl("get", "ns", "openfuyao-colocation", "--ignore-not-found")
     shutil.rmtree(there)
 

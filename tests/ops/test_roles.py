@@ -78,9 +78,10 @@ def _ready(node: dict[str, Any]) -> dict[str, Any]:
 
 def configz(cluster: Cluster, node: str) -> dict[str, Any]:
     """What the running kubelet says it runs with."""
-    said: dict[str, Any] = json.loads(cluster.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/configz"))
+    output: dict[str, Any] = json.loads(cluster.kubectl("get", "--raw", f"/api/v1/nodes/{node}/proxy/configz"))
     return {
-        key: said["kubeletconfig"].get(key) for key in ("cpuManagerPolicy", "systemReserved", "maxPods", "evictionHard")
+        key: output["kubeletconfig"].get(key)
+        for key in ("cpuManagerPolicy", "systemReserved", "maxPods", "evictionHard")
     }
 
 
@@ -97,34 +98,34 @@ def services(cluster: Cluster, *extra: str, fails: bool = False, **variables: An
     argv, env = command(cluster, versions.ours(), "site", "-e", json.dumps(QUICK | variables), *extra)
     argv[1] = str(SERVICES)
     done = subprocess.run(argv, cwd=CLONE, env=env, capture_output=True, text=True, check=False)
-    said = done.stdout + done.stderr
-    assert bool(done.returncode) == fails, said[-8000:]
-    assert "Traceback" not in said, said
-    return said
+    output = done.stdout + done.stderr
+    assert bool(done.returncode) == fails, output[-8000:]
+    assert "Traceback" not in output, output
+    return output
 
 
 def test_check_mode_shows_every_line_and_changes_nothing(cluster: Cluster, before: dict[str, object]) -> None:
     running = pids(cluster)
-    said = services(cluster, "--check", "--diff", **KUBELET, **MIRRORS)
-    assert "/etc/kubernetes/kubelet.yaml" in said, "merged on node1"
-    assert said.count("+maxPods: 77") == 2
-    assert f"{FOLDER}/90-openfuyao-colocation.conf" in said
-    assert said.count("docker.io/hosts.toml") >= 2
+    output = services(cluster, "--check", "--diff", **KUBELET, **MIRRORS)
+    assert "/etc/kubernetes/kubelet.yaml" in output, "merged on node1"
+    assert output.count("+maxPods: 77") == 2
+    assert f"{FOLDER}/90-openfuyao-colocation.conf" in output
+    assert output.count("docker.io/hosts.toml") >= 2
     assert machines(cluster) == before
     assert pids(cluster) == running
 
 
 def test_what_could_not_work_stops_before_any_node_is_touched(cluster: Cluster, before: dict[str, object]) -> None:
-    said = " ".join(
+    output = " ".join(
         services(cluster, fails=True, colocation_kubelet_static_cpu=True, colocation_containerd_nri=True).split()
     )
-    assert "NRI needs containerd 1.7 or newer, and this is 1.6" in said
-    said = " ".join(services(cluster, fails=True, colocation_kubelet_static_cpu=True).split())
-    assert "cpuManagerPolicy static needs cores that are kept for the system" in said
-    said = " ".join(
+    assert "NRI needs containerd 1.7 or newer, and this is 1.6" in output
+    output = " ".join(services(cluster, fails=True, colocation_kubelet_static_cpu=True).split())
+    assert "cpuManagerPolicy static needs cores that are kept for the system" in output
+    output = " ".join(
         services(cluster, fails=True, colocation_kubelet_config={"hostnameOverride": "x", "nodeIp": "::"}).split()
     )
-    assert "--hostname-override=" in said
+    assert "--hostname-override=" in output
     assert machines(cluster) == before
 
 
@@ -155,11 +156,11 @@ def test_a_kubelet_that_does_not_come_back_gets_its_configuration_back_and_the_n
 ) -> None:
     running, config = pids(cluster), configz(cluster, "node1")
     bad = KUBELET | {"colocation_kubelet_config": {"evictionHard": {"memory.available": "rubbish"}}}
-    said = " ".join(services(cluster, fails=True, **bad, **MIRRORS, colocation_kubelet_timeout=15).split())
-    assert "node1: kubelet did not come back with the new configuration" in said
-    assert "failed to run Kubelet: quantities must match" in said, "its log says why"
-    assert "The configuration of before was put back. It runs with that." in said
-    assert "run the same playbook again" in said
+    output = " ".join(services(cluster, fails=True, **bad, **MIRRORS, colocation_kubelet_timeout=15).split())
+    assert "node1: kubelet did not come back with the new configuration" in output
+    assert "failed to run Kubelet: quantities must match" in output, "its log says why"
+    assert "The configuration of before was put back. It runs with that." in output
+    assert "run the same playbook again" in output
     eventually(lambda: ready(cluster) == ["node1", "node2"], 60, "both ready")
     assert configz(cluster, "node1") == config
     assert pids(cluster)["node2/kubelet"] == running["node2/kubelet"], "the play stopped before it"

@@ -68,15 +68,15 @@ def revision(cluster: Cluster) -> int:
 def test_there_is_nothing_to_upgrade_on_a_cluster_without_it(cluster: Cluster) -> None:
     if cluster.nodes():
         pytest.skip("a lab that was kept")
-    said = play(cluster, versions.ours(), "upgrade", fails=True)
-    assert "The playbook site does that. Nothing was changed." in said
+    output = play(cluster, versions.ours(), "upgrade", fails=True)
+    assert "The playbook site does that. Nothing was changed." in output
     assert lease(cluster) == ""
 
 
 def test_a_misspelt_variable_is_told_before_anything_is_changed(cluster: Cluster, old: Version) -> None:
-    said = play(cluster, old, "site", "-e", "colocation_manager_timout=5", fails=True)
-    assert "There is no variable colocation_manager_timout. Did you mean colocation_manager_timeout?" in said
-    assert "Nothing was changed." in said
+    output = play(cluster, old, "site", "-e", "colocation_manager_timout=5", fails=True)
+    assert "There is no variable colocation_manager_timout. Did you mean colocation_manager_timeout?" in output
+    assert "Nothing was changed." in output
     play(cluster, old, "site", "-e", "colocation_mine=5", "-e", '{"colocation_own_variables": ["colocation_mine"]}')
 
 
@@ -91,17 +91,17 @@ def test_another_rollout_is_not_interfered_with(
     cluster: Cluster, old: Version, new: Version, other_holder: None
 ) -> None:
     for playbook in ("site", "upgrade", "rollback", "uninstall"):
-        said = play(cluster, new, playbook, fails=True)
-        assert "Another rollout is at work: ann@elsewhere" in said, playbook
+        output = play(cluster, new, playbook, fails=True)
+        assert "Another rollout is at work: ann@elsewhere" in output, playbook
     assert manager(cluster) == old.number
 
 
 def test_an_upgrade_goes_in_waves_and_offline_work_stays_limited(cluster: Cluster, old: Version, new: Version) -> None:
     uid = cluster.get("pod", "-n", "work", "one")["metadata"]["uid"]
     policies = {"colocation_policies": [{"name": "default", "spec": {}}, {"name": "second", "spec": {"priority": -1}}]}
-    said = play(cluster, new, "upgrade", *SETTINGS, "-e", json.dumps(policies))
-    waves = re.findall(r"^changed: \[(node\d) -> localhost\]$", said.partition("wave by wave")[2], re.MULTILINE)
-    assert waves == ["node1", "node2"], said
+    output = play(cluster, new, "upgrade", *SETTINGS, "-e", json.dumps(policies))
+    waves = re.findall(r"^changed: \[(node\d) -> localhost\]$", output.partition("wave by wave")[2], re.MULTILINE)
+    assert waves == ["node1", "node2"], output
     assert manager(cluster) == NEW
     assert agents(cluster) == {"node1": NEW, "node2": NEW}
     assert cluster.ssh("node1", f"sysctl -n {SYSCTL}").strip() == "42"
@@ -110,22 +110,22 @@ def test_an_upgrade_goes_in_waves_and_offline_work_stays_limited(cluster: Cluste
     assert (one["metadata"]["uid"], one["status"]["phase"]) == (uid, "Running")
     quota = cluster.ssh("node1", f"cat /sys/fs/cgroup/cpu/kubepods/besteffort/pod{uid}/cpu.cfs_quota_us")
     assert 0 < int(quota) <= 30_000
-    assert "rollback goes back to chart " + old.number in said
+    assert "rollback goes back to chart " + old.number in output
     assert lease(cluster) == ""
 
 
 def test_a_second_upgrade_and_a_site_after_it_change_nothing(cluster: Cluster, old: Version, new: Version) -> None:
     policies = {"colocation_policies": [{"name": "default", "spec": {}}, {"name": "second", "spec": {"priority": -1}}]}
     for playbook in ("upgrade", "site"):
-        said = play(cluster, new, playbook, *SETTINGS, "-e", json.dumps(policies))
-        assert changed(said) == 0, said
-    assert f"rollback goes back to chart {old.number}" in said, "a run that changes nothing is no step"
+        output = play(cluster, new, playbook, *SETTINGS, "-e", json.dumps(policies))
+        assert changed(output) == 0, output
+    assert f"rollback goes back to chart {old.number}" in output, "a run that changes nothing is no step"
 
 
 def test_an_older_chart_is_refused_before_anything_is_changed(cluster: Cluster, old: Version, new: Version) -> None:
     for playbook in ("site", "upgrade"):
-        said = play(cluster, old, playbook, fails=True)
-        assert re.search(rf"The cluster runs chart {NEW}.*the older\s+{old.number}", said, re.DOTALL), said
+        output = play(cluster, old, playbook, fails=True)
+        assert re.search(rf"The cluster runs chart {NEW}.*the older\s+{old.number}", output, re.DOTALL), output
     assert manager(cluster) == NEW
 
 
@@ -143,10 +143,10 @@ def test_a_rollback_puts_release_agents_policies_and_settings_back(
 
 def test_a_second_rollback_changes_nothing(cluster: Cluster, old: Version) -> None:
     before = revision(cluster)
-    said = play(cluster, old, "rollback")
-    assert changed(said) == 0
+    output = play(cluster, old, "rollback")
+    assert changed(output) == 0
     assert revision(cluster) == before
-    assert "nothing to go back to" in said
+    assert "nothing to go back to" in output
 
 
 def test_a_policy_that_the_inventory_names_no_longer_is_removed(cluster: Cluster, old: Version) -> None:
@@ -167,8 +167,8 @@ def test_a_manager_that_does_not_start_is_rolled_back_before_any_agent_changes(
     cluster: Cluster, old: Version, new: Version
 ) -> None:
     values = json.dumps({"colocation_chart_values": {"image": {"tag": "nosuch"}}})
-    said = play(cluster, new, "upgrade", "-e", values, fails=True)
-    assert re.search(r"the manager does not start: \w+ of image \S+:nosuch", said), said
+    output = play(cluster, new, "upgrade", "-e", values, fails=True)
+    assert re.search(r"the manager does not start: \w+ of image \S+:nosuch", output), output
     assert manager(cluster) == old.number
     assert agents(cluster) == {"node1": old.number, "node2": old.number}
 
@@ -176,10 +176,10 @@ def test_a_manager_that_does_not_start_is_rolled_back_before_any_agent_changes(
 def test_an_agent_that_does_not_start_closes_the_gate_and_is_rolled_back(
     cluster: Cluster, old: Version, broken: Version
 ) -> None:
-    said = play(cluster, broken, "upgrade", fails=True)
-    assert "node1: its new agent does not start: CrashLoopBackOff" in said
-    assert "The cluster was brought back to where it was." in said
-    assert "node2: its new agent" not in said, "the second wave never began"
+    output = play(cluster, broken, "upgrade", fails=True)
+    assert "node1: its new agent does not start: CrashLoopBackOff" in output
+    assert "The cluster was brought back to where it was." in output
+    assert "node2: its new agent" not in output, "the second wave never began"
     assert manager(cluster) == old.number
     assert agents(cluster) == {"node1": old.number, "node2": old.number}
     assert lease(cluster) == ""
@@ -216,9 +216,9 @@ def test_a_killed_upgrade_is_finished_by_running_it_again(cluster: Cluster, old:
             lambda: "pending" in cluster.kubectl("get", "cm", *NS, "colocation-rollout", "-o", "yaml"), 240, "begun"
         )
         os.killpg(running.pid, signal.SIGKILL)
-    said = play(cluster, new, "upgrade")  # at once: the holder of the Lease was on this machine, and is dead
+    output = play(cluster, new, "upgrade")  # at once: the holder of the Lease was on this machine, and is dead
     assert agents(cluster) == {"node1": NEW, "node2": NEW}
-    assert f"rollback goes back to chart {old.number}" in said
+    assert f"rollback goes back to chart {old.number}" in output
 
 
 def test_uninstall_forgets_the_steps(cluster: Cluster, new: Version, old: Version) -> None:

@@ -14,7 +14,7 @@ SKIPPED = {"name": "c", "skip_reason": "Dependency not found on PyPI"}
 
 
 @pytest.mark.parametrize(
-    ("rows", "code", "said"),
+    ("rows", "code", "given"),
     [
         ([FINE], CLEAN, "nothing known against a 1"),
         ([FINE, BAD], VULNERABLE, "b 2: PYSEC-1; b 2: PYSEC-2"),
@@ -23,8 +23,8 @@ SKIPPED = {"name": "c", "skip_reason": "Dependency not found on PyPI"}
         ([], NOT_AUDITED, "did not answer for anything"),
     ],
 )
-def test_an_answer_is_weighed_whole(rows: list[object], code: int, said: str) -> None:
-    assert verdict(json.dumps({"dependencies": rows}), "") == (code, said)
+def test_an_answer_is_weighed_whole(rows: list[object], code: int, given: str) -> None:
+    assert verdict(json.dumps({"dependencies": rows}), "") == (code, given)
 
 
 def test_no_answer_is_no_clean_bill() -> None:

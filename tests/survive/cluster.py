@@ -78,8 +78,8 @@ def running(machine: Machine, *names: str, namespace: str = "default") -> dict[s
     path = r'jsonpath={range .items[*]}{.metadata.name} {.metadata.uid} {.status.phase}{"\n"}{end}'
 
     def look() -> dict[str, str]:
-        said = machine.kubectl("get", "pods", "-n", namespace, "-o", path)
-        rows = [line.split() for line in said.splitlines()]
+        answer = machine.kubectl("get", "pods", "-n", namespace, "-o", path)
+        rows = [line.split() for line in answer.splitlines()]
         found = {row[0]: row[1] for row in rows if row[0] in names and row[2:] == ["Running"]}
         return found if len(found) == len(names) else {}
 

@@ -80,16 +80,16 @@ def installed(machine: Machine, manager: subprocess.Popen[bytes]) -> Agent:
 
 @pytest.fixture
 def agent(machine: Machine, manager: subprocess.Popen[bytes], installed: Agent) -> Iterator[Agent]:
-    """The agent at work, the policy on, the node sells; no pods before, none after."""
+    """The agent at work, the policy on, the node offers; no pods before, none after."""
 
-    def sells() -> bool:
+    def offers() -> bool:
         assert manager.poll() is None, f"the manager has ended with {manager.returncode}"
         return parse(machine.get("node", machine.name)["status"]["allocatable"].get(BE_CPU, "0")) > 100
 
     clear(machine)
     policy(machine)
     installed.start()
-    machine.eventually(sells, 60, "the node sells")
+    machine.eventually(offers, 60, "the node offers")
     yield installed
     clear(machine)
 

@@ -101,9 +101,9 @@ def test_restore_after_kill_9_puts_everything_back_exactly(machine: Machine, age
     agent.start()
     machine.eventually(lambda: all(limited(values(machine)[uids[n]]) for n in ("be0", "be1")), 60, "held")
     agent.kill_for_good()
-    said = json.loads(agent.restore())
-    assert said["failed"] == []
-    assert len(said["restored"]) >= 8, said  # of each: quota, memory, idle, and the weight beside it
+    answer = json.loads(agent.restore())
+    assert answer["failed"] == []
+    assert len(answer["restored"]) >= 8, answer  # of each: quota, memory, idle, and the weight beside it
     assert values(machine) == before
     assert machine.ssh(f"test -e {JOURNAL} || echo gone") == "gone\n"
     assert json.loads(agent.restore()) == {"restored": [], "unchanged": [], "gone": [], "failed": []}

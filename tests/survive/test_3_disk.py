@@ -34,7 +34,7 @@ def test_disk_full(machine: Machine, small: Agent) -> None:
     early = running(machine, "early")["early"]
     machine.eventually(lambda: limited(values(machine)[early]), 60, "the first pod is held")
     machine.ssh(FILL)
-    names = [f"late{n}" for n in range(8)]  # the journal's last block still has room for two or three
+    names = [f"late{n}" for n in range(8)]  # the journal's last block still has space for two or three
     machine.apply(*(pod(machine, name) for name in names))
     late = running(machine, *names).values()
     machine.eventually(lambda: "No space left" in enforced(machine)[1], 30, "the report says why")
@@ -50,7 +50,7 @@ def test_disk_full(machine: Machine, small: Agent) -> None:
     assert all(free(now[uid]) for uid in late if uid not in noted), "what cannot be noted is not changed"
     assert not noted >= set(late), "the disk was not full"
     machine.ssh(f"rm {STATE}/ballast")
-    machine.eventually(lambda: all(limited(values(machine)[uid]) for uid in late), 90, "there is room: all are held")
+    machine.eventually(lambda: all(limited(values(machine)[uid]) for uid in late), 90, "there is space: all are held")
     machine.eventually(lambda: enforced(machine)[0] == "True", 30, "and said")
 
 

@@ -23,7 +23,7 @@ def test_a_policy_that_asks_for_what_the_kernel_lacks(machine: Machine, agent: A
         return next((row["status"], row["reason"], row["message"]) for row in rows if row["type"] == "Supported")
 
     machine.eventually(lambda: "no resctrl here" in supported()[2], 60, "the condition Supported says what is lacking")
-    assert supported()[:2] == ("False", "NodeLacks")
+    assert supported()[:2] == ("False", "FeatureMissing")
     loosen(machine)
     machine.eventually(lambda: limited(values(machine)[held]), 30, "the rest works")
     assert enforced(machine)[0] == "True"
@@ -44,11 +44,13 @@ def test_counters_that_hold_garbage(machine: Machine, agent: Agent, held: str) -
     uids = running(machine, "online", "two")
     online, two = uids["online"], uids["two"]
 
-    def told(uid: str) -> dict[str, Any]:
+    def result(uid: str) -> dict[str, Any]:
         rows = machine.get("ncol", machine.name)["status"]["pods"]
         return next((row for row in rows if row["uid"] == uid), {})
 
-    machine.eventually(lambda: "cpu" in told(online) and "cpu" in told(held) and "cpu" in told(two), 60, "all measured")
+    machine.eventually(
+        lambda: "cpu" in result(online) and "cpu" in result(held) and "cpu" in result(two), 60, "all measured"
+    )
     agent.stop()
     untouched = values(machine)[online]
     with spoilt(machine, held, online):
@@ -57,15 +59,15 @@ def test_counters_that_hold_garbage(machine: Machine, agent: Agent, held: str) -
         machine.eventually(lambda: limited(values(machine)[held]), 30, "held all the same, by its own limit")
         machine.eventually(lambda: limited(values(machine)[two]), 30, "so is the other")
         # In a report of the new process: nothing is told of those two, and of the third what is true.
-        machine.eventually(lambda: "cpu" in told(two), 90, "the third is measured")
+        machine.eventually(lambda: "cpu" in result(two), 90, "the third is measured")
         for uid in (held, online):
-            machine.eventually(lambda: told(uid) and not told(uid).keys() & MEASURED, 90, "absent, not zero")  # noqa: B023
+            machine.eventually(lambda: result(uid) and not result(uid).keys() & MEASURED, 90, "absent, not zero")  # noqa: B023
         assert "cpu" not in machine.get("ncol", machine.name)["status"].get("node", {})
         assert agent.metric("faults_total") == 0
         assert values(machine)[online] == untouched
         agent.stop()  # it has those files open
     agent.start()
-    machine.eventually(lambda: "cpu" in told(held) and "cpu" in told(online), 60, "measured again")
+    machine.eventually(lambda: "cpu" in result(held) and "cpu" in result(online), 60, "measured again")
     agent.kill_for_good()
     agent.restore()
     now = values(machine)

@@ -41,8 +41,8 @@ def test_kubelet_and_containerd_restart(machine: Machine, agent: Agent, held: st
     seen = machine.get("pod", "one")["status"]
     assert (seen["phase"], seen["containerStatuses"][0]["restartCount"]) == ("Running", 0)
     assert machine.ssh("systemctl show kubelet -p NRestarts --value").strip() == "0", "kubelet crashed"
-    said = machine.ssh(f"journalctl -u kubelet --since '{began}' --no-pager | grep -iE '{COMPLAINTS}'; true")
-    assert said == ""
+    answer = machine.ssh(f"journalctl -u kubelet --since '{began}' --no-pager | grep -iE '{COMPLAINTS}'; true")
+    assert answer == ""
     machine.apply(pod(machine, "two"))
     two = running(machine, "two")["two"]
     machine.eventually(lambda: limited(values(machine)[two]), 60, "a pod that came after is held too")

@@ -22,8 +22,8 @@ WANTED = {
 
 def once(machine: Machine) -> dict[str, object]:
     """A report of ``colocation agent --once``, over three rounds' time."""
-    said: dict[str, object] = json.loads(machine.ssh(f"{PYTHON} -m colocation agent --once --interval 3"))
-    return said
+    answer: dict[str, object] = json.loads(machine.ssh(f"{PYTHON} -m colocation agent --once --interval 3"))
+    return answer
 
 
 def test_the_probe_tries_every_knob_of_v2_and_leaves_nothing(machine: Machine, agent: Agent) -> None:
@@ -33,8 +33,8 @@ def test_the_probe_tries_every_knob_of_v2_and_leaves_nothing(machine: Machine, a
     print(found["kernel"], {name: row["reason"] for name, row in found["features"].items() if not row["available"]})
     assert works >= WANTED, {name: found["features"][name]["reason"] for name in WANTED - works}
     assert machine.ssh("find /sys/fs/cgroup -name 'colocation-probe-*'") == ""
-    told = machine.get("ncol", machine.name)["status"]["capabilities"]
-    assert set(told["features"]) == works, "the same probe serves the report"
+    result = machine.get("ncol", machine.name)["status"]["capabilities"]
+    assert set(result["features"]) == works, "the same probe serves the report"
 
 
 def test_the_component_tests_on_real_cgroups_of_v2(machine: Machine, agent: Agent) -> None:
@@ -44,12 +44,12 @@ def test_the_component_tests_on_real_cgroups_of_v2(machine: Machine, agent: Agen
     machine.push(CLONE, "/opt/clone", "pyproject.toml")
     machine.ssh("ln -sfn /opt/colocation/src /opt/clone/reconciler/src")
     files = " ".join(f"reconciler/tests/unit/node/test_real{name}.py" for name in ("", "_extra", "_oom"))
-    said = machine.ssh(f"cd /opt/clone && {PYTHON} -m pytest -q -p no:cacheprovider {files} 2>&1; true")
-    print(said)
-    last = said.strip().splitlines()[-1]
-    assert " passed" in last, said
-    assert "failed" not in last, said
-    assert "error" not in last, said
+    answer = machine.ssh(f"cd /opt/clone && {PYTHON} -m pytest -q -p no:cacheprovider {files} 2>&1; true")
+    print(answer)
+    last = answer.strip().splitlines()[-1]
+    assert " passed" in last, answer
+    assert "failed" not in last, answer
+    assert "error" not in last, answer
 
 
 def test_a_cpu_that_is_unplugged_lowers_what_offline_work_may_use(machine: Machine, agent: Agent) -> None:

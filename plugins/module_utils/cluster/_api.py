@@ -188,7 +188,7 @@ def _message(e: ApiException) -> str:
     """What the API server said, rather than the dump of headers that str() gives."""
     body = getattr(e, "body", None)
     try:
-        said = json.loads(body)
-        return said["message"] if "message" in said else said["error"]  # the second is our own manager's word
+        given = json.loads(body)
+        return given["message"] if "message" in given else given["error"]  # the second is our own manager's word
     except (TypeError, ValueError, KeyError):
         return str(getattr(e, "reason", None) or body or e)

@@ -24,12 +24,12 @@ GAINS = {
     "cpu.quota": "best-effort pods are capped, which nothing else does",
     "cpu.idle": "best-effort work yields the processor at once, at no cost",
     "cpu.burst": "online pods may use what they saved before they are throttled",
-    "memory.limit": "a best-effort pod cannot take more memory than it was sold",
+    "memory.limit": "a best-effort pod cannot take more memory than its limit",
     "memory.low": "the memory of online pods is reclaimed last",
     "io.throttle": "the disk use of best-effort pods can be capped",
     "io.weight": "online pods go first at the disk",
     "psi.cgroup": "evictions go by the pressure that online pods really feel",
-    "psi.proc": "pressure of the node is seen, also by the gate of an upgrade",
+    "psi.proc": "pressure of the node is seen, also by an upgrade's health check",
     "resctrl": "cache can be kept for online pods",
     "resctrl.bandwidth": "memory bandwidth can be kept for online pods",
 }
@@ -47,10 +47,10 @@ def parse_version(version: JSON) -> tuple[int, int]:
 
 def version_problems(version: JSON) -> list[str]:
     """Why this cluster cannot be rolled out to; empty when it can."""
-    found, said = parse_version(version), version.get("gitVersion") or "unknown"
+    found, given = parse_version(version), version.get("gitVersion") or "unknown"
     if found < MINIMUM:
         return [
-            f"The cluster is Kubernetes {said}; colocation needs {MINIMUM[0]}.{MINIMUM[1]} or newer. "
+            f"The cluster is Kubernetes {given}; colocation needs {MINIMUM[0]}.{MINIMUM[1]} or newer. "
             "Upgrade the cluster first."
         ]
     return []
@@ -77,20 +77,20 @@ def heartbeat(node: JSON) -> str:
 
 def reached(hosts: dict[str, JSON]) -> tuple[dict[str, JSON], list[str]]:
     """The hosts that answered, and a sentence for each that did not."""
-    answered = {host: said for host, said in hosts.items() if not said.get("unreachable")}
+    answered = {host: given for host, given in hosts.items() if not given.get("unreachable")}
     problems = []
     for host in sorted(set(hosts) - set(answered)):
-        said = " ".join(str(hosts[host].get("msg") or "no answer").split()).rstrip(".")
-        problems.append(f"Inventory host {host} cannot be reached: {said.replace('Task failed: ', '', 1)}.")
+        given = " ".join(str(hosts[host].get("msg") or "no answer").split()).rstrip(".")
+        problems.append(f"Inventory host {host} cannot be reached: {given.replace('Task failed: ', '', 1)}.")
     return answered, problems
 
 
 def node_problems(hosts: dict[str, JSON]) -> list[str]:
     """What the nodes said of themselves."""
     return [
-        f"Inventory host {host} cannot take part: {'; '.join(said['problems'])}."
-        for host, said in sorted(hosts.items())
-        if said.get("problems")
+        f"Inventory host {host} cannot take part: {'; '.join(given['problems'])}."
+        for host, given in sorted(hosts.items())
+        if given.get("problems")
     ]
 
 
@@ -131,32 +131,32 @@ def rollout_record(known: JSON | None, namespace_made: bool, labels: dict[str, s
 
 def quota_warnings(quotas: t.Iterable[JSON]) -> list[str]:
     """Namespaces that refuse best-effort pods: these ask for be-cpu and be-memory, and a quota wants what it counts."""
-    told = []
+    result = []
     for quota in quotas:
         spec, metadata = quota.get("spec") or {}, quota["metadata"]
         counted = sorted(set(spec.get("hard") or {}) & COUNTED)
         if counted and "NotBestEffort" not in (spec.get("scopes") or []):
-            told.append(
+            result.append(
                 f"Namespace {metadata['namespace']}: ResourceQuota {metadata['name']} counts {', '.join(counted)}, so every "
                 "best-effort pod is refused there. Give the quota the scope NotBestEffort, or limit "
                 f"requests.{BE_CPU} and requests.{BE_MEMORY} instead."
             )
-    return told
+    return result
 
 
 def limit_warnings(ranges: t.Iterable[JSON]) -> list[str]:
     """Namespaces whose LimitRange asks for cpu or memory that a best-effort pod does not have any more."""
-    told = []
+    result = []
     for found in ranges:
         metadata = found["metadata"]
         for limit in (found.get("spec") or {}).get("limits") or []:
             needs = sorted({"cpu", "memory"} & set(limit.get("min") or {}))
             if limit.get("type") in ("Container", "Pod") and needs:
-                told.append(
+                result.append(
                     f"Namespace {metadata['namespace']}: LimitRange {metadata['name']} wants at least so much {' and '.join(needs)} "
                     f"of each {limit['type'].lower()}, which best-effort pods do not ask for. Run them in another namespace."
                 )
-    return told
+    return result
 
 
 def other_managers(nodes: t.Iterable[JSON], ours: bool) -> list[str]:
@@ -172,7 +172,7 @@ def other_managers(nodes: t.Iterable[JSON], ours: bool) -> list[str]:
                 writers.setdefault(who, set()).update(field_managers(node, key))
     return [
         f"Nodes {', '.join(sorted(names)[:5])}{' and more' if len(names) > 5 else ''} have oversold resources of {who}"
-        f"{' (written by ' + ', '.join(sorted(writers[who])) + ')' if writers[who] else ''}; what both sell is sold twice. "
+        f"{' (written by ' + ', '.join(sorted(writers[who])) + ')' if writers[who] else ''}; what both publish is counted twice. "
         "site -e migrate=true takes over."
         for who, names in sorted(found.items())
     ]

@@ -86,16 +86,16 @@ def resolve(
     C(names) is what messages call an option; by default its variable.
     """
     called = names or VARIABLES
-    said, around = typed(given), environment(environ)
-    named = [name for name in NAME_THE_CLUSTER if name in said]
-    foreign = [name for name in around if name not in said]
-    if named and foreign and cluster(said) != cluster(around):
+    answer, around = typed(given), environment(environ)
+    named = [name for name in NAME_THE_CLUSTER if name in answer]
+    foreign = [name for name in around if name not in answer]
+    if named and foreign and cluster(answer) != cluster(around):
         raise BadConnection(
             f"The cluster is named by {' and '.join(called[n] for n in named)}, and the environment adds "
             f"{', '.join(f'K8S_AUTH_{n.upper()}' for n in foreign)}. Take the connection from one of the two: unset the "
             f"environment, or set {', '.join(called[n] for n in foreign)} too."
         )
-    options = {**around, **said}
+    options = {**around, **answer}
     in_kubeconfig = [name for name in IN_KUBECONFIG_ONLY if name in options]
     if in_kubeconfig and not is_inline(options):
         raise BadConnection(
@@ -175,16 +175,16 @@ def helm(options: Options) -> Options:
 def helm_environment(options: Options) -> dict[str, str]:
     """helm's own variables, each of them said, so that none of the operator's shell leads elsewhere."""
     names = ("CONTEXT", "CAFILE", "APISERVER", "TOKEN", "ASUSER", "ASGROUPS", "TLS_SERVER_NAME")
-    said = {f"HELM_KUBE{name}": "" for name in names}
-    said["HELM_KUBEINSECURE_SKIP_TLS_VERIFY"] = "false"
+    answer = {f"HELM_KUBE{name}": "" for name in names}
+    answer["HELM_KUBEINSECURE_SKIP_TLS_VERIFY"] = "false"
     if is_inline(options):
-        return said
-    said["HELM_KUBECONTEXT"] = str(options.get("context", ""))
-    said["HELM_KUBECAFILE"] = os.path.expanduser(str(options.get("ca_cert", "")))
-    said["HELM_KUBEASUSER"] = str(options.get("impersonate_user", ""))
-    said["HELM_KUBEASGROUPS"] = ",".join(options.get("impersonate_groups", []))
+        return answer
+    answer["HELM_KUBECONTEXT"] = str(options.get("context", ""))
+    answer["HELM_KUBECAFILE"] = os.path.expanduser(str(options.get("ca_cert", "")))
+    answer["HELM_KUBEASUSER"] = str(options.get("impersonate_user", ""))
+    answer["HELM_KUBEASGROUPS"] = ",".join(options.get("impersonate_groups", []))
     if options.get("validate_certs") is False:
-        said["HELM_KUBEINSECURE_SKIP_TLS_VERIFY"] = "true"
+        answer["HELM_KUBEINSECURE_SKIP_TLS_VERIFY"] = "true"
     if "proxy" in options:
-        said.update(HTTPS_PROXY=proxy_url(options), NO_PROXY=str(options.get("no_proxy", "")))
-    return said
+        answer.update(HTTPS_PROXY=proxy_url(options), NO_PROXY=str(options.get("no_proxy", "")))
+    return answer

@@ -66,15 +66,15 @@ def reports_boot(node: JSON, boot: str) -> bool:
     return not reported or reported == machine({"boot_id": boot})[1]
 
 
-def same_machine(said: JSON, node: JSON) -> bool:
+def same_machine(answer: JSON, node: JSON) -> bool:
     """Proven: both say a machine-id and a boot id, and they are the same."""
-    mine = machine(said)
+    mine = machine(answer)
     return all(mine) and mine == machine_of(node)
 
 
-def differs(said: JSON, node: JSON) -> str | None:
+def differs(answer: JSON, node: JSON) -> str | None:
     """Why this host is not this Node's machine; None if nothing speaks against it."""
-    (mine, my_boot), (its, its_boot) = machine(said), machine_of(node)
+    (mine, my_boot), (its, its_boot) = machine(answer), machine_of(node)
     if mine and its and mine != its:
         return f"its machine-id is {mine}, the Node's is {its}"
     # A node that is down has reported nothing since its last boot.
@@ -86,11 +86,11 @@ def differs(said: JSON, node: JSON) -> str | None:
     return None
 
 
-def candidates(host: str, said: JSON, nodes: t.Sequence[JSON]) -> list[JSON]:
+def candidates(host: str, answer: JSON, nodes: t.Sequence[JSON]) -> list[JSON]:
     """Nodes by the best of what fits: the host's name, its own name for itself, the same without a domain, an address."""
-    own = [dns(host), dns(said.get("hostname"))]
+    own = [dns(host), dns(answer.get("hostname"))]
     known = [(node, dns(node["metadata"]["name"])) for node in nodes]
-    mine = addresses([host, *(said.get("addresses") or [])])
+    mine = addresses([host, *(answer.get("addresses") or [])])
     for found in (
         *([node for node, name in known if me and name == me] for me in own),
         *([node for node, name in known if short_for(me, name)] for me in own),
@@ -109,19 +109,19 @@ def match_hosts(hosts: dict[str, JSON], nodes: t.Sequence[JSON]) -> tuple[dict[s
     known = ", ".join(sorted(n["metadata"]["name"] for n in nodes)) or "none"
     matched: dict[str, str] = {}
     problems: list[str] = []
-    for host, said in sorted(hosts.items()):
-        wanted = said.get("node_name")
+    for host, answer in sorted(hosts.items()):
+        wanted = answer.get("node_name")
         if wanted:
             found = [n for n in nodes if dns(n["metadata"]["name"]) == dns(wanted)]
         else:
-            found = candidates(host, said, nodes)
-        proven = [n for n in nodes if same_machine(said, n)]
+            found = candidates(host, answer, nodes)
+        proven = [n for n in nodes if same_machine(answer, n)]
         # Several kubelets on one machine have one identity: among these the name decides.
         found = [n for n in found if n in proven] or found
         if not found and not wanted and len(proven) == 1:
             found = proven
         names = sorted(n["metadata"]["name"] for n in found)
-        why = differs(said, found[0]) if len(found) == 1 else None
+        why = differs(answer, found[0]) if len(found) == 1 else None
         if why:
             others = [n["metadata"]["name"] for n in proven]
             problems.append(

@@ -40,14 +40,14 @@ def withdrawn_note(node: JSON) -> str | None:
     return (node["metadata"].get("annotations") or {}).get(WITHDRAWN_ANNOTATION)
 
 
-def sold(node: JSON) -> bool:
+def carries(node: JSON) -> bool:
     status = node.get("status") or {}
     return all(BE_CPU in (status.get(part) or {}) for part in ("capacity", "allocatable"))
 
 
 def published(node: JSON, ncol: JSON | None) -> bool:
-    """True if what the node sells rests on a report of our agent: it may be another manager's number until then."""
-    return sold(node) and bool(((ncol or {}).get("status") or {}).get("observedAt"))
+    """True if what the node publishes rests on a report of our agent: it may be another manager's number until then."""
+    return carries(node) and bool(((ncol or {}).get("status") or {}).get("observedAt"))
 
 
 def purge_patch(node: JSON) -> JSON | None:
@@ -120,7 +120,7 @@ def sentence(row: JSON, check_mode: bool = False) -> str:
 
 
 def amount(row: JSON) -> str:
-    """What a node sells, as it is said."""
+    """What a node publishes, in words."""
     return f"{row.get('be_cpu') or 0}m of CPU and {(row.get('be_memory') or 0) >> 20} MiB of memory"
 
 

@@ -64,20 +64,20 @@ while True:
 
 
 def pick(rows: t.Sequence[JSON], wanted: t.Collection[str]) -> tuple[JSON | None, str]:
-    """The node to probe: one without best-effort pods, of these the one that sells most; else any with room."""
+    """The node to probe: one without best-effort pods, of these the one that publishes most; else any with headroom."""
     fits = [
         row
         for row in rows
         if row["node"] in wanted
         and row["open"]
-        and (row["cpu"]["oversold"] or 0) - row["cpu"]["promised"] >= PROBES * CPU
-        and (row["memory"]["oversold"] or 0) - row["memory"]["promised"] >= PROBES * MEMORY * MIB
+        and (row["cpu"]["published"] or 0) - row["cpu"]["allocated"] >= PROBES * CPU
+        and (row["memory"]["published"] or 0) - row["memory"]["allocated"] >= PROBES * MEMORY * MIB
     ]
     if not fits:
         return None, f"no node is open and has {PROBES * CPU}m of be-cpu and {PROBES * MEMORY} MiB of be-memory left"
-    best = min(fits, key=lambda row: (row["bePods"] > 0, -(row["cpu"]["oversold"] or 0), row["node"]))
+    best = min(fits, key=lambda row: (row["bePods"] > 0, -(row["cpu"]["published"] or 0), row["node"]))
     if best["bePods"]:
-        return best, "every node with room runs other best-effort pods, which a sandbox would squeeze and evict too"
+        return best, "every node with headroom runs other best-effort pods, which a sandbox would squeeze and evict too"
     return best, ""
 
 
@@ -160,9 +160,9 @@ def admitted(found: JSON) -> str | None:
     """What is wrong with a best-effort pod as the API server made it."""
     resources = found["spec"]["containers"][0].get("resources") or {}
     for part in ("requests", "limits"):
-        said = resources.get(part) or {}
-        if _state.whole(said.get(BE_CPU)) != CPU or _state.whole(said.get(BE_MEMORY)) != MEMORY * MIB or GATE not in said:
-            return f"its {part} are {said or 'none'}: it was not admitted as best-effort"
+        answer = resources.get(part) or {}
+        if _state.whole(answer.get(BE_CPU)) != CPU or _state.whole(answer.get(BE_MEMORY)) != MEMORY * MIB or GATE not in answer:
+            return f"its {part} are {answer or 'none'}: it was not admitted as best-effort"
     if found["spec"].get("priorityClassName") != "priority-be":
         return f"its priority class is {found['spec'].get('priorityClassName')}"
     return None
@@ -171,10 +171,10 @@ def admitted(found: JSON) -> str | None:
 def stuck(found: JSON) -> str:
     """Why a pod does not run, as its conditions and containers say."""
     status = found.get("status") or {}
-    said = [f"{c.get('reason')}: {c.get('message')}" for c in status.get("conditions") or [] if c.get("status") == "False"]
+    answer = [f"{c.get('reason')}: {c.get('message')}" for c in status.get("conditions") or [] if c.get("status") == "False"]
     waits = [(s.get("state") or {}).get("waiting") or {} for s in status.get("containerStatuses") or []]
-    told = [f"{w.get('reason')} {w.get('message', '')}".strip() for w in waits if w]
-    return "; ".join(told or said) or f"it is {status.get('phase', 'not there')}"
+    result = [f"{w.get('reason')} {w.get('message', '')}".strip() for w in waits if w]
+    return "; ".join(result or answer) or f"it is {status.get('phase', 'not there')}"
 
 
 def rate(log: str, seconds: float) -> float | None:

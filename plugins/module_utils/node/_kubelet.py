@@ -86,36 +86,36 @@ def uses_drop_in(flag: t.Mapping[str, str]) -> str:
 
 def said_by_flag(name: str, value: t.Any, flag: t.Mapping[str, str]) -> str:
     """A problem if a command line flag says otherwise: flags win over every file."""
-    said = flag.get(kebab(name))
-    if said is None:
+    declared = flag.get(kebab(name))
+    if declared is None:
         return ""
     if isinstance(value, dict):
-        same = dict(part.partition("=")[::2] for part in said.split(",") if part) == {k: str(v) for k, v in value.items()}
+        same = dict(part.partition("=")[::2] for part in declared.split(",") if part) == {k: str(v) for k, v in value.items()}
     else:
-        same = said.lower() == str(value).lower()
+        same = declared.lower() == str(value).lower()
     if same:
         return ""
     return (
-        f"kubelet is started with --{kebab(name)}={said}, which wins over {name} in any file. Take the flag out of the "
+        f"kubelet is started with --{kebab(name)}={declared}, which wins over {name} in any file. Take the flag out of the "
         "unit (or /etc/default/kubelet, /etc/sysconfig/kubelet), or ask for the same value"
     )
 
 
 def problems(wanted: JSON, effective: JSON, flag: t.Mapping[str, str], later: t.Mapping[str, JSON]) -> list[str]:
     """Why these settings cannot be made here. ``later``: drop-ins that are read after ours, name to content."""
-    told = [p for p in (said_by_flag(name, value, flag) for name, value in wanted.items() if value is not None) if p]
+    answer = [p for p in (said_by_flag(name, value, flag) for name, value in wanted.items() if value is not None) if p]
     for name in sorted(set(HEADER) & set(wanted)):
-        told.append(f"{name} is no setting; leave it out")
+        answer.append(f"{name} is no setting; leave it out")
     for file, content in later.items():
         both = sorted(key for key in content if key in wanted and key not in HEADER and content[key] != wanted[key])
         if both:
-            told.append(f"{file} is read after ours and says otherwise of {', '.join(both)}. Correct or remove it there")
+            answer.append(f"{file} is read after ours and says otherwise of {', '.join(both)}. Correct or remove it there")
     if effective.get("cpuManagerPolicy") == "static" and not _reserves_cpu(effective, flag):
-        told.append(
+        answer.append(
             "cpuManagerPolicy static needs cores that are kept for the system, or kubelet does not start. Set "
             "reservedSystemCPUs, or cpu in systemReserved or kubeReserved"
         )
-    return told
+    return answer
 
 
 def _reserves_cpu(config: JSON, flag: t.Mapping[str, str]) -> bool:

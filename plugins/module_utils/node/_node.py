@@ -243,10 +243,10 @@ def parse_images(listing: str) -> dict[str, str]:
 
 
 def imported(
-    before: t.Mapping[str, str], after: t.Mapping[str, str], said: str, archive: t.Iterable[str]
+    before: t.Mapping[str, str], after: t.Mapping[str, str], answer: str, archive: t.Iterable[str]
 ) -> dict[str, str]:
     """The images of an import: what is new or different, what ctr said, and what the archive names."""
-    words = set(said.split()) | set(archive)
+    words = set(answer.split()) | set(archive)
     return {
         name: digest
         for name, digest in after.items()

@@ -63,9 +63,9 @@ def probe(cgroup_root: str = "/sys/fs/cgroup", proc_root: str = "/proc", *, try_
 
 def hierarchies(cgroup_root: str) -> Tuple[int, Dict[str, str]]:
     """Return (cgroup version or 0, {controller: directory}). v1 mounts several controllers as "cpu,cpuacct"."""
-    said = _read(os.path.join(cgroup_root, "cgroup.controllers"))
-    if said is not None:
-        return 2, dict.fromkeys(said.split(), cgroup_root)
+    declared = _read(os.path.join(cgroup_root, "cgroup.controllers"))
+    if declared is not None:
+        return 2, dict.fromkeys(declared.split(), cgroup_root)
     roots = {}  # type: Dict[str, str]
     for entry in _directories(cgroup_root):
         if entry in ("unified", "systemd"):

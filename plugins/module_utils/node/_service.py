@@ -116,9 +116,9 @@ class Unit:
         if found.get("ActiveState") != "active":
             return f"it is {found.get('ActiveState', 'unknown')} ({found.get('SubState', '')})", pid
         if self.health_url:
-            said = _ask(self.health_url)
-            if said:
-                return f"{self.health_url} says {said}", pid
+            given = _ask(self.health_url)
+            if given:
+                return f"{self.health_url} says {given}", pid
         return (self.ask() if self.ask else ""), pid
 
 

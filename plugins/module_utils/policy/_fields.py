@@ -245,19 +245,19 @@ FIELDS: dict[str, dict[str, t.Any]] = {
                         "type": "int",
                         "default": 0
                     },
-                    "read_bytes": {
+                    "read_bytes_per_second": {
                         "type": "int",
                         "default": 0
                     },
-                    "write_bytes": {
+                    "write_bytes_per_second": {
                         "type": "int",
                         "default": 0
                     },
-                    "read_ops": {
+                    "read_ops_per_second": {
                         "type": "int",
                         "default": 0
                     },
-                    "write_ops": {
+                    "write_ops_per_second": {
                         "type": "int",
                         "default": 0
                     }

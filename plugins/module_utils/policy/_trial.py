@@ -54,36 +54,36 @@ def unknown(schema: JSON, value: t.Any, at: str = "spec") -> list[str]:
     known = schema.get("properties")
     if not isinstance(value, dict) or known is None:
         return []
-    said = []
+    given = []
     for key, below in value.items():
         if key in known:
-            said += unknown(known[key], below, f"{at}.{key}")
+            given += unknown(known[key], below, f"{at}.{key}")
             continue
         near = difflib.get_close_matches(str(key), sorted(known), 1, 0.6)
         hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(sorted(known))}."
-        said.append(f"{at} has no field {key}. {hint}")
-    return said
+        given.append(f"{at} has no field {key}. {hint}")
+    return given
 
 
 def named(policies: t.Sequence[JSON]) -> list[str]:
     """What is wrong with the names."""
-    said = []
+    given = []
     names = [str(p.get("name") or "") for p in policies]
     for name in dict.fromkeys(names):
         if not NAME.fullmatch(name):
-            said.append(f"Policy {name or '(without a name)'}: a name is made of a-z, 0-9, - and ., as in DNS.")
+            given.append(f"Policy {name or '(without a name)'}: a name is made of a-z, 0-9, - and ., as in DNS.")
         elif names.count(name) > 1:
-            said.append(f"Policy {name} is there {names.count(name)} times.")
-    return said
+            given.append(f"Policy {name} is there {names.count(name)} times.")
+    return given
 
 
 def refusals(status: JSON, message: str) -> list[str]:
     """The server's answer, a clause for each field, without the way through the definition."""
-    said = []
+    given = []
     for cause in (status.get("details") or {}).get("causes") or []:
         _before, found, field = str(cause.get("field") or "").partition(".default")
         if found:
-            told = re.sub(r"^Invalid value: (\{.*\}|\"object\"|\"integer\"|\"string\"): ", "", str(cause.get("message")))
-            told = re.sub(r" in body ", " ", told)
-            said.append(f"spec{field}: {told}")
-    return list(dict.fromkeys(said)) or [message]
+            result = re.sub(r"^Invalid value: (\{.*\}|\"object\"|\"integer\"|\"string\"): ", "", str(cause.get("message")))
+            result = re.sub(r" in body ", " ", result)
+            given.append(f"spec{field}: {result}")
+    return list(dict.fromkeys(given)) or [message]

@@ -250,8 +250,8 @@ def manifest_of(
     return {"format": FORMAT, "version": version, "architectures": architectures, "files": rows}
 
 
-def encode(said: JSON) -> bytes:
-    return json.dumps(said, indent=1, sort_keys=True).encode() + b"\n"
+def encode(answer: JSON) -> bytes:
+    return json.dumps(answer, indent=1, sort_keys=True).encode() + b"\n"
 
 
 def read_manifest(tar: tarfile.TarFile, path: str) -> JSON:
@@ -259,20 +259,20 @@ def read_manifest(tar: tarfile.TarFile, path: str) -> JSON:
     if first is None or first.name != MANIFEST or not first.isfile():
         raise BundleError(f"{path} is no bundle: its first member is not {MANIFEST}. The playbook bundle makes one.")
     file = tar.extractfile(first)
-    said: JSON = json.load(file) if file else {}
-    if said.get("format") != FORMAT:
+    answer: JSON = json.load(file) if file else {}
+    if answer.get("format") != FORMAT:
         raise BundleError(
-            f"{path} is a bundle of format {said.get('format')}, and this collection reads {FORMAT}. Use the collection "
+            f"{path} is a bundle of format {answer.get('format')}, and this collection reads {FORMAT}. Use the collection "
             "that is in it."
         )
-    return said
+    return answer
 
 
 def unpack(path: str, target: str) -> JSON:
     """Check every byte against the manifest while writing it; what does not fit leaves nothing behind that is used."""
     with tarfile.open(path, "r|") as tar:
-        said = read_manifest(tar, path)
-        wanted = dict(said["files"])
+        answer = read_manifest(tar, path)
+        wanted = dict(answer["files"])
         for number, member in enumerate(tar):
             if number == 0:  # the list itself, which was read
                 continue
@@ -295,12 +295,12 @@ def unpack(path: str, target: str) -> JSON:
             os.chmod(place, 0o755 if row["kind"] == "program" else 0o644)
     if wanted:
         raise BundleError(f"{path} is not complete: {', '.join(sorted(wanted))} missing. Fetch it again.")
-    return said
+    return answer
 
 
-def contents(said: JSON, target: str) -> JSON:
+def contents(answer: JSON, target: str) -> JSON:
     """What a rollout takes from an unpacked bundle."""
-    rows = said["files"]
+    rows = answer["files"]
 
     def of(kind: str) -> list[str]:
         return sorted(name for name, row in rows.items() if row["kind"] == kind)
@@ -310,7 +310,7 @@ def contents(said: JSON, target: str) -> JSON:
 
     charts = of("chart")
     return {
-        "version": said["version"],
+        "version": answer["version"],
         "images": by_architecture("image"),
         "helm": by_architecture("program"),
         "chart": os.path.join(target, charts[0]) if charts else "",

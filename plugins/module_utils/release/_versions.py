@@ -35,27 +35,27 @@ def problems(found: t.Mapping[str, t.Any]) -> list[str]:
     C(found): C(collection), C(chart) and C(app) (of the chart that would be installed), C(chart_before) (of the cluster,
     empty for none), C(images) (names in the image archive).
     """
-    said = []
+    answer = []
     chart, before, ours = minor(found.get("chart")), minor(found.get("chart_before")), minor(found.get("collection"))
     if chart and ours and chart != ours:
-        said.append(
+        answer.append(
             f"Chart {found['chart']} and collection {found['collection']} do not go together: both must be {word(ours)}.x, or "
             f"both {word(chart)}.x. Leave colocation_chart_ref unset to take the chart that comes with the collection."
         )
     if chart and before and (chart[0] != before[0] or chart[1] > before[1] + 1):
         step = f"{before[0]}.{before[1] + 1}"
-        said.append(
+        answer.append(
             f"The cluster runs chart {found['chart_before']}, and {found['chart']} is more than one step newer. Upgrade one minor "
             f"version at a time: next is {step}."
         )
     tags = sorted({name.rpartition(":")[2] for name in found.get("images") or [] if "/colocation-manager:" in name})
     app = str(found.get("app") or "")
     if app and tags and app not in tags:
-        said.append(
+        answer.append(
             f"The image archive has version {', '.join(tags)}, and the chart would run {app}. Bring the archive of that version "
             "(colocation_image_archive)."
         )
-    return said
+    return answer
 
 
 def newer_than_tested(kubernetes: t.Any) -> list[str]:

@@ -62,18 +62,18 @@ def own_values(values: JSON, affinity: JSON) -> JSON:
 
 
 def digest(content: JSON) -> str:
-    told = {key: value for key, value in content.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    result = {key: value for key, value in content.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(result, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def text(content: JSON) -> str:
     return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
-def opened(said: str) -> JSON:
+def opened(answer: str) -> JSON:
     """The document of a file. Raises Unusable for what is no backup, is damaged, or was made by a later collection."""
     try:
-        content = json.loads(said)
+        content = json.loads(answer)
     except ValueError as e:
         raise Unusable(f"This is no backup, or not all of it: {e}.") from e
     schema = content.get("schema") if isinstance(content, dict) else None

@@ -73,10 +73,10 @@ def values_of(secrets: t.Iterable[JSON], revision: int) -> JSON:
 def _told(secret: JSON) -> JSON:
     """What Helm wrote down of a revision; nothing where that cannot be read."""
     try:
-        told = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"]))))
+        result = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"]))))
     except (KeyError, ValueError, OSError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return result if isinstance(result, dict) else {}
 
 
 def good_revision(secrets: t.Sequence[JSON]) -> JSON | None:

@@ -113,16 +113,16 @@ def running(workload: JSON) -> int:
 
 def problems(found: t.Iterable[JSON], migrate: bool) -> list[str]:
     """Why a rollout cannot go on beside these."""
-    told = []
+    result = []
     for w in found:
         if in_the_way(w):
-            told.append(
+            result.append(
                 f"{title(w)} ({who(w)}) has the name of one of ours. Uninstall it with the Helm release that made it: the numbers on "
                 "the Nodes stand while nobody writes them, and ours go on from there."
             )
         elif not migrate and not stopped(w):
-            told.append(
-                f"{title(w)} ({who(w)}) oversells on this cluster, and two would sell the same twice. site -e migrate=true stops it and "
+            result.append(
+                f"{title(w)} ({who(w)}) oversells on this cluster, and two would publish the same capacity twice. site -e migrate=true stops it and "
                 "goes on from its numbers; or switch it off first."
             )
-    return told
+    return result

@@ -52,10 +52,10 @@ def hopeless(pod: JSON) -> str | None:
         waiting = (status.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") in HOPELESS:
             ended = (status.get("lastState") or {}).get("terminated") or {}
-            said = waiting.get("message") or ""
+            answer = waiting.get("message") or ""
             if ended:
-                said = f"exit code {ended.get('exitCode')} {ended.get('message') or ''}"
-            return f"{waiting['reason']} of image {status.get('image', '?')}: {' '.join(said.split())[:200]}".rstrip(": ")
+                answer = f"exit code {ended.get('exitCode')} {ended.get('message') or ''}"
+            return f"{waiting['reason']} of image {status.get('image', '?')}: {' '.join(answer.split())[:200]}".rstrip(": ")
     return None
 
 
@@ -87,8 +87,8 @@ def started(pod: JSON) -> datetime.datetime | None:
 
 def reported_since(ncol: JSON | None, since: datetime.datetime | None) -> bool:
     """True once the agent that began then has reported; both times are the node's own."""
-    said = _time(((ncol or {}).get("status") or {}).get("observedAt") or "")
-    return said is not None and since is not None and said >= since
+    answer = _time(((ncol or {}).get("status") or {}).get("observedAt") or "")
+    return answer is not None and since is not None and answer >= since
 
 
 def _time(stamp: str) -> datetime.datetime | None:
@@ -108,8 +108,8 @@ def refused(ncol: JSON | None) -> str | None:
 
 def pressure(ncol: JSON | None) -> dict[str, float]:
     """PSI "some avg10" in percent, of what the node's kernel tells."""
-    told = ((ncol or {}).get("status") or {}).get("pressure") or {}
-    return {name: float(told[name]) for name in RESOURCES if told.get(name) is not None}
+    result = ((ncol or {}).get("status") or {}).get("pressure") or {}
+    return {name: float(result[name]) for name in RESOURCES if result.get(name) is not None}
 
 
 def risen(before: t.Mapping[str, float], lowest: t.Mapping[str, float], allowed: float) -> list[str]:
@@ -141,7 +141,7 @@ def counter(metrics: str, name: str) -> float:
 
 
 def why_not(row: JSON, now: datetime.datetime) -> str | None:
-    """What one node of a wave still misses; None when it has passed the gate."""
+    """What one node of a wave still misses; None when it has passed the health check."""
     pod, ncol, node = row["pod"], row["ncol"], row["node"]
     if pod is None:
         return "there is no agent on it"
@@ -149,9 +149,9 @@ def why_not(row: JSON, now: datetime.datetime) -> str | None:
         return f"its agent is not ready: {unready(pod)}"
     if not reported_since(ncol, started(pod)):
         return "its agent has not reported since it was replaced"
-    if row["published_before"] and not _state.sold(node):
+    if row["published_before"] and not _state.carries(node):
         return _state.why_unpublished(node, ncol, now)
-    said = refused(ncol)
-    if said and not row["refused_before"]:
-        return f"its agent cannot do what it should: {said}"
+    answer = refused(ncol)
+    if answer and not row["refused_before"]:
+        return f"its agent cannot do what it should: {answer}"
     return None

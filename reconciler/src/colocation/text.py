@@ -24,11 +24,13 @@ def json_line(document: Any) -> str:
         text = msgspec.json.encode(document, enc_hook=repr).decode()
     except (ValueError, TypeError, RecursionError):  # lone surrogates, endless integers, keys of strange types
         known = document if isinstance(document, dict) else {"text": document}
-        text = json.dumps({str(key): value if isinstance(value, str) else _told(value) for key, value in known.items()})
+        text = json.dumps(
+            {str(key): value if isinstance(value, str) else _as_json(value) for key, value in known.items()}
+        )
     return _NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
-def _told(value: Any) -> str:
+def _as_json(value: Any) -> str:
     try:
         return repr(value)
     except (ValueError, RecursionError) as error:

@@ -180,13 +180,13 @@ class Cluster:
         status = self.get(NODES.path(node))["status"]
         keys = ("kubernetes.io/be-cpu", "kubernetes.io/be-memory", "colocation.openfuyao.com/be-pods")
         parts = ("capacity", "allocatable")
-        said = [tuple(_whole(status.get(part, {}).get(key)) for key in keys) for part in parts]
-        assert said[0] == said[1], said
-        return said[0]  # type: ignore[return-value]
+        given = [tuple(_whole(status.get(part, {}).get(key)) for key in keys) for part in parts]
+        assert given[0] == given[1], given
+        return given[0]  # type: ignore[return-value]
 
     def withdrawn(self, node: str) -> str | None:
-        said = self.get(NODES.path(node))["metadata"].get("annotations", {})
-        return said.get("colocation.openfuyao.com/withdrawn")
+        given = self.get(NODES.path(node))["metadata"].get("annotations", {})
+        return given.get("colocation.openfuyao.com/withdrawn")
 
     def events(self, about: str) -> list[dict[str, Any]]:
         """The manager's Events about a Node or a policy, oldest first."""

@@ -1,4 +1,4 @@
-"""A real API server for the session, with our kinds in it."""
+"""A real API server for the session, with our CRDs."""
 
 from __future__ import annotations
 

@@ -40,11 +40,11 @@ def test_explain_adds_up_to_what_the_node_carries(cluster: Cluster) -> None:
     cluster.report("n1", pods=({"uid": pod["metadata"]["uid"], "cpu": 777, "memory": 3 * GI},))
     eventually(lambda: cluster.published("n1") == (4200, 57 * GI, 250))
     url = by(cluster, manager)
-    said = colocation("explain", "n1", "-o", "json", *url)
-    assert said.returncode == 0, said.stderr
-    told = json.loads(said.stdout)
+    given = colocation("explain", "n1", "-o", "json", *url)
+    assert given.returncode == 0, given.stderr
+    answer = json.loads(given.stdout)
     for resource, carried in zip(("cpu", "memory"), cluster.published("n1"), strict=False):
-        one = told[resource]
+        one = answer[resource]
         assert sum(term["value"] for term in one["terms"]) == one["free"]
         result = min(max(one["free"], 0), one["ceiling"])
         assert result - result % one["quantum"] == one["published"] == one["onNode"] == carried
@@ -70,9 +70,9 @@ def test_a_policy_is_simulated_and_then_does_what_was_said(cluster: Cluster, tmp
     file = tmp_path / "policy.json"
     file.write_text(json.dumps({"kind": "ColocationPolicy", "metadata": {"name": "x"}, "spec": spec}))
     url = by(cluster, manager)
-    said = colocation("simulate", str(file), "-o", "json", *url)
-    assert said.returncode == 0, said.stderr
-    one, two = json.loads(said.stdout)["nodes"]
+    given = colocation("simulate", str(file), "-o", "json", *url)
+    assert given.returncode == 0, given.stderr
+    one, two = json.loads(given.stdout)["nodes"]
     assert one["now"] == one["then"]
     assert two["now"]["cpu"] == 5000
     assert two["then"] == {"policy": "x", "cpu": 3000, "memory": 60 * GI, "open": True, "maxPods": 7}
@@ -83,20 +83,20 @@ def test_a_policy_is_simulated_and_then_does_what_was_said(cluster: Cluster, tmp
     gone = json.loads(colocation("simulate", "--delete", "p", "--delete", "x", "-o", "json", *url).stdout)["nodes"]
     assert [node["then"]["cpu"] for node in gone] == [None, None]
     history = colocation("explain", "n2", "--history", f"--kubeconfig={cluster.api.kubeconfig}").stdout
-    assert "RoomFell" in history
+    assert "PublishedDecreased" in history
     assert "policy x generation 1" in history
 
 
 def test_no_manager_in_the_cluster_is_said_with_the_remedy(cluster: Cluster) -> None:
-    said = colocation("explain", "n1", f"--kubeconfig={cluster.api.kubeconfig}")
-    assert said.returncode == 1
-    assert "no manager in namespace openfuyao-colocation" in said.stderr
-    assert "Traceback" not in said.stderr
+    given = colocation("explain", "n1", f"--kubeconfig={cluster.api.kubeconfig}")
+    assert given.returncode == 1
+    assert "no manager in namespace openfuyao-colocation" in given.stderr
+    assert "Traceback" not in given.stderr
 
 
 def test_a_port_that_is_taken_is_said(cluster: Cluster) -> None:
     manager = cluster.manager()
-    said = colocation("manager", f"--kubeconfig={cluster.api.kubeconfig}", f"--listen=127.0.0.1:{manager.port}")
-    assert said.returncode == 1
-    assert "in use" in said.stderr
-    assert "Traceback" not in said.stderr
+    given = colocation("manager", f"--kubeconfig={cluster.api.kubeconfig}", f"--listen=127.0.0.1:{manager.port}")
+    assert given.returncode == 1
+    assert "in use" in given.stderr
+    assert "Traceback" not in given.stderr

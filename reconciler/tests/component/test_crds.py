@@ -21,7 +21,7 @@ def test_an_empty_policy_gets_the_defaults_of_the_structs(cluster: Cluster, rest
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "answer"),
     [
         ({"oversell": {"cpu": {"reclaimPercent": 101}}}, "reclaimPercent"),
         ({"oversell": {"staleAfterSeconds": 60}}, "at least twice"),
@@ -31,9 +31,9 @@ def test_an_empty_policy_gets_the_defaults_of_the_structs(cluster: Cluster, rest
         ({"oversell": {"memory": {"quantum": "0"}}}, "above 0"),
     ],
 )
-def test_nonsense_is_refused_with_a_sentence(cluster: Cluster, rest: Rest, spec: object, said: str) -> None:
+def test_nonsense_is_refused_with_a_sentence(cluster: Cluster, rest: Rest, spec: object, answer: str) -> None:
     body = {"apiVersion": POLICIES.group_version, "kind": "ColocationPolicy", "metadata": {"name": "p"}, "spec": spec}
     with pytest.raises(ApiError) as caught:
         rest.create(POLICIES.path(), body)
     assert caught.value.code == 422
-    assert said in caught.value.message
+    assert answer in caught.value.message

@@ -23,7 +23,7 @@ def there(cluster: Cluster, name: str) -> bool:
     return name in {item["metadata"]["name"] for item in items}
 
 
-def told(cluster: Cluster, name: str) -> dict[str, str]:
+def result(cluster: Cluster, name: str) -> dict[str, str]:
     items: list[dict[str, Any]] = cluster.get(EVENTS.path(namespace="default"))["items"]
     return {e["reason"]: e["note"] for e in items if e["regarding"]["name"] == name}
 
@@ -62,12 +62,12 @@ def test_a_budget_is_kept_then_the_pod_goes_the_node_lowered_first(
     budgets("keep", "batch", minAvailable=1)
     eventually(lambda: cluster.ncol("n1")["spec"]["pods"])
     cluster.report("n1", evictionRequests=wish(pod))
-    eventually(lambda: "EvictionRefused" in told(cluster, "batch"))
+    eventually(lambda: "EvictionRefused" in result(cluster, "batch"))
     assert cluster.published("n1") == (before - 2000, cluster.published("n1")[1], None), "lowered and closed"
     assert there(cluster, "batch")
     cluster.rest.delete(BUDGETS.path("keep", namespace="default"))
     eventually(lambda: not there(cluster, "batch"), 20)
-    assert "memory in use is 90Gi of 100Gi" in eventually(lambda: told(cluster, "batch").get("Evicted"))
+    assert "memory in use is 90Gi of 100Gi" in eventually(lambda: result(cluster, "batch").get("Evicted"))
     cluster.report("n1", evictionRequests=[])
     eventually(lambda: cluster.published("n1")[2] is not None, what="open again")
 
@@ -99,7 +99,7 @@ def test_a_pod_that_its_budget_keeps_does_not_hold_up_the_next_of_the_list(
     (row,) = eventually(lambda: cluster.ncol("n1")["spec"]["evictionRefusals"])
     assert row["uid"] == a["metadata"]["uid"]
     assert row["message"].startswith(answer)
-    assert answer in eventually(lambda: told(cluster, "a").get("EvictionRefused"))
+    assert answer in eventually(lambda: result(cluster, "a").get("EvictionRefused"))
     refused = {e["pod"]: e["refused"] for e in manager.json("/v1/explain/n1")["evictions"]}
     assert refused["default/a"] == row["message"]
     assert answer in render(manager.json("/v1/explain/n1"))

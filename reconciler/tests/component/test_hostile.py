@@ -18,7 +18,7 @@ from colocation.kube.rest import MERGE_PATCH, ApiError
 from tests.lab.waiting import eventually
 
 from .cluster import GI, Cluster, Manager
-from .test_manager import ROOM, publishing
+from .test_manager import HEADROOM, publishing
 
 pytestmark = pytest.mark.apiserver
 EVIL = '\x1b]0;owned\x07\n{"level":"fake"}\r\u202e\u2028\x9b31m' + "\N{PILE OF POO}"
@@ -34,9 +34,9 @@ def nothing_was_injected(manager: Manager) -> None:
     lines = manager.log.read_text(encoding="ascii").splitlines()
     assert lines
     for line in lines:
-        told = json.loads(line)
-        assert told["level"] != "fake"
-        assert "message" in told
+        result = json.loads(line)
+        assert result["level"] != "fake"
+        assert "message" in result
     list(text_string_to_metric_families(manager.http("/metrics")))
 
 
@@ -70,12 +70,12 @@ def test_hostile_pods_cost_their_node_what_they_ask_for_and_nobody_else_anything
     # The watch lives on: what comes afterwards is seen, on this node and on the other.
     cluster.pod("batch", "n2", be=(1000, GI), running=True)
     eventually(lambda: cluster.ncol("n2")["spec"]["pods"])
-    assert cluster.published("n2") == ROOM
+    assert cluster.published("n2") == HEADROOM
     # And so does a manager that lists them first.
     manager.end()
     fresh = cluster.manager()
     cluster.report("n2", cpu=2000)
-    eventually(lambda: cluster.published("n2") == (4000, *ROOM[1:]))
+    eventually(lambda: cluster.published("n2") == (4000, *HEADROOM[1:]))
     assert "\x1b" not in render(fresh.json("/v1/explain/n1"))
     assert resident(fresh) < before + 40 * 2**20
     for one in (manager, fresh):
@@ -90,14 +90,14 @@ def test_a_pod_that_asks_for_more_than_there_can_be_costs_no_other_pod_its_limit
     publishing(cluster, "n1", "n2")
     most = {"kubernetes.io/be-cpu": str(2**63 - 1), "kubernetes.io/be-memory": str(2**63 - 1)}
     containers = [{"name": name, "image": "i", "resources": {"requests": most, "limits": most}} for name in "ab"]
-    for name, said in (
+    for name, answer in (
         ("absurd", {"openfuyao.com/qos-level": "BE"}),
         ("mirror", {"kubernetes.io/config.mirror": "x", "kubernetes.io/config.hash": "h" * 200_000}),
     ):
         body = {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": name, "annotations": said},
+            "metadata": {"name": name, "annotations": answer},
             "spec": {"nodeName": "n1", "terminationGracePeriodSeconds": 0, "containers": containers},
         }
         cluster.rest.create(PODS.path(namespace="default"), body)
@@ -112,11 +112,11 @@ def test_a_pod_that_asks_for_more_than_there_can_be_costs_no_other_pod_its_limit
     (other,) = (row for row in rows.values() if row["uid"] != uid)
     assert (other["cpuRequest"], other["cpuLimit"], other["memoryLimit"]) == (2**63 - 1,) * 3
     assert eventually(lambda: [p["uid"] for p in cluster.ncol("n1")["spec"]["online"]]) == [online]
-    # What is promised to running pods stands on the Node, closed, and the manager does not write it again and again.
+    # What is allocated to running pods stands on the Node, closed, and the manager does not write it again and again.
     eventually(lambda: cluster.published("n1") == (2**63 - 1, 2**63 - 1, None))
     version = cluster.version("n1")
     cluster.report("n2", cpu=2000)
-    eventually(lambda: cluster.published("n2") == (4000, *ROOM[1:]))
+    eventually(lambda: cluster.published("n2") == (4000, *HEADROOM[1:]))
     assert cluster.version("n1") == version
     assert "write refused" not in manager.log.read_text()
 
@@ -133,7 +133,7 @@ LIES = {
 }
 
 
-def test_lies_sell_no_more_than_the_policy_allows_and_are_told(cluster: Cluster) -> None:
+def test_lies_offer_no_more_than_the_policy_allows_and_are_told(cluster: Cluster) -> None:
     shares = {"cpu": {"strategy": "usage", "reclaimPercent": 100, "maxPercent": 40}}
     shares["memory"] = {"strategy": "usage", "reclaimPercent": 100, "maxPercent": 30}
     cluster.policy(oversell={**shares, "growAfterSeconds": 0})
@@ -146,8 +146,8 @@ def test_lies_sell_no_more_than_the_policy_allows_and_are_told(cluster: Cluster)
     own: dict[str, Any] = {"node": {"cpu": 0, "memory": 0}, "system": {"cpu": 0, "memory": 0}, "observedAt": "?"}
     for seconds in (60, 61):
         for node, lie in nodes.items():
-            said = {"windowSeconds": seconds, **own, **lie}
-            cluster.rest.patch(NODE_COLOCATIONS.path(node, sub="status"), {"status": said})
+            answer = {"windowSeconds": seconds, **own, **lie}
+            cluster.rest.patch(NODE_COLOCATIONS.path(node, sub="status"), {"status": answer})
     cluster.report("honest", cpu=0, memory=0, observedAt=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     eventually(lambda: cluster.published("honest") == most)
     text = manager.http("/metrics")
@@ -155,13 +155,15 @@ def test_lies_sell_no_more_than_the_policy_allows_and_are_told(cluster: Cluster)
         cpu, memory, _ = cluster.published(node)
         assert (cpu or 0) <= most[0]
         assert (memory or 0) <= most[1]
-        told = manager.json(f"/v1/explain/{node}")
-        assert told["report"]["doubts"], node
-        assert "\x1b" not in render(told)
-        assert re.search(rf'^colocation_node_report_doubtful{{doubt="\w+",node="{node}"}} 1', text, re.MULTILINE), node
-    assert manager.json("/v1/explain/honest")["report"]["doubts"] == []
-    assert 'colocation_node_report_doubtful{doubt="Clock",node="honest"}' not in text
-    assert manager.log.read_text().count("report is doubtful") == len(nodes)
+        result = manager.json(f"/v1/explain/{node}")
+        assert result["report"]["suspicions"], node
+        assert "\x1b" not in render(result)
+        assert re.search(rf'^colocation_node_report_suspect{{node="{node}",suspicion="\w+"}} 1', text, re.MULTILINE), (
+            node
+        )
+    assert manager.json("/v1/explain/honest")["report"]["suspicions"] == []
+    assert 'colocation_node_report_suspect{node="honest",suspicion="Clock"}' not in text
+    assert manager.log.read_text().count("report is suspect") == len(nodes)
     nothing_was_injected(manager)
 
 
@@ -171,13 +173,13 @@ def test_pods_of_other_nodes_are_counted_against_the_liar_and_told(cluster: Clus
     publishing(cluster, "n1", "n2")
     uid = cluster.pod("web", "n2", cpu="1")["metadata"]["uid"]
     cluster.report("n2", pods=({"uid": uid, "cpu": 100, "memory": 0},))
-    eventually(lambda: cluster.published("n2") == (4900, *ROOM[1:]))
+    eventually(lambda: cluster.published("n2") == (4900, *HEADROOM[1:]))
     for cpu in (900, 1000):
         cluster.report("n1", pods=({"uid": uid, "cpu": cpu, "memory": 0},))
-    eventually(lambda: cluster.published("n1") == (4000, *ROOM[1:]))
-    assert cluster.published("n2") == (4900, *ROOM[1:])
-    eventually(lambda: 'doubt="UnknownPods",node="n1"' in manager.http("/metrics"))
-    (row,) = [d for d in manager.json("/v1/explain/n1")["report"]["doubts"] if "does not have" in d]
+    eventually(lambda: cluster.published("n1") == (4000, *HEADROOM[1:]))
+    assert cluster.published("n2") == (4900, *HEADROOM[1:])
+    eventually(lambda: 'node="n1",suspicion="UnknownPods"' in manager.http("/metrics"))
+    (row,) = [d for d in manager.json("/v1/explain/n1")["report"]["suspicions"] if "does not have" in d]
     assert row == "1 of 1 rows are of pods that this node does not have"
 
 
@@ -203,9 +205,9 @@ def test_the_schema_refuses_what_no_agent_has_to_say(cluster: Cluster, lie: str)
         NODE_COLOCATIONS.path(),
         {"apiVersion": NODE_COLOCATIONS.group_version, "kind": "NodeColocation", "metadata": {"name": "n1"}},
     )
-    with pytest.raises(ApiError) as told:
+    with pytest.raises(ApiError) as result:
         cluster.rest.patch(NODE_COLOCATIONS.path("n1", sub="status"), {"status": REFUSED[lie]})
-    assert told.value.code == 422
+    assert result.value.code == 422
 
 
 @pytest.mark.usefixtures("anything_goes")
@@ -222,7 +224,7 @@ def test_beyond_the_schema_a_lie_still_costs_its_own_node_only(cluster: Cluster)
         path = NODE_COLOCATIONS.path("n1", sub="status")
         cluster.rest.send("PATCH", path, body=body.encode(), kind=MERGE_PATCH)
         cluster.report("n2", cpu=1000 + 100 * number)
-        eventually(lambda number=number: cluster.published("n2") == (5000 - 100 * number, *ROOM[1:]))
+        eventually(lambda number=number: cluster.published("n2") == (5000 - 100 * number, *HEADROOM[1:]))
     eventually(lambda: cluster.published("n1") == (None, None, None))
     assert "the report cannot be used" in str(cluster.withdrawn("n1"))
     assert resident(manager) < before + 60 * 2**20

@@ -75,7 +75,7 @@ def _everywhere(value: Any) -> Any:
 def test_an_event_is_written_whatever_its_object_is_called_and_however_much_it_says(
     cluster: Cluster, name: str
 ) -> None:
-    body = event(About("Node", name, "u"), "RoomFell", LONG, "ü" * 300, warning=True)
+    body = event(About("Node", name, "u"), "PublishedDecreased", LONG, "ü" * 300, warning=True)
     cluster.rest.create(EVENTS.path(namespace="default"), body)
 
 
@@ -87,7 +87,7 @@ def test_a_policy_says_which_nodes_are_silent_however_long_their_names_are(clust
 
     def ready() -> str:
         conditions = cluster.get(POLICIES.path("p")).get("status", {}).get("conditions", [])
-        return next((str(c["message"]) for c in conditions if c["reason"] == "NodesSilent"), "")
+        return next((str(c["message"]) for c in conditions if c["reason"] == "NodesNotReporting"), "")
 
     assert eventually(ready, 30).startswith("no fresh report from 0.n.n")
 

@@ -18,7 +18,7 @@ from .cluster import GI, NAMESPACE, Cluster
 pytestmark = pytest.mark.apiserver
 
 # A node of 10 cores and 100Gi, 60 % and 65 % of which may be used, with 1 core and 5Gi in use by the system:
-ROOM = (5000, 60 * GI, 250)
+HEADROOM = (5000, 60 * GI, 250)
 FAST = {"cpu": {"strategy": "usage"}, "memory": {"strategy": "usage"}, "growAfterSeconds": 0}
 
 
@@ -28,7 +28,7 @@ def publishing(cluster: Cluster, *nodes: str) -> None:
         cluster.node(name)
         eventually(lambda name=name: cluster.ncol(name))
         cluster.report(name)
-        eventually(lambda name=name: cluster.published(name) == ROOM, what=f"{name} not published")
+        eventually(lambda name=name: cluster.published(name) == HEADROOM, what=f"{name} not published")
 
 
 def test_a_node_that_reports_is_published_and_its_agent_told(cluster: Cluster) -> None:
@@ -64,10 +64,10 @@ def test_a_node_that_another_manager_published_is_taken_over_without_its_numbers
     time.sleep(0.5)
     assert cluster.published("n1") == begun, "the agent has not reported yet"
     cluster.report("n1")
-    eventually(lambda: cluster.published("n1") == ROOM)
+    eventually(lambda: cluster.published("n1") == HEADROOM)
     # All that ever stood on the Node since then, as a watch tells it.
-    told = cluster.rest.stream(NODES, {"watch": "1", "resourceVersion": since, "timeoutSeconds": "1"}, 5).read()
-    stood = [json.loads(line)["object"]["status"] for line in told.splitlines()]
+    result = cluster.rest.stream(NODES, {"watch": "1", "resourceVersion": since, "timeoutSeconds": "1"}, 5).read()
+    stood = [json.loads(line)["object"]["status"] for line in result.splitlines()]
     assert len(stood) >= 2
     assert all(key in status[part] for status in stood for part in ("capacity", "allocatable") for key in theirs)
 
@@ -83,18 +83,18 @@ def test_a_node_without_label_gets_nothing_at_all(cluster: Cluster) -> None:
         cluster.ncol("other")
 
 
-def test_be_pods_are_told_to_the_agent_and_the_gate_closes_below_the_promise(cluster: Cluster) -> None:
+def test_be_pods_are_told_to_the_agent_and_the_gate_closes_below_what_is_allocated(cluster: Cluster) -> None:
     cluster.policy()
     cluster.manager()
     publishing(cluster, "n1")
     pod = cluster.pod("batch", "n1", be=(3000, GI), running=True)
-    told = eventually(lambda: cluster.ncol("n1")["spec"]["pods"])
-    assert told == [{"uid": pod["metadata"]["uid"], "cpuRequest": 3000, "cpuLimit": 3000, "memoryLimit": GI}]
-    assert cluster.published("n1") == ROOM  # a promise does not change the room
+    result = eventually(lambda: cluster.ncol("n1")["spec"]["pods"])
+    assert result == [{"uid": pod["metadata"]["uid"], "cpuRequest": 3000, "cpuLimit": 3000, "memoryLimit": GI}]
+    assert cluster.published("n1") == HEADROOM  # requests do not change the headroom
     cluster.report("n1", cpu=4500)
-    eventually(lambda: cluster.published("n1") == (3000, 60 * GI, None), what="held at the promise, closed")
+    eventually(lambda: cluster.published("n1") == (3000, 60 * GI, None), what="held at what is allocated, closed")
     cluster.end_pod("batch")
-    eventually(lambda: cluster.published("n1") == (1500, 60 * GI, 250), what="open again once nothing is promised")
+    eventually(lambda: cluster.published("n1") == (1500, 60 * GI, 250), what="open again once nothing is allocated")
     eventually(lambda: "pods" not in cluster.ncol("n1")["spec"] or not cluster.ncol("n1")["spec"]["pods"])
 
 
@@ -107,7 +107,7 @@ def test_max_pods_below_the_bound_pods_closes_the_node_and_leaves_its_pods_their
     eventually(lambda: len(cluster.ncol("n1")["spec"]["pods"]) == 3)
     for most, gate in ((2, None), (3, 3), (0, None), (250, 250)):
         cluster.rest.patch(POLICIES.path("p"), {"spec": {"oversell": {"maxPods": most}}})
-        eventually(lambda gate=gate: cluster.published("n1") == (*ROOM[:2], gate))  # type: ignore[misc]
+        eventually(lambda gate=gate: cluster.published("n1") == (*HEADROOM[:2], gate))  # type: ignore[misc]
 
 
 def test_after_kill_9_the_number_does_not_rise_before_a_new_report(cluster: Cluster) -> None:
@@ -115,11 +115,11 @@ def test_after_kill_9_the_number_does_not_rise_before_a_new_report(cluster: Clus
     first = cluster.manager()
     publishing(cluster, "n1")
     first.end(signal.SIGKILL)
-    cluster.report("n1", cpu=0)  # more room, while nobody looks: of unknown age to the next manager
+    cluster.report("n1", cpu=0)  # more headroom, while no manager runs: of unknown age to the next one
     cluster.manager()
     cluster.leader()
     time.sleep(1.5)
-    assert cluster.published("n1") == ROOM
+    assert cluster.published("n1") == HEADROOM
     cluster.report("n1", cpu=0)
     eventually(lambda: cluster.published("n1") == (6000, 60 * GI, 250))
 
@@ -146,7 +146,7 @@ def test_a_node_that_never_was_published_is_published_from_the_listed_report(clu
     cluster.report("n1")
     cluster.policy()
     cluster.manager()
-    eventually(lambda: cluster.published("n1") == ROOM)
+    eventually(lambda: cluster.published("n1") == HEADROOM)
 
 
 def test_silence_withdraws_by_timer_and_a_report_brings_it_back(cluster: Cluster) -> None:
@@ -157,14 +157,14 @@ def test_silence_withdraws_by_timer_and_a_report_brings_it_back(cluster: Cluster
     eventually(lambda: cluster.published("n1") == (None, None, None), 15)
     assert 8.5 < time.monotonic() - began < 12
     assert "silent" in str(cluster.withdrawn("n1"))
-    # The agent goes on protecting: only the selling has stopped.
+    # The agent goes on protecting: only the offering has stopped.
     assert cluster.ncol("n1")["spec"]["enabled"]
     cluster.report("n1")
-    eventually(lambda: cluster.published("n1") == ROOM)
+    eventually(lambda: cluster.published("n1") == HEADROOM)
     assert cluster.withdrawn("n1") is None
 
 
-def test_a_withdrawn_node_keeps_its_promise_until_it_is_drained(cluster: Cluster) -> None:
+def test_a_withdrawn_node_keeps_what_is_allocated_until_it_is_drained(cluster: Cluster) -> None:
     cluster.policy()
     cluster.manager()
     publishing(cluster, "n1")
@@ -233,7 +233,7 @@ def test_garbage_withdraws_that_node_alone(cluster: Cluster, anything_goes: None
         NODE_COLOCATIONS.path("bad", sub="status"), {"status": {"system": None, "node": None, "pods": None}}
     )
     cluster.report("bad")
-    eventually(lambda: cluster.published("bad") == ROOM)
+    eventually(lambda: cluster.published("bad") == HEADROOM)
 
 
 def test_nothing_is_written_that_changes_nothing(cluster: Cluster) -> None:
@@ -266,7 +266,7 @@ def test_keys_that_somebody_else_changes_are_put_right(cluster: Cluster) -> None
     publishing(cluster, "n1")
     wrong = {"status": {"capacity": {"kubernetes.io/be-cpu": "99999"}, "allocatable": {"kubernetes.io/be-cpu": "1"}}}
     cluster.rest.patch(NODES.path("n1", sub="status"), wrong)
-    eventually(lambda: _published(cluster, "n1") == ROOM)
+    eventually(lambda: _published(cluster, "n1") == HEADROOM)
 
 
 def _published(cluster: Cluster, node: str) -> object:
@@ -358,4 +358,4 @@ def test_dry_run_prints_patches_and_writes_nothing(cluster: Cluster) -> None:
         cluster.get(LEASES.path("colocation-manager", namespace=NAMESPACE))
     once = cluster.manager("--once", ready=False)
     assert once.process.wait(30) == 0
-    assert cluster.published("n1") == ROOM
+    assert cluster.published("n1") == HEADROOM

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.apiserver
 
 Number = tuple[int | None, int | None, int | None]
 NOTHING: Number = (None, None, None)
-ROOM: Number = (5000, 60 * GI, 250)  # 10 cores and 100Gi; 60 and 65 % of it; 1 core and 5Gi in use
+HEADROOM: Number = (5000, 60 * GI, 250)  # 10 cores and 100Gi; 60 and 65 % of it; 1 core and 5Gi in use
 LESS: Number = (4000, 60 * GI, 250)  # 2 cores in use
 FAST = {"cpu": {"strategy": "usage"}, "memory": {"strategy": "usage"}, "growAfterSeconds": 0}
 MANY = 1000
@@ -53,8 +53,8 @@ class Witness:
 
     def _take(self, event: Event[NodeFacts]) -> None:
         if isinstance(event, Upsert):
-            said = event.object.published
-            number = (said.cpu, said.memory, said.gate)
+            answer = event.object.published
+            number = (answer.cpu, answer.memory, answer.gate)
             self.now[event.key] = number
             self.ever.setdefault(event.key, set()).add(number)
         elif isinstance(event, Delete):
@@ -132,7 +132,7 @@ def publishing(
     cluster.policy()
     nodes = made(cluster, count)
     manager = cluster.manager(*options)
-    eventually(lambda: witness.all_are(ROOM, nodes), 60)
+    eventually(lambda: witness.all_are(HEADROOM, nodes), 60)
     return manager, nodes, size(manager)
 
 
@@ -163,20 +163,20 @@ def test_killed_in_the_middle_of_the_initial_list(
     with pytest.raises(OSError):  # 503: it knows that it does not know
         manager.http("/readyz")
     api.start()
-    eventually(lambda: witness.all_are(ROOM, nodes), 60)
-    assert witness.seen() == {NOTHING, ROOM}
+    eventually(lambda: witness.all_are(HEADROOM, nodes), 60)
+    assert witness.seen() == {NOTHING, HEADROOM}
 
 
 @pytest.mark.long
 def test_killed_again_and_again_in_the_middle_of_a_watch(cluster: Cluster, api: ApiServer, witness: Witness) -> None:
     manager, nodes, before = publishing(cluster, witness, 20)
-    for wanted, cpu in ((LESS, 2000), (ROOM, 1000), (LESS, 2000)):
+    for wanted, cpu in ((LESS, 2000), (HEADROOM, 1000), (LESS, 2000)):
         api.kill()
         time.sleep(random.Random(cpu).uniform(0.2, 2))
         api.start()
         each(lambda name, cpu=cpu: cluster.report(name, cpu=cpu), nodes)  # type: ignore[misc]
         eventually(lambda wanted=wanted: witness.all_are(wanted, nodes), 30)
-    assert witness.seen() == {NOTHING, ROOM, LESS}
+    assert witness.seen() == {NOTHING, HEADROOM, LESS}
     nothing_leaked(manager, before)
 
 
@@ -191,7 +191,7 @@ def test_killed_in_the_middle_of_a_burst_of_writes(cluster: Cluster, api: ApiSer
     time.sleep(1)
     api.start()
     eventually(lambda: witness.all_are(LESS, nodes), 60)
-    assert witness.seen() == {NOTHING, ROOM, LESS}
+    assert witness.seen() == {NOTHING, HEADROOM, LESS}
     nothing_leaked(manager, before, 25)
 
 
@@ -206,7 +206,7 @@ def test_history_that_is_compacted_away_while_nobody_watches_costs_a_new_list(
         cluster.report(nodes[0], cpu=2000)
         eventually(lambda: witness.now[nodes[0]] == LESS)
         cluster.report(nodes[0])
-        eventually(lambda: witness.now[nodes[0]] == ROOM)
+        eventually(lambda: witness.now[nodes[0]] == HEADROOM)
     api.kill()
     forget(api, f"/registry/minions/{nodes[7]}")
     api.start()
@@ -301,7 +301,7 @@ def test_a_storm_of_429_is_waited_out_and_not_fed(cluster: Cluster, witness: Wit
     assert 1 <= tried <= 4 * 8
     assert manager.json("/readyz")["leader"]
     eventually(lambda: witness.all_are(LESS, nodes), 40)
-    assert witness.seen() == {NOTHING, ROOM, LESS}
+    assert witness.seen() == {NOTHING, HEADROOM, LESS}
     nothing_leaked(manager, before)
 
 
@@ -326,7 +326,7 @@ def test_slow_answers_delay_and_change_nothing(cluster: Cluster, proxy: Proxy, w
     eventually(lambda: witness.all_are(LESS, nodes), 30)
     assert manager.json("/readyz")["leader"]
     proxy.calm()
-    assert witness.seen() == {NOTHING, ROOM, LESS}
+    assert witness.seen() == {NOTHING, HEADROOM, LESS}
     nothing_leaked(manager, before)
 
 
@@ -346,7 +346,7 @@ def test_a_wire_that_drops_delays_and_truncates(cluster: Cluster, proxy: Proxy, 
     proxy.calm()
     each(lambda name: cluster.report(name, cpu=2000), nodes)
     eventually(lambda: witness.all_are(LESS, nodes), 40)
-    assert witness.seen() == {NOTHING, ROOM, LESS}
+    assert witness.seen() == {NOTHING, HEADROOM, LESS}
     assert metric(manager, "colocation_bad_objects_total") == 0  # half an object is none
     nothing_leaked(manager, before)
 
@@ -358,16 +358,16 @@ def test_pods_bound_while_their_watch_is_away_are_seen_before_anything_is_publis
     cluster.policy()
     nodes = made(cluster, 5)
     cluster.manager(through(proxy))
-    eventually(lambda: witness.all_are(ROOM, nodes), 20)
+    eventually(lambda: witness.all_are(HEADROOM, nodes), 20)
     api.kill()
     time.sleep(2)
     api.start()
     for name in nodes:
         cluster.pod(f"web-{name}", name, cpu="2", memory="1Gi")
-    each(lambda name: cluster.report(name, cpu=500), nodes)  # more room, were it not for the pod
+    each(lambda name: cluster.report(name, cpu=500), nodes)  # more headroom, were it not for the pod
     after = (3500, 59 * GI, 250)  # 10,000 - 4,000 - 500 - 2,000; 100 - 35 - 5 - 1
     eventually(lambda: witness.all_are(after, nodes), 30)
-    assert witness.seen() == {NOTHING, ROOM, after}
+    assert witness.seen() == {NOTHING, HEADROOM, after}
 
 
 # --- leaders and clocks ---
@@ -382,7 +382,7 @@ def test_a_leader_that_was_stopped_past_its_lease_begins_no_write_and_one_in_fli
     nodes = made(cluster, 3)
     one = cluster.manager("--identity=one", through(proxy))
     cluster.leader()
-    eventually(lambda: witness.all_are(ROOM, nodes), 20)
+    eventually(lambda: witness.all_are(HEADROOM, nodes), 20)
     two = cluster.manager("--identity=two")
     written = metric(one, 'colocation_writes_total{kind="node",outcome="ok"}')
     proxy.passes_up.clear()  # watches go on, requests are held
@@ -399,7 +399,7 @@ def test_a_leader_that_was_stopped_past_its_lease_begins_no_write_and_one_in_fli
     eventually(lambda: witness.all_are(LESS, nodes), 10)
     eventually(lambda: metric(one, 'colocation_writes_total{kind="node",outcome="409"}') == 1, 10)
     assert metric(one, 'colocation_writes_total{kind="node",outcome="ok"}') == written
-    assert witness.seen() == {NOTHING, ROOM, LESS}  # 2,000m, decided by the one that slept, never stood there
+    assert witness.seen() == {NOTHING, HEADROOM, LESS}  # 2,000m, decided by the one that slept, never stood there
     assert not one.json("/readyz")["leader"]
 
 
@@ -417,7 +417,7 @@ def test_steps_of_the_wall_clock_change_nothing(cluster: Cluster, witness: Witne
     cluster.policy(oversell={**FAST, "staleAfterSeconds": 12}, report={"intervalSeconds": 5, "minIntervalSeconds": 1})
     nodes = made(cluster, 3)
     manager = cluster.manager(env=fake)
-    eventually(lambda: witness.all_are(ROOM, nodes), 20)
+    eventually(lambda: witness.all_are(HEADROOM, nodes), 20)
     wall = metric(manager, "colocation_node_report_timestamp_seconds")
     for step in ("+2d", "+0", "+30d", "+2d"):
         steps.write_text(step)
@@ -426,7 +426,7 @@ def test_steps_of_the_wall_clock_change_nothing(cluster: Cluster, witness: Witne
     eventually(lambda: metric(manager, "colocation_node_report_timestamp_seconds") > wall + 3 * 86400)  # it did step
     assert manager.json("/readyz")["leader"]
     assert metric(manager, "colocation_withdrawals_total") == 0
-    assert witness.seen() == {NOTHING, ROOM}
+    assert witness.seen() == {NOTHING, HEADROOM}
     began = time.monotonic()
     steps.write_text("+0")
     eventually(lambda: witness.all_are(NOTHING, nodes), 16)
@@ -442,10 +442,10 @@ def test_a_thousand_nodes_that_vanish_at_once_take_nobody_along(cluster: Cluster
     cluster.node("stays")
     nodes = made(cluster, MANY)
     manager = cluster.manager("--rate=0")
-    eventually(lambda: witness.all_are(ROOM, nodes), 60)
+    eventually(lambda: witness.all_are(HEADROOM, nodes), 60)
     eventually(lambda: cluster.ncol("stays"))
     cluster.report("stays")
-    eventually(lambda: witness.now["stays"] == ROOM)
+    eventually(lambda: witness.now["stays"] == HEADROOM)
     before = size(manager)
     cluster.rest.send("DELETE", NODES.path(), query={"fieldSelector": "metadata.name!=stays"}, read_seconds=60)
     cluster.rest.send("DELETE", NODE_COLOCATIONS.path(), query={"fieldSelector": "metadata.name!=stays"})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from colocation import lenient
 from colocation.model.policy import OversellCpu, PolicySpec
-from colocation.model.status import PolicyStatus, Settled
+from colocation.model.status import PolicyStatus, StableVersion
 
 json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -85,19 +85,19 @@ def test_a_status_with_an_unknown_condition_keeps_what_it_says_of_the_rollout() 
         {
             "observedGeneration": 4,
             "rolloutStopped": "evictions",
-            "settled": {"generation": 3, "spec": {"engine": "newer"}},
+            "stable": {"generation": 3, "spec": {"engine": "newer"}},
             "conditions": [
                 {"type": "New", "status": "Perhaps", "reason": "r", "message": "", "lastTransitionTime": ""}
             ],
         },
     )
     assert (status.observed_generation, status.rollout_stopped) == (4, "evictions")
-    assert status.settled == Settled(generation=3, spec={"engine": "newer"})
+    assert status.stable == StableVersion(generation=3, spec={"engine": "newer"})
     assert status.conditions == ()
     assert len(problems) == 1
 
 
 def test_a_settled_version_without_its_required_fields_is_dropped_alone() -> None:
-    status, problems = lenient.read(PolicyStatus, {"matched": 3, "settled": {"generation": -1, "spec": {}}})
-    assert (status.matched, status.settled) == (3, None)
+    status, problems = lenient.read(PolicyStatus, {"matchedNodes": 3, "stable": {"generation": -1, "spec": {}}})
+    assert (status.matched_nodes, status.stable) == (3, None)
     assert len(problems) == 1

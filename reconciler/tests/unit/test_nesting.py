@@ -47,11 +47,11 @@ def test_a_pod_with_fields_as_deep_as_its_author_likes_is_read(levels: int) -> N
 
 @pytest.mark.parametrize("levels", [10, 9_000])
 def test_admission_reads_such_a_pod_too(levels: int) -> None:
-    said = pod(levels).replace('"name"', '"annotations": {"openfuyao.com/qos-level": "BE"}, "name"')
-    body = f'{{"request": {{"uid": "q", "operation": "CREATE", "namespace": "d", "object": {said}}}}}'
-    told = json.loads(answer(body.encode(), Settings()))["response"]
-    assert told["allowed"]
-    assert json.loads(base64.b64decode(told["patch"]))
+    declared = pod(levels).replace('"name"', '"annotations": {"openfuyao.com/qos-level": "BE"}, "name"')
+    body = f'{{"request": {{"uid": "q", "operation": "CREATE", "namespace": "d", "object": {declared}}}}}'
+    result = json.loads(answer(body.encode(), Settings()))["response"]
+    assert result["allowed"]
+    assert json.loads(base64.b64decode(result["patch"]))
 
 
 def test_what_lies_in_a_file_is_read_like_what_lies_in_memory() -> None:

@@ -45,11 +45,11 @@ def test_a_json_line_is_one_line_of_ascii_json_whatever_it_tells(document: dict[
 def test_what_cannot_be_written_at_all_costs_only_itself() -> None:
     endless: list[object] = []
     endless.append(endless)
-    told = json.loads(json_line({"a": 10**5000, "b": endless, "c": "stays", "\ud800": 1}))
-    assert "cannot be written" in told["a"]
-    assert told["b"] == "[[...]]"
-    assert told["c"] == "stays"
-    assert told["\ud800"] == "1"
+    result = json.loads(json_line({"a": 10**5000, "b": endless, "c": "stays", "\ud800": 1}))
+    assert "cannot be written" in result["a"]
+    assert result["b"] == "[[...]]"
+    assert result["c"] == "stays"
+    assert result["\ud800"] == "1"
 
 
 def test_what_json_can_hold_is_told_unchanged() -> None:
@@ -66,9 +66,9 @@ def test_a_log_record_is_one_json_object_a_line(message: str, node: str) -> None
     except ValueError:
         logging.getLogger("x").exception("%s", message, extra={"node": node, "odd": {1: {node}}})
     (line,) = stream.getvalue().splitlines()
-    told = json.loads(line)
-    assert told["level"] == "error"
-    assert {"time", "logger", "message", "node", "odd", "exception"} <= set(told)
+    result = json.loads(line)
+    assert result["level"] == "error"
+    assert {"time", "logger", "message", "node", "odd", "exception"} <= set(result)
 
 
 def test_a_text_log_does_not_obey_what_a_message_quotes() -> None:
@@ -89,9 +89,9 @@ def test_a_table_cell_stays_in_its_cell(text: str) -> None:
 @pytest.mark.parametrize("form", ["json", "yaml"])
 def test_output_for_programs_is_ascii(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     show({"a": "\x9b31m\u202e\x1b]0;x\x07"}, form)
-    said = capsys.readouterr().out
-    assert said.isascii()
-    assert said.replace("\n", "").isprintable()
+    answer = capsys.readouterr().out
+    assert answer.isascii()
+    assert answer.replace("\n", "").isprintable()
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=100))

@@ -143,16 +143,16 @@ class Stage:
 
     def _measure(self, number: int, arm: str, batch: Sequence[str], asked: load.Load) -> Row:
         began, before, kept = time.monotonic(), self._use(batch), stolen()
-        told = asked.run()
+        result = asked.run()
         seconds, after = (time.monotonic() - began) * 1e9, self._use(batch)
         kept = (stolen() - kept) / seconds
         machine, node, be, online = ((b - a) / seconds for a, b in zip(before, after, strict=True))
-        ranked = told.latencies
+        ranked = result.latencies
         p50, p90, p99, p999 = (percentile(ranked, percent) for percent in (50, 90, 99, 99.9))
         return Row(
             block=number, arm=arm, p50=p50, p90=p90, p99=p99, p999=p999, most=max(ranked), requests=len(ranked),
-            late=percentile(told.late, 99), machine=machine, node=node, batch=be, online=online,
-            others=machine - node - told.cpu * 1e9 / seconds, stolen=kept,
+            late=percentile(result.late, 99), machine=machine, node=node, batch=be, online=online,
+            others=machine - node - result.cpu * 1e9 / seconds, stolen=kept,
         )  # fmt: skip
 
     def _use(self, batch: Sequence[str]) -> tuple[int, int, int, int]:

@@ -47,10 +47,10 @@ class Load:
 
     def run(self) -> Answered:
         """Ask, and wait for the last answer."""
-        told, _ = self._process.communicate(b"go\n")
+        result, _ = self._process.communicate(b"go\n")
         if self._process.returncode:
             raise RuntimeError(f"the generator ended with {self._process.returncode}")
-        return wire.decode(told, type=Answered)
+        return wire.decode(result, type=Answered)
 
 
 def ask(address: str, port: int, rate: float, seconds: float, seed: int) -> Answered:

@@ -45,9 +45,9 @@ def run(node: BenchNode, trials: int = TRIALS) -> list[Trial]:
             for number in range(trials):
                 time.sleep(CALM + draw.random())
                 done.append(_rise(batch, surge))
-                told = done[-1]
-                times = f"first {told.first:5.2f} s  whole {told.whole:5.2f} s"
-                say(f"  {number:3} {times}  {told.before} -> {told.after} us")
+                result = done[-1]
+                times = f"first {result.first:5.2f} s  whole {result.whole:5.2f} s"
+                say(f"  {number:3} {times}  {result.before} -> {result.after} us")
     finally:
         freeze(batch)
         thaw(surge)

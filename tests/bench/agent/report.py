@@ -172,5 +172,5 @@ def words(pairs: Pairs) -> str:
 
 def drawn(pairs: Pairs) -> dict[str, tuple[list[float], list[float]]]:
     """For the plot: of each arm the ratios of p99, and the batch work in cores; first the noise."""
-    told = {"alone, again": (pairs.noise(), [0.0])}
-    return told | {arm: (pairs.ratios(arm), [row.batch for row in pairs.rows(arm)]) for arm in ARMS}
+    result = {"alone, again": (pairs.noise(), [0.0])}
+    return result | {arm: (pairs.ratios(arm), [row.batch for row in pairs.rows(arm)]) for arm in ARMS}

@@ -34,8 +34,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._tasks: dict[str, list[str]] = collections.defaultdict(list)
 
     def _count(self, result: Any) -> None:
-        told, task = result.result, result.task
-        if "invocation" in told and not task.delegate_to:
+        answer, task = result.result, result.task
+        if "invocation" in answer and not task.delegate_to:
             self._tasks[result.host.get_name()].append(task.get_name().strip())
 
     def v2_runner_on_ok(self, result: Any) -> None:

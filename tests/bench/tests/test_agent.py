@@ -67,13 +67,13 @@ def test_the_interval_of_a_median_holds_it_and_narrows_with_more_of_the_same() -
 
 
 def test_a_reaction_is_told_from_the_first_step_and_from_the_whole_fall() -> None:
-    told = judge(1000, [(0.1, 1000), (0.4, 800), (0.9, 520), (1.4, 500)])
-    assert (told.first, told.whole, told.after) == (0.4, 0.9, 500)
+    result = judge(1000, [(0.1, 1000), (0.4, 800), (0.9, 520), (1.4, 500)])
+    assert (result.first, result.whole, result.after) == (0.4, 0.9, 500)
 
 
 def test_quotas_that_never_fall_are_no_reaction() -> None:
-    told = judge(1000, [(0.1, 1000), (2.0, 990)])
-    assert told.first == told.whole == float("inf")
+    result = judge(1000, [(0.1, 1000), (2.0, 990)])
+    assert result.first == result.whole == float("inf")
 
 
 @pytest.fixture
@@ -101,6 +101,6 @@ def test_a_stalled_service_is_not_flattered_by_requests_that_were_never_sent(sta
     arguments = wire.encode(["127.0.0.1", stalled, 200, 0.6, 1]).decode()
     argv = [sys.executable, "-m", "tests.bench.agent.load", arguments]
     done = subprocess.run(argv, cwd=CLONE, input=b"go\n", capture_output=True, timeout=60, check=True)
-    told = wire.decode(done.stdout.removeprefix(b"ready\n"), type=load.Answered)
+    result = wire.decode(done.stdout.removeprefix(b"ready\n"), type=load.Answered)
     # More were due in the stall than there are connections, and all of them waited for it.
-    assert sum(each > 100 for each in told.latencies) > 2 * load.CONNECTIONS
+    assert sum(each > 100 for each in result.latencies) > 2 * load.CONNECTIONS

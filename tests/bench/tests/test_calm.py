@@ -17,9 +17,9 @@ def flat(cpu: int) -> Day:
 
 
 def test_where_use_does_not_move_nothing_is_written() -> None:
-    told, line = replay(flat(1000))
-    assert [t.writes for t in told if t.rule not in {"ours", "ours, coarse"}] == [0, 0, 0, 0]
-    assert all(t.writes <= 0.1 and t.over_free == 0 for t in told)
+    result, line = replay(flat(1000))
+    assert [t.writes for t in result if t.rule not in {"ours", "ours, coarse"}] == [0, 0, 0, 0]
+    assert all(t.writes <= 0.1 and t.over_free == 0 for t in result)
     assert len(line.free) == MINUTES - 1 - SETTLE_MINUTES
 
 
@@ -27,10 +27,10 @@ def test_a_leap_of_use_is_counted_as_over_free_until_the_next_report_for_every_r
     quiet, busy, at = 400, POD_CPU, MINUTES - 100
     series = [quiet] * at + [busy] * (MINUTES - at)
     leap = Day("leap", "", [[Pod(series, [day.GI] * MINUTES) for _ in range(3)]], ("cpu",))
-    told, _ = replay(leap)
+    result, _ = replay(leap)
     one_minute = 100 / (MINUTES - 1 - SETTLE_MINUTES)
-    assert [t.rule for t in told] == list(RULES)
-    for t in told:
+    assert [t.rule for t in result] == list(RULES)
+    for t in result:
         assert t.over_free == pytest.approx(one_minute)  # until the report that shows it, and no longer
         assert t.fall > 40
 

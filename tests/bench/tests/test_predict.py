@@ -4,8 +4,8 @@
 import pytest
 
 from colocation.predict.margin import BUDGETS
-from colocation.predict.rules import BUDGETED, RULES
-from colocation.predict.simulate import Outcome, Point
+from colocation.replay.rules import BUDGETED, RULES
+from colocation.replay.score import Outcome, Point
 from tests.bench import predict
 from tests.bench.predict import Case
 

@@ -43,14 +43,14 @@ def worker() -> None:
 for _ in range(WORKERS):
     threading.Thread(target=worker, daemon=True).start()
 start = next_at = time.monotonic()
-told = start
+result = start
 while True:
     now = time.monotonic()
     while next_at <= now:
         due.put(next_at)
         next_at += 1 / rate(next_at - start)
-    if now - told >= 1:
-        told = now
+    if now - result >= 1:
+        result = now
         with lock:
             seen, buckets = buckets, {}
         print(

@@ -6,8 +6,8 @@ from tests.demo import latency, view
 
 
 def test_quantiles_of_buckets() -> None:
-    told = latency.read(['{"at": 1, "rate": 5, "buckets": {"-94": 99, "-47": 1}}', '{"at": 2, "buck', "noise"])
-    ((at, buckets),) = told
+    result = latency.read(['{"at": 1, "rate": 5, "buckets": {"-94": 99, "-47": 1}}', '{"at": 2, "buck', "noise"])
+    ((at, buckets),) = result
     assert at == 1
     assert round(latency.quantile(buckets, 0.5) or 0) == 10
     assert round(latency.quantile(buckets, 1.0) or 0) == 101
@@ -25,12 +25,12 @@ def test_cpu_seconds_are_integrated() -> None:
 
 
 def test_a_row_from_an_explanation() -> None:
-    told = {
+    result = {
         "node": "n1", "reason": "r", "bePods": 2, "beCpuUsed": 30, "gate": {"open": False},
         "cpu": {"onNode": None, "terms": [{"name": "capacity", "value": 2000}, {"name": "online", "value": -300}]},
     }  # fmt: skip
-    shown = view.sample(told, 1.0)
-    assert (shown.capacity, shown.online, shown.oversold, shown.gate_open) == (2000, 300, None, False)
+    shown = view.sample(result, 1.0)
+    assert (shown.capacity, shown.online, shown.published, shown.gate_open) == (2000, 300, None, False)
     assert "closed" in view.table([shown], {}, 120)
 
 

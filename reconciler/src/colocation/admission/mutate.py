@@ -108,12 +108,12 @@ def _best_effort(spec: _Spec) -> Iterator[dict[str, Any]]:
             first = kind == "containers" and at == 0
             for part in ("requests", "limits"):
                 found: Quantities = getattr(container.resources, part)
-                made = sold(found, ticket=first)
+                made = converted(found, ticket=first)
                 if made != found:
                     yield _add(f"/spec/{kind}/{at}/resources/{part}", made)
 
 
-def sold(asked: Quantities, *, ticket: bool) -> Quantities:
+def converted(asked: Quantities, *, ticket: bool) -> Quantities:
     """Plain cpu and memory as be-cpu (millicores) and be-memory (bytes), rounded up; and the gate's ticket, once a pod.
 
     What is there of be-* stays: then plain amounts are dropped, so that nothing doubles when a LimitRange puts them

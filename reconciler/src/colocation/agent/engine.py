@@ -14,7 +14,7 @@ from colocation.node.rubik import Folder, digest
 from colocation.protect.rubik import Plan, translate
 
 
-class Told(Struct, frozen=True):
+class RubikState(Struct, frozen=True):
     """What came of it in this round."""
 
     owned: frozenset[str] = frozenset()
@@ -36,33 +36,35 @@ class Rubik:
         """What the rubik owns that runs by the config of before, until it runs by this one."""
         self._disk = Beside("rubik")
 
-    def step(self, spec: NodeColocationSpec) -> Told:
+    def step(self, spec: NodeColocationSpec) -> RubikState:
         """One round. Never raises."""
         wanted = spec.enabled and spec.engine == "rubik"
         if not wanted and self._folder.config() is None:
-            return Told()
+            return RubikState()
         if self._plan is None or spec is not self._spec:
             self._spec, self._plan = spec, translate(spec, self._found)
         plan, text = self._plan, self._plan.text
         try:
             written = self._write(text)
         except OSError as error:
-            return Told(self._owned_so_far, plan.lacks, False if wanted else None, f"config.json: {error.strerror}")
+            return RubikState(
+                self._owned_so_far, plan.lacks, False if wanted else None, f"config.json: {error.strerror}"
+            )
         if not written:
-            return Told(self._owned_so_far, plan.lacks, False if wanted else None, "config.json is being written")
+            return RubikState(self._owned_so_far, plan.lacks, False if wanted else None, "config.json is being written")
         runs_by = self._folder.runs_by()
         if runs_by is None:
             self._owned_so_far = frozenset()
             message = (
                 "no rubik runs here (rubik.enabled in the chart? this node in rubik.nodeSelector?): native meanwhile"
             )
-            return Told(frozenset(), plan.lacks, False if wanted else None, message)
+            return RubikState(frozenset(), plan.lacks, False if wanted else None, message)
         if runs_by != digest(text):
             # It reads its config only when it starts; what it holds now stays its own until then.
             self._owned_so_far |= plan.owned
-            return Told(self._owned_so_far, plan.lacks, False if wanted else None, "rubik is being restarted")
+            return RubikState(self._owned_so_far, plan.lacks, False if wanted else None, "rubik is being restarted")
         self._owned_so_far = plan.owned
-        return Told(plan.owned, plan.lacks, True if wanted else None, ", ".join(plan.features) or "no feature")
+        return RubikState(plan.owned, plan.lacks, True if wanted else None, ", ".join(plan.features) or "no feature")
 
     def _write(self, text: str) -> bool:
         """Have the config say this, beside the round if the disk is slow; False: not yet. Raises OSError."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from colocation.agent.engine import Rubik, Told
+from colocation.agent.engine import Rubik, RubikState
 from colocation.agent.lookout import Lookout
 from colocation.agent.reporter import Schedule, Sender
 from colocation.agent.specs import Specs
@@ -60,7 +60,7 @@ class Loop:
         self._cpus = sampler.cpus()
         self._conditions = Conditions()
         self._reclaimer = Reclaimer(self._features)
-        self._rubik, self.told = rubik, Told()
+        self._rubik, self.rubik_state = rubik, RubikState()
         self.window = Window()
         self._keeper = keeper
         self.histories = Histories() if keeper is None else keeper.load(sampler.now())
@@ -117,9 +117,9 @@ class Loop:
         if followed is not None and spec is not None:
             self.spec, self.generation = spec, followed.generation
             if self._rubik is not None:
-                self.told = self._rubik.step(spec)
+                self.rubik_state = self._rubik.step(spec)
             before = self.decision
-            made = decide(spec, sample, capacity.cpu, self._features, before, self.told.owned)
+            made = decide(spec, sample, capacity.cpu, self._features, before, self.rubik_state.owned)
             self.decision, self.rising = made, fell(before, made, capacity.cpu)
             self._applier.follow(self._sampler.layout)
             self._applier.apply(made.pods | made.online, self.groups, made.cache, made.pods)
@@ -150,8 +150,8 @@ class Loop:
                 self._applier.refused,
                 self._specs.error,
                 now,
-                self.decision.lacks + self.told.lacks,
-                self.told,
+                self.decision.lacks + self.rubik_state.lacks,
+                self.rubik_state,
                 self._unenforced(),
             ),
             memory_used=self.be_memory(),
@@ -175,7 +175,7 @@ class Loop:
     def _watch(self, spec: NodeColocationSpec, sample: Sample) -> None:
         before = self.watch.requests[:1]
         pressure = self._sampler.pressure() if spec.evict.memory.pressure_percent else Pressure()
-        self.watch = watch(spec, sample, self.decision.pods, pressure, self.watch, self.told.owned)
+        self.watch = watch(spec, sample, self.decision.pods, pressure, self.watch, self.rubik_state.owned)
         if self.watch.reclaim is not None:
             self._reclaimer.submit(self._sampler.layout, self.groups.get(self.watch.reclaim, ""))
         for request in self.watch.requests[:1]:
@@ -209,7 +209,7 @@ class Loop:
         return "PodsNotFound", f"{len(missing)} of {self.lookout.running} best-effort pods not found: {why}"
 
     def _learn(self, now: float, capacity: Capacity) -> None:
-        """Never raises: what is foretold is worth less than what is enforced, and told, in each round."""
+        """Never raises: what is forecast is worth less than what is enforced, and told, in each round."""
         try:
             self._learn_of(now, capacity)
         except Exception:
@@ -235,8 +235,8 @@ class Loop:
 
         Less, while fewer CPUs are there: kubelet tells the number that it started with.
         """
-        told = spec.capacity if spec is not None and spec.capacity is not None else self._own_capacity
-        return told if self._cpus is None else Capacity(cpu=min(told.cpu, 1000 * self._cpus), memory=told.memory)
+        result = spec.capacity if spec is not None and spec.capacity is not None else self._own_capacity
+        return result if self._cpus is None else Capacity(cpu=min(result.cpu, 1000 * self._cpus), memory=result.memory)
 
     def be_memory(self) -> int | None:
         """Memory of the best-effort pods, as far as it was measured; any thread may ask."""

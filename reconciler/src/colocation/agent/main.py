@@ -150,14 +150,14 @@ def _lock(state_dir: Path, stop: threading.Event, held: contextlib.ExitStack) ->
     except OSError as error:  # a read-only disk: better to protect what can be than to do nothing
         log.warning("no lock", extra={"path": str(state_dir), "error": str(error)})
         return True
-    said = False
+    given = False
     while not stop.is_set():
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            if not said:
+            if not given:
                 log.warning("another agent works on this node; waiting for it to end")
-            said = True
+            given = True
             stop.wait(0.5)
         else:
             return True

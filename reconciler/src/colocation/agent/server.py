@@ -44,7 +44,7 @@ class Metrics(Collector):
             "be_cpu_cores": (_cores(loop.decision.cpu_used), "CPU used by best-effort pods in the last round."),
             "be_memory_bytes": (loop.be_memory(), "Memory of best-effort pods, mean of the last minute."),
             "be_cpu_allowed_cores": (
-                _cores(loop.decision.cpu_total),
+                _cores(loop.decision.cpu_quota),
                 "CPU that best-effort pods may use together now.",
             ),
             "be_cpu_requested_cores": (

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class Api(Protocol):
     """All that the agent may do in the cluster: watch its own NodeColocation, and patch that object's status."""
 
-    def watch(self, emit: Callable[[Event[Told]], None]) -> None:
+    def watch(self, emit: Callable[[Event[RubikState]], None]) -> None:
         """Begin to hand on what happens to the object, on a thread of its own; errors are retried, not raised."""
 
     def patch_status(self, body: dict[str, object]) -> None:
@@ -42,19 +42,19 @@ class _Object(Struct, rename="camel"):
     spec: Any = None
 
 
-class Told(Struct, frozen=True):
+class RubikState(Struct, frozen=True):
     """A spec as far as this version can read it, and a sentence for each field that it cannot."""
 
     followed: Followed
     problems: tuple[str, ...] = ()
 
 
-def told(wire: _Object) -> Told:
+def told(wire: _Object) -> RubikState:
     """What the object says. Raises ValueError where no default may stand in for what cannot be read."""
     spec, problems = lenient.read(NodeColocationSpec, wire.spec or {})
     if missing := state.needed(problems):
         raise ValueError("; ".join(missing))
-    return Told(Followed(spec, wire.metadata.generation), problems)
+    return RubikState(Followed(spec, wire.metadata.generation), problems)
 
 
 class KubeApi:
@@ -64,7 +64,7 @@ class KubeApi:
         """``read_seconds``: a watch that is silent for so long is given up."""
         self._rest, self._node, self._read_seconds = rest, node, read_seconds
 
-    def watch(self, emit: Callable[[Event[Told]], None]) -> None:
+    def watch(self, emit: Callable[[Event[RubikState]], None]) -> None:
         """See Api."""
         # Named in the selector: RBAC with resourceNames then allows list and watch of this object only.
         selector = {"fieldSelector": f"metadata.name={self._node}"}
@@ -92,7 +92,7 @@ class Specs:
         self._disk = Beside("spec")
         self._save_error = ""
 
-    def emit(self, event: Event[Told]) -> None:
+    def emit(self, event: Event[RubikState]) -> None:
         """Take what the watch hands on."""
         with self._lock:
             if isinstance(event, Upsert):

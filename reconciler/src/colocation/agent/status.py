@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from colocation import __version__
-from colocation.agent.engine import Told
+from colocation.agent.engine import RubikState
 from colocation.agent.window import Window
 from colocation.model.fit import cut, fit
 from colocation.model.report import (
@@ -24,7 +24,7 @@ from colocation.predict.peak import Histories
 from colocation.protect.sample import Sample
 from colocation.protect.wanted import Decision
 
-NOT_ASKED = Told()
+NOT_ASKED = RubikState()
 MESSAGE: Final = 100
 """Characters of a condition's message: the CRD takes more, but a report of 40 pods is to stay within 6 KB."""
 
@@ -51,7 +51,7 @@ class Conditions:
         spec_error: str,
         now: str,
         lacks: Sequence[str] = (),
-        told: Told = NOT_ASKED,
+        rubik: RubikState = NOT_ASKED,
         unenforced: tuple[str, str] | None = None,
     ) -> tuple[Condition, ...]:
         """Enforced: there is a spec, every best-effort pod was found, and every wanted value is there.
@@ -68,21 +68,21 @@ class Conditions:
             more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
             self._set("Enforced", "False", "ValuesRefused", _short(f"{path}: {first.reason}{more}"), now)
         else:
-            self._set("Enforced", "True", "AsWanted", "", now)
+            self._set("Enforced", "True", "Applied", "", now)
         if spec_error:
-            self._set("SpecReadable", "False", "CannotBeRead", _short(spec_error), now)
+            self._set("SpecReadable", "False", "DecodeFailed", _short(spec_error), now)
         else:
-            self._set("SpecReadable", "True", "Read", "", now)
+            self._set("SpecReadable", "True", "Decoded", "", now)
         if lacks:
-            self._set("Supported", "False", "NodeLacks", cut("; ".join(lacks), 2 * MESSAGE), now)
+            self._set("Supported", "False", "FeatureMissing", cut("; ".join(lacks), 2 * MESSAGE), now)
         elif "Supported" in self._rows:
-            self._set("Supported", "True", "AsWanted", "", now)
-        if told.running is None:
+            self._set("Supported", "True", "Available", "", now)
+        if rubik.running is None:
             self._rows.pop("RubikRunning", None)
-        elif told.running:
-            self._set("RubikRunning", "True", "ByThePolicy", _short(told.message), now)
+        elif rubik.running:
+            self._set("RubikRunning", "True", "MatchesPolicy", _short(rubik.message), now)
         else:
-            self._set("RubikRunning", "False", "NotByThePolicy", _short(told.message), now)
+            self._set("RubikRunning", "False", "DiffersFromPolicy", _short(rubik.message), now)
         return tuple(self._rows.values())
 
     def _set(self, kind: str, status: Literal["True", "False"], reason: str, message: str, now: str) -> None:
@@ -124,13 +124,13 @@ def build(
         agent_version=__version__,
         node=window.node.usage(),
         system=window.system.usage(),
-        pods=tuple(histories.told(row) for row in window.rows()[:MAX_PODS]),
+        pods=tuple(histories.with_prediction(row) for row in window.rows()[:MAX_PODS]),
         forecasts=histories.forecasts,
         pressure=pressure if pressure != Pressure() else None,
         capabilities=found,
         engine=EngineState(
             mode=decision.mode,
-            cpu_total=decision.cpu_total,
+            cpu_quota=decision.cpu_quota,
             cpu_used=decision.cpu_used,
             memory_used=memory_used,
             throttled_pods=sum(row.throttled for row in sample.pods),

@@ -4,74 +4,72 @@ The formula and its rules are in docs/budget.md. CPU is in millicores, memory in
 against the offline side.
 """
 
-from colocation.budget.account import direction, for_the_log, in_a_line, moved
+from colocation.budget.account import direction, log_fields, moved, one_line
 from colocation.budget.compute import Budget, compute
-from colocation.budget.doubts import Doubt, doubts, strangers
 from colocation.budget.evaluate import Evaluation, ReportView, Withdrawal, evaluate
 from colocation.budget.explain import EvictionExplanation, Explanation, explain, top_pods
-from colocation.budget.publish import Decision, Leaving, Promised, decide, promised
+from colocation.budget.publish import Allocated, Decision, PendingEviction, allocated_to, decide
 from colocation.budget.rollout import (
-    Compared,
+    Comparison,
     Health,
+    RolloutCheck,
     Staged,
     Verdict,
-    Watched,
-    complaints,
-    first_nodes,
-    in_steps,
+    canary_nodes,
+    failed_checks,
+    is_staged,
     same_effect,
 )
 from colocation.budget.select import Candidate, Selection, select_policy
 from colocation.budget.sums import PodSum, PodSums, Resource, add_up, add_up_one, estimate, strategies
-from colocation.budget.what_if import Outcome, Step, replay, what_if
+from colocation.budget.suspicions import Suspicion, suspicions, unknown_pods
+from colocation.budget.what_if import Outcome, what_if
 from colocation.budget.window import SlidingMinimum, Windows
 
 __all__ = [
+    "Allocated",
     "Budget",
     "Candidate",
-    "Compared",
+    "Comparison",
     "Decision",
-    "Doubt",
     "Evaluation",
     "EvictionExplanation",
     "Explanation",
     "Health",
-    "Leaving",
     "Outcome",
+    "PendingEviction",
     "PodSum",
     "PodSums",
-    "Promised",
     "ReportView",
     "Resource",
+    "RolloutCheck",
     "Selection",
     "SlidingMinimum",
     "Staged",
-    "Step",
+    "Suspicion",
     "Verdict",
-    "Watched",
     "Windows",
     "Withdrawal",
     "add_up",
     "add_up_one",
-    "complaints",
+    "allocated_to",
+    "canary_nodes",
     "compute",
     "decide",
     "direction",
-    "doubts",
     "estimate",
     "evaluate",
     "explain",
-    "first_nodes",
-    "for_the_log",
-    "in_a_line",
-    "in_steps",
+    "failed_checks",
+    "is_staged",
+    "log_fields",
     "moved",
-    "promised",
-    "replay",
+    "one_line",
     "same_effect",
     "select_policy",
-    "strangers",
     "strategies",
+    "suspicions",
     "top_pods",
+    "unknown_pods",
     "what_if",
 ]

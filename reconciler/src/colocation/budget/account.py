@@ -13,7 +13,7 @@ from colocation.model import names
 from colocation.model.facts import Published
 from colocation.model.quantity import human_bytes, human_millicores
 
-_TERMS: Final = ("capacity", "margin", "system", "online", "unbooked", "overhead")
+_TERMS: Final = ("capacity", "margin", "system", "online", "unrequested", "overhead")
 PERCENT: Final = 10
 """A move by more than this is told."""
 
@@ -29,31 +29,31 @@ def _far(before: int | None, after: int | None) -> bool:
     return abs(after - before) * 100 > before * PERCENT
 
 
-def direction(before: Published, after: Published, made: Evaluation) -> str:
+def direction(before: Published, after: Published, evaluation: Evaluation) -> str:
     """The Event's reason, in one word."""
-    if made.withdraw is not None:
+    if evaluation.withdraw is not None:
         return "Withdrawn"
     if before.cpu is None:
         return "Published"
     fell = (after.cpu or 0) < (before.cpu or 0) or (after.memory or 0) < (before.memory or 0)
-    return "RoomFell" if fell else "RoomRose"
+    return "PublishedDecreased" if fell else "PublishedIncreased"
 
 
-def in_a_line(
-    before: Published, after: Published, made: Evaluation, age: float | None, top: Sequence[PodExplanation]
+def one_line(
+    before: Published, after: Published, evaluation: Evaluation, age: float | None, top: Sequence[PodExplanation]
 ) -> str:
     """Every term of both sums, the policy, the report's age, and the pods that take most."""
     parts = [
         f"{names.BE_CPU} {_value(before.cpu, Resource.CPU)} -> {_value(after.cpu, Resource.CPU)}, "
         f"{names.BE_MEMORY} {_value(before.memory, Resource.MEMORY)} -> {_value(after.memory, Resource.MEMORY)}"
     ]
-    if made.withdraw is not None:
-        parts.append(f"withdrawn: {made.withdraw}")
-    parts += [_sum(budget, made) for budget in (made.cpu, made.memory) if budget is not None]
-    if made.decision.closed and not made.withdraw:
-        parts.append(f"closed: {' and '.join(made.decision.closed)}")
-    winner = made.selection.winner
-    parts.append(f"policy {winner.name} generation {winner.generation}" if winner else made.selection.reason)
+    if evaluation.withdraw is not None:
+        parts.append(f"withdrawn: {evaluation.withdraw}")
+    parts += [_sum(budget, evaluation) for budget in (evaluation.cpu, evaluation.memory) if budget is not None]
+    if evaluation.decision.closed and not evaluation.withdraw:
+        parts.append(f"closed: {' and '.join(evaluation.decision.closed)}")
+    winner = evaluation.selection.winner
+    parts.append(f"policy {winner.name} generation {winner.generation}" if winner else evaluation.selection.reason)
     if age is not None:
         parts.append(f"report {age:.0f} s old")
     parts += ["top: " + ", ".join(f"{p.name} {human_millicores(p.cpu)} {human_bytes(p.memory)}" for p in top)] * bool(
@@ -62,39 +62,46 @@ def in_a_line(
     return "; ".join(parts)
 
 
-def for_the_log(made: Evaluation, age: float | None, top: Sequence[PodExplanation]) -> dict[str, Any]:
+def log_fields(evaluation: Evaluation, age: float | None, top: Sequence[PodExplanation]) -> dict[str, Any]:
     """The same for programs: keys of one log record."""
-    winner = made.selection.winner
-    told: dict[str, Any] = {
+    winner = evaluation.selection.winner
+    fields: dict[str, Any] = {
         "policy": winner.name if winner else None,
         "generation": winner.generation if winner else None,
         "report_age_seconds": None if age is None else round(age, 1),
     }
-    for budget, room in ((made.cpu, made.room_cpu), (made.memory, made.room_memory)):
+    for budget, headroom in (
+        (evaluation.cpu, evaluation.headroom_cpu),
+        (evaluation.memory, evaluation.headroom_memory),
+    ):
         if budget is not None:
-            told[budget.resource] = {
+            fields[budget.resource] = {
                 **{name: getattr(budget, name) for name in _TERMS},
                 "result": budget.result,
-                "room": room,
+                "headroom": headroom,
                 "problem": budget.problem,
             }
-    owed = made.owed
-    told["promised"] = {"cpu": owed.cpu, "memory": owed.memory}
-    told["top"] = {pod.name: [pod.cpu, pod.memory] for pod in top}
-    return told
+    allocated = evaluation.allocated
+    fields["allocated"] = {"cpu": allocated.cpu, "memory": allocated.memory}
+    fields["top"] = {pod.name: [pod.cpu, pod.memory] for pod in top}
+    return fields
 
 
-def _sum(budget: Budget, made: Evaluation) -> str:
+def _sum(budget: Budget, evaluation: Evaluation) -> str:
     cpu = budget.resource is Resource.CPU
     say = human_millicores if cpu else human_bytes
-    room, owed = (made.room_cpu, made.owed.cpu) if cpu else (made.room_memory, made.owed.memory)
+    headroom, allocated = (
+        (evaluation.headroom_cpu, evaluation.allocated.cpu)
+        if cpu
+        else (evaluation.headroom_memory, evaluation.allocated.memory)
+    )
     if budget.problem:
         return f"{budget.resource}: nothing, because {budget.problem}"
     return (
         f"{budget.resource}: {say(budget.capacity)} - margin {say(budget.margin)} - system {say(budget.system)} "
-        f"- online {say(budget.online)} - unbooked {say(budget.unbooked)} - overhead {say(budget.overhead)} "
+        f"- online {say(budget.online)} - unrequested {say(budget.unrequested)} - overhead {say(budget.overhead)} "
         f"= {say(budget.free)}, "
-        f"result {say(budget.result)}, room {say(room)}, promised {say(owed)}"
+        f"result {say(budget.result)}, headroom {say(headroom)}, allocated {say(allocated)}"
     )
 
 

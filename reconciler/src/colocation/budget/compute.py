@@ -3,9 +3,9 @@
 margin   = capacity x (100 - reclaimPercent) / 100
 system   = max(system usage, capacity - allocatable, what the node's annotation reserves)
 online   = sum of estimate(pod) over HLS and LS pods
-unbooked = use of BE pods that asked for no be-* at all
+unrequested = use of BE pods that asked for no be-* at all
 overhead = what the RuntimeClasses of BE pods add to them in plain cpu and memory
-free     = capacity - margin - system - online - unbooked - overhead
+free     = capacity - margin - system - online - unrequested - overhead
 result   = clamp(free, 0, capacity x maxPercent / 100), down to a quantum
 """
 
@@ -33,13 +33,13 @@ class Budget(Struct, frozen=True, gc=False):
     """What the node's annotation keeps for work outside Kubernetes."""
     system: int
     online: int
-    unbooked: int
+    unrequested: int
     overhead: int
     ceiling: int
     """capacity x maxPercent / 100."""
     quantum: int
     free: int
-    """capacity - margin - system - online - unbooked - overhead; may be negative."""
+    """capacity - margin - system - online - unrequested - overhead; may be negative."""
     result: int
     problem: str | None = None
     """Why this resource cannot be computed (a metric is missing): the result is 0 then."""
@@ -93,7 +93,7 @@ def compute(
     margin = -(-capacity * (100 - policy.reclaim_percent) // 100)
     ceiling = capacity * policy.max_percent // 100
     system = max(usage or 0, reserved, annotated)
-    free = capacity - margin - system - pods.online - pods.unbooked - pods.overhead
+    free = capacity - margin - system - pods.online - pods.unrequested - pods.overhead
     result = 0 if problem else max(0, min(free, ceiling)) // quantum * quantum
     return Budget(
         resource=resource,
@@ -104,7 +104,7 @@ def compute(
         annotated=annotated,
         system=system,
         online=pods.online,
-        unbooked=pods.unbooked,
+        unrequested=pods.unrequested,
         overhead=pods.overhead,
         ceiling=ceiling,
         quantum=quantum,

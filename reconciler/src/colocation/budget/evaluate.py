@@ -10,10 +10,10 @@ from typing import Final
 from msgspec import Struct, field
 
 from colocation.budget.compute import Budget, Computed, compute_both
-from colocation.budget.doubts import Doubt
-from colocation.budget.publish import Decision, Leaving, Promised, decide, unchanged
+from colocation.budget.publish import Allocated, Decision, PendingEviction, decide, unchanged
 from colocation.budget.select import Selection
 from colocation.budget.sums import PodSums
+from colocation.budget.suspicions import Suspicion
 from colocation.budget.window import SlidingMinimum, Windows
 from colocation.model import names
 from colocation.model.facts import NodeFacts
@@ -28,10 +28,10 @@ class Withdrawal(StrEnum):
     UNLABELLED = "Unlabelled"
     NO_POLICY = "NoPolicy"
     DISABLED = "Disabled"
-    BAD_REPORT = "BadReport"
+    INVALID_REPORT = "InvalidReport"
     """Or a fault of ours in deciding the node: `colocation_evaluation_failures_total` tells them apart."""
     NO_REPORT = "NoReport"
-    SILENT = "Silent"
+    STALE_REPORT = "StaleReport"
 
 
 RETRY_SECONDS: Final = 60.0
@@ -47,7 +47,7 @@ class ReportView(Struct, frozen=True, gc=False):
     arrived: float | None = None
     since_start: bool = False
     """It arrived after this manager started: until then a published number may fall but not rise."""
-    doubts: Mapping[Doubt, str] = field(default_factory=dict)
+    suspicions: Mapping[Suspicion, str] = field(default_factory=dict)
     """What in it cannot be true."""
 
 
@@ -58,9 +58,9 @@ class Evaluation(Struct, frozen=True, gc=False):
     report: ReportView
     cpu: Budget | None
     memory: Budget | None
-    room_cpu: int
-    room_memory: int
-    owed: Promised
+    headroom_cpu: int
+    headroom_memory: int
+    allocated: Allocated
     withdraw: str | None
     withdrawal: Withdrawal | None
     """The same in one word."""
@@ -81,7 +81,7 @@ def evaluate(
     windows: Windows,
     now: float,
     last: Evaluation | None = None,
-    leaving: Leaving | None = None,
+    evicting: PendingEviction | None = None,
     *,
     foreign: bool = False,
     heard_since: float = float("-inf"),
@@ -89,11 +89,11 @@ def evaluate(
     """Decide a node. ``windows`` is the node's memory and is moved on to ``now``; nothing else is changed.
 
     ``pods`` were added up by the strategies of this selection, from this report. ``last``: what was decided before;
-    its sums are taken over if nothing they were made of has changed. ``leaving``: what is taken from the results, so
-    that the room of a pod that is moved away comes back as slowly as any other. ``foreign``: the numbers that are here
-    are another manager's; only that manager may withdraw them, until the node is ours to publish for.
-    ``heard_since``: before this moment the manager could see no report, so an agent has from then on at least one
-    report interval and one retry before it counts as silent.
+    its sums are taken over if nothing they were made of has changed. ``evicting``: what is taken from the results, so
+    that the headroom of an evicted pod comes back as slowly as any other. ``foreign``: the numbers that are here are
+    another manager's; only that manager may withdraw them, until the node is ours to publish for. ``heard_since``:
+    before this moment the manager could see no report, so an agent has from then on at least one report interval and
+    one retry before it counts as silent.
     """
     withdrawal, withdraw, stale_at = _withdraw_reason(node, selection, report, now, heard_since)
     if withdraw is not None:
@@ -119,15 +119,17 @@ def evaluate(
     if foreign or waits_until is not None:
         why = "they are another manager's" if foreign else "until the agent's first report"
         withdrawal = withdraw = None
-        decision = unchanged(node, pods.owed, f"the numbers that are here stand: {why}")
-        room_cpu, room_memory = decision.cpu or 0, decision.memory or 0
+        decision = unchanged(node, pods.allocated, f"the numbers that are here stand: {why}")
+        headroom_cpu, headroom_memory = decision.cpu or 0, decision.memory or 0
     else:
-        less = leaving or Leaving()
-        room_cpu = _room(windows.cpu, cpu, node.published.cpu or 0, less.cpu, now, known=known, held=held)
-        room_memory = _room(
+        less = evicting or PendingEviction()
+        headroom_cpu = _headroom(windows.cpu, cpu, node.published.cpu or 0, less.cpu, now, known=known, held=held)
+        headroom_memory = _headroom(
             windows.memory, memory, node.published.memory or 0, less.memory, now, known=known, held=held
         )
-        decision = decide(node, room_cpu, room_memory, pods.owed, max_pods, withdraw, held=held, leaving=leaving)
+        decision = decide(
+            node, headroom_cpu, headroom_memory, pods.allocated, max_pods, withdraw, held=held, evicting=evicting
+        )
     next_at = None
     for at in (stale_at, waits_until, windows.cpu.rises_at(), windows.memory.rises_at()):
         if at is not None and now < at < (math.inf if next_at is None else next_at):
@@ -137,9 +139,9 @@ def evaluate(
         report=report,
         cpu=cpu,
         memory=memory,
-        room_cpu=room_cpu,
-        room_memory=room_memory,
-        owed=pods.owed,
+        headroom_cpu=headroom_cpu,
+        headroom_memory=headroom_memory,
+        allocated=pods.allocated,
         withdraw=withdraw,
         withdrawal=withdrawal,
         decision=decision,
@@ -169,7 +171,7 @@ def _silent_at(last: float, spec: PolicySpec, heard_since: float) -> float:
     return max(last + spec.oversell.stale_after_seconds, heard_since + spec.report.interval_seconds + RETRY_SECONDS)
 
 
-def _room(
+def _headroom(
     window: SlidingMinimum, budget: Budget | None, before: int, less: int, now: float, *, known: bool, held: bool
 ) -> int:
     if window.empty:
@@ -193,11 +195,11 @@ def _withdraw_reason(
     if not selection.winner.spec.enabled:
         return Withdrawal.DISABLED, f"policy {selection.winner.name} is disabled", None
     if report.problem is not None:
-        return Withdrawal.BAD_REPORT, f"the report cannot be used: {report.problem}", None
+        return Withdrawal.INVALID_REPORT, f"the report cannot be used: {report.problem}", None
     if report.status is None or report.arrived is None or not report.status.observed_at:
         return Withdrawal.NO_REPORT, "no report has arrived yet", None
     stale_at = _silent_at(report.arrived, selection.winner.spec, heard_since)
     if now >= stale_at:
         seconds = selection.winner.spec.oversell.stale_after_seconds
-        return Withdrawal.SILENT, f"no report for {seconds} s: the agent is silent", None
+        return Withdrawal.STALE_REPORT, f"no report for {seconds} s: the agent is silent", None
     return None, None, stale_at

@@ -45,16 +45,16 @@ class ResourceExplanation(Struct, frozen=True, kw_only=True, rename="camel"):
     result: int
     """free, clamped to 0 .. ceiling, down to a quantum; 0 with a problem."""
     problem: str | None
-    room: int
+    headroom: int
     """Smallest result of the grow window."""
     rises_in_seconds: float | None
-    promised: int
-    promised_running: int
+    allocated: int
+    allocated_running: int
     on_node: int | None
     """What the Node carries now."""
     published: int | None
     """What it is to carry: on_node, but for the moment a write takes."""
-    words: str
+    summary: str
 
 
 class PolicyExplanation(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -73,7 +73,7 @@ class ReportExplanation(Struct, frozen=True, kw_only=True, rename="camel"):
     age_seconds: float | None
     since_manager_start: bool
     problem: str | None
-    doubts: tuple[str, ...]
+    suspicions: tuple[str, ...]
     """What in it cannot be true; the number is computed all the same, and bounded by maxPercent."""
 
 
@@ -82,7 +82,7 @@ class GateExplanation(Struct, frozen=True, kw_only=True, rename="camel"):
 
     open: bool
     max_pods: int | None
-    closed_because: tuple[str, ...]
+    closed_reasons: tuple[str, ...]
 
 
 class PodExplanation(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -153,7 +153,7 @@ def explain(
     return Explanation(
         schema=SCHEMA,
         node=node.name,
-        reason=in_words(evaluation),
+        reason=summarize(evaluation),
         withdrawn=evaluation.withdraw,
         policy=PolicyExplanation(
             name=winner.name if winner else None,
@@ -166,14 +166,14 @@ def explain(
             age_seconds=None if report.arrived is None else round(now - report.arrived, 1),
             since_manager_start=report.since_start,
             problem=report.problem,
-            doubts=tuple(report.doubts.values()),
+            suspicions=tuple(report.suspicions.values()),
         ),
         cpu=_resource(evaluation.cpu, evaluation, node, windows, now),
         memory=_resource(evaluation.memory, evaluation, node, windows, now),
         gate=GateExplanation(
             open=evaluation.decision.gate is not None,
             max_pods=evaluation.decision.gate,
-            closed_because=evaluation.decision.closed,
+            closed_reasons=evaluation.decision.closed,
         ),
         online_pods=sum(pod.qos is not Qos.BE for pod in pods),
         be_pods=sum(pod.qos is Qos.BE for pod in pods),
@@ -186,13 +186,16 @@ def explain(
     )
 
 
-def in_words(evaluation: Evaluation) -> str:
+def summarize(evaluation: Evaluation) -> str:
     """One sentence: what limits this node's number now."""
     if evaluation.withdraw is not None:
         return f"withdrawn: {evaluation.withdraw}"
     parts = [
-        f"{budget.resource}: {_limit(budget, room)}"
-        for budget, room in ((evaluation.cpu, evaluation.room_cpu), (evaluation.memory, evaluation.room_memory))
+        f"{budget.resource}: {_limit(budget, headroom)}"
+        for budget, headroom in (
+            (evaluation.cpu, evaluation.headroom_cpu),
+            (evaluation.memory, evaluation.headroom_memory),
+        )
         if budget is not None
     ]
     if evaluation.decision.closed:
@@ -202,18 +205,18 @@ def in_words(evaluation: Evaluation) -> str:
     return "; ".join(parts)
 
 
-def _limit(budget: Budget, room: int) -> str:
+def _limit(budget: Budget, headroom: int) -> str:
     say = _say(budget.resource)
     if budget.problem:
         return f"nothing, because {budget.problem}"
-    if room < budget.result:
-        return f"{say(room)}, growing to {say(budget.result)} when that has lasted"
+    if headroom < budget.result:
+        return f"{say(headroom)}, growing to {say(budget.result)} when that has lasted"
     if budget.free <= 0:
         taken = say(budget.capacity - budget.free)
         return f"nothing, because online use, system and margin take {taken} of {say(budget.capacity)}"
     if budget.free > budget.ceiling:
-        return f"{say(room)}, the most that maxPercent allows"
-    return f"{say(room)} of {say(budget.capacity)} left beside online use {say(budget.online)}"
+        return f"{say(headroom)}, the most that maxPercent allows"
+    return f"{say(headroom)} of {say(budget.capacity)} left beside online use {say(budget.online)}"
 
 
 def _resource(
@@ -224,8 +227,8 @@ def _resource(
     cpu = budget.resource is Resource.CPU
     window = windows.cpu if cpu else windows.memory
     rises = window.rises_at()
-    owed = evaluation.owed
-    room = evaluation.room_cpu if cpu else evaluation.room_memory
+    allocated = evaluation.allocated
+    headroom = evaluation.headroom_cpu if cpu else evaluation.headroom_memory
     terms = _terms(budget, evaluation, now)
     return ResourceExplanation(
         unit="millicores" if cpu else "bytes",
@@ -235,13 +238,13 @@ def _resource(
         quantum=budget.quantum,
         result=budget.result,
         problem=budget.problem,
-        room=room,
+        headroom=headroom,
         rises_in_seconds=None if rises is None else round(max(0.0, rises - now), 1),
-        promised=owed.cpu if cpu else owed.memory,
-        promised_running=owed.cpu_running if cpu else owed.memory_running,
+        allocated=allocated.cpu if cpu else allocated.memory,
+        allocated_running=allocated.cpu_running if cpu else allocated.memory_running,
         on_node=node.published.cpu if cpu else node.published.memory,
         published=evaluation.decision.cpu if cpu else evaluation.decision.memory,
-        words=_limit(budget, room),
+        summary=_limit(budget, headroom),
     )
 
 
@@ -257,21 +260,23 @@ def _terms(budget: Budget, evaluation: Evaluation, now: float) -> tuple[Term, ..
     annotated = f", annotation {say(budget.annotated)}" if budget.annotated else ""
     system = f"{report}: max({measured} outside pods, reserved {say(budget.reserved)}{annotated})"
     kept = f"{policy}: reclaimPercent {oversell.reclaim_percent} keeps back the rest"
-    online = f"{report}: HLS and LS pods, strategy {oversell.strategy} of {policy}{_foretold(budget, evaluation)}"
+    online = (
+        f"{report}: HLS and LS pods, strategy {oversell.strategy} of {policy}{_forecast_source(budget, evaluation)}"
+    )
     return (
         Term(name="capacity", value=budget.capacity, source="Node.status.capacity"),
         Term(name="margin", value=-budget.margin, source=kept),
         Term(name="system", value=-budget.system, source=system),
         Term(name="online", value=-budget.online, source=online),
-        Term(name="unbooked", value=-budget.unbooked, source=f"{report}: use of BE pods that asked for no be-*"),
+        Term(name="unrequested", value=-budget.unrequested, source=f"{report}: use of BE pods that asked for no be-*"),
         Term(
             name="overhead", value=-budget.overhead, source="RuntimeClass overhead of BE pods, in plain cpu and memory"
         ),
     )
 
 
-def _foretold(budget: Budget, evaluation: Evaluation) -> str:
-    """How the learnt pods' common peak comes about, if it counts."""
+def _forecast_source(budget: Budget, evaluation: Evaluation) -> str:
+    """How the common forecast of the learnt pods is computed, if it is used."""
     winner, status = evaluation.selection.winner, evaluation.report.status
     if winner is None or status is None or status.forecasts is None:
         return ""
@@ -282,10 +287,10 @@ def _foretold(budget: Budget, evaluation: Evaluation) -> str:
         return ""
     say = _say(budget.resource)
     return (
-        f"; learnt pods together: now {say(found.use)}, peak within an hour {say(found.expected)} "
+        f"; learnt pods together: now {say(found.usage)}, peak within an hour {say(found.expected)} "
         f"+ margin {say(max(0, found.peak - found.expected))} = {say(found.peak)} "
-        f"(violations allowed {found.budget / 10_000:g} %, seen {found.spent / 10_000:.2f} %; "
-        f"peaks one by one: {say(found.own)})"
+        f"(violations allowed {found.violation_budget / 10_000:g} %, seen {found.violations / 10_000:.2f} %; "
+        f"peaks one by one: {say(found.pod_peaks)})"
     )
 
 
@@ -297,14 +302,14 @@ def top_pods(
         return ()
     oversell = selection.winner.spec.oversell
     rows = {row.uid: row for row in report.status.pods}
-    told = []
+    explained = []
     for pod in pods:
         if pod.qos is Qos.BE:
             continue
         row = rows.get(pod.cgroup_uid)
         cpu = estimate(pod, row, Resource.CPU, oversell.cpu.strategy)
         memory = estimate(pod, row, Resource.MEMORY, oversell.memory.strategy)
-        told.append(
+        explained.append(
             PodExplanation(
                 name=pod.name,
                 qos=pod.qos,
@@ -315,8 +320,8 @@ def top_pods(
             )
         )
     size = max(1, node.cpu_capacity), max(1, node.memory_capacity)
-    told.sort(key=lambda p: (-max(p.cpu / size[0], p.memory / size[1]), p.name))
-    return tuple(told[:most])
+    explained.sort(key=lambda p: (-max(p.cpu / size[0], p.memory / size[1]), p.name))
+    return tuple(explained[:most])
 
 
 def _say(resource: Resource) -> Callable[[int], str]:

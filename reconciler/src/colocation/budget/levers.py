@@ -14,35 +14,38 @@ from colocation.model.facts import NodeFacts
 from colocation.model.quantity import human_bytes, human_millicores
 
 
-def levers(node: NodeFacts, made: Evaluation, windows: Windows, now: float) -> tuple[str, ...]:
+def levers(node: NodeFacts, evaluation: Evaluation, windows: Windows, now: float) -> tuple[str, ...]:
     """In words, the most telling first."""
-    if made.withdrawal is not None:
-        return (_back(made.withdrawal, node, made),)
-    said: list[str] = []
-    for budget, window, room, owed in (
-        (made.cpu, windows.cpu, made.room_cpu, made.owed.cpu),
-        (made.memory, windows.memory, made.room_memory, made.owed.memory),
+    if evaluation.withdrawal is not None:
+        return (_back(evaluation.withdrawal, node, evaluation),)
+    messages: list[str] = []
+    for budget, window, headroom, allocated in (
+        (evaluation.cpu, windows.cpu, evaluation.headroom_cpu, evaluation.allocated.cpu),
+        (evaluation.memory, windows.memory, evaluation.headroom_memory, evaluation.allocated.memory),
     ):
         if budget is not None:
-            said += (f"{budget.resource}: {words}" for words in _of(budget, window, room, owed, now))
-    winner, arrived = made.selection.winner, made.report.arrived
-    if winner is not None and not holds(winner.spec.oversell.max_pods, made.owed):
-        said.append(f"maxPods: at least {max(made.owed.pods, 1)}, or fewer best-effort pods, before new ones may come")
+            messages += (f"{budget.resource}: {words}" for words in _of(budget, window, headroom, allocated, now))
+    winner, arrived = evaluation.selection.winner, evaluation.report.arrived
+    if winner is not None and not holds(winner.spec.oversell.max_pods, evaluation.allocated):
+        messages.append(
+            f"maxPods: at least {max(evaluation.allocated.pods, 1)}, or fewer best-effort pods, before new ones may "
+            "come"
+        )
     if winner is not None and arrived is not None:
         left = arrived + winner.spec.oversell.stale_after_seconds - now
-        said.append(f"silence: without a report within {max(0.0, left):.0f} s everything is withdrawn")
-    return tuple(said)
+        messages.append(f"silence: without a report within {max(0.0, left):.0f} s everything is withdrawn")
+    return tuple(messages)
 
 
-def _of(budget: Budget, window: SlidingMinimum, room: int, owed: int, now: float) -> Iterator[str]:
+def _of(budget: Budget, window: SlidingMinimum, headroom: int, allocated: int, now: float) -> Iterator[str]:
     say = human_millicores if budget.resource is Resource.CPU else human_bytes
     if budget.problem:
-        yield f"nothing can be sold until this is mended: {budget.problem}"
+        yield f"nothing can be published until this is fixed: {budget.problem}"
         return
-    if room < owed:
-        yield f"the gate opens when {say(owed - room)} less are promised, or as much more is free"
+    if headroom < allocated:
+        yield f"the node opens when {say(allocated - headroom)} less are allocated, or as much more is free"
     rises = window.rises_at()
-    if room < budget.result and rises is not None:
+    if headroom < budget.result and rises is not None:
         yield f"time: in {max(0.0, rises - now):.0f} s it grows, to at most {say(budget.result)}, if nothing changes"
     percent = -(-budget.capacity // 100)
     if budget.free > budget.ceiling:
@@ -51,20 +54,22 @@ def _of(budget: Budget, window: SlidingMinimum, room: int, owed: int, now: float
         points = -(-(budget.quantum - budget.free) // percent)
         yield (
             f"{say(budget.quantum - budget.free)} less of online or system use, or {points} more points of "
-            "reclaimPercent, before the first quantum can be sold"
+            "reclaimPercent, before the first quantum is published"
         )
     else:
         missing = budget.quantum - budget.free % budget.quantum
-        yield f"{say(missing)} less use sells {say(budget.quantum)} more; a point of reclaimPercent is {say(percent)}"
+        yield (
+            f"{say(missing)} less use publishes {say(budget.quantum)} more; a point of reclaimPercent is {say(percent)}"
+        )
 
 
-def _back(withdrawal: Withdrawal, node: NodeFacts, made: Evaluation) -> str:
-    winner = made.selection.winner
+def _back(withdrawal: Withdrawal, node: NodeFacts, evaluation: Evaluation) -> str:
+    winner = evaluation.selection.winner
     return {
         Withdrawal.UNLABELLED: f"kubectl label node {node.name} {names.NODE_LABEL}=true",
         Withdrawal.NO_POLICY: "a ColocationPolicy whose nodeSelector matches the node's labels",
         Withdrawal.DISABLED: f"spec.enabled: true in the policy {winner.name if winner else ''}",
-        Withdrawal.BAD_REPORT: "a report that can be read: see the agent's log on that node, and its version",
+        Withdrawal.INVALID_REPORT: "a report that can be read: see the agent's log on that node, and its version",
         Withdrawal.NO_REPORT: "the first report: is the agent's pod running there?",
-        Withdrawal.SILENT: "a report: is the agent's pod running there, and does it reach the API server?",
+        Withdrawal.STALE_REPORT: "a report: is the agent's pod running there, and does it reach the API server?",
     }[withdrawal]

@@ -1,7 +1,7 @@
-"""A changed policy, first on some of its nodes: which ones these are, and whether they are well. Pure.
+"""A changed policy, on its canary nodes first: which ones these are, and whether they are healthy. Pure.
 
-Compared are differences of differences: how much further the first nodes have moved from the others since the
-change than they were before it, so that neither a busy afternoon nor busy first nodes speak against a change.
+Differences of differences are compared: how much further the canary nodes have moved from the others since the
+change than before it, so that neither a busy afternoon nor busy canary nodes count against a change.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ class Staged(Struct, frozen=True):
 
     changed: Candidate
     former: Candidate | None
-    """None: it is new, and selects none but its first nodes."""
-    first: frozenset[str]
+    """None: it is new, and selects only its canary nodes."""
+    canary: frozenset[str]
 
     def at(self, node: str) -> Candidate | None:
         """The version that competes for this node."""
-        return self.changed if node in self.first else self.former
+        return self.changed if node in self.canary else self.former
 
 
-def in_steps(spec: PolicySpec) -> bool:
-    """A change to this goes to some nodes first. Switching a policy off never does: whoever does it is in a hurry."""
+def is_staged(spec: PolicySpec) -> bool:
+    """A change to this goes to canary nodes first. Switching a policy off never does: that is urgent."""
     rollout = spec.rollout
     return spec.enabled and (rollout.percent < 100 or rollout.node_selector != LabelSelector())
 
 
 def same_effect(one: PolicySpec, other: PolicySpec) -> bool:
-    """They differ in nothing but in how changes spread."""
+    """They differ in nothing but how changes roll out."""
     return msgspec.structs.replace(one, rollout=Rollout()) == msgspec.structs.replace(other, rollout=Rollout())
 
 
-def first_nodes(
+def canary_nodes(
     policy: str,
     rollout: Rollout,
     nodes: Iterable[tuple[str, Mapping[str, str]]],
     already: Collection[str] = (),
 ) -> frozenset[str]:
-    """Of a policy's nodes (name, labels) those that get a change first: the same ones each time, at least one.
+    """Of a policy's nodes (name, labels) the canaries: the same ones each time, at least one.
 
     Those that have it ``already`` keep it, also when nodes are added meanwhile.
 
@@ -77,77 +77,75 @@ class Health(Struct, frozen=True):
     """Since the change."""
 
 
-class Compared(Struct, frozen=True):
-    """First nodes and others at one moment."""
+class Comparison(Struct, frozen=True):
+    """Canary nodes and others at one moment."""
 
-    first: Health = Health()
+    canary: Health = Health()
     others: Health = Health()
 
 
-def complaints(rollout: Rollout, before: Compared, now: Compared) -> tuple[str, ...]:
-    """What speaks against the change, in words."""
-    said = []
+def failed_checks(rollout: Rollout, before: Comparison, now: Comparison) -> tuple[str, ...]:
+    """The checks that failed, a sentence each."""
+    messages = []
     for what in ("cpu", "memory"):
         rise = _rise(what, before, now)
         if rise is not None and rise > rollout.max_pressure_rise:
-            said.append(
-                f"{what} pressure of the first nodes rose by {rise:.1f} points against the others "
+            messages.append(
+                f"{what} pressure of the canary nodes rose by {rise:.1f} points against the others "
                 f"(at most {rollout.max_pressure_rise})"
             )
-    usual = now.others.evictions * now.first.nodes / now.others.nodes if now.others.nodes else 0.0
-    if now.first.evictions - usual > rollout.max_evictions:
-        said.append(
-            f"{now.first.evictions} evictions on the first nodes, {usual:.1f} at the others' rate "
+    usual = now.others.evictions * now.canary.nodes / now.others.nodes if now.others.nodes else 0.0
+    if now.canary.evictions - usual > rollout.max_evictions:
+        messages.append(
+            f"{now.canary.evictions} evictions on the canary nodes, {usual:.1f} at the others' rate "
             f"(at most {rollout.max_evictions} more)"
         )
-    if now.first.silent > before.first.silent:
-        said.append(f"{now.first.silent} of {now.first.nodes} first nodes no longer report")
-    return tuple(said)
+    if now.canary.silent > before.canary.silent:
+        messages.append(f"{now.canary.silent} of {now.canary.nodes} canary nodes no longer report")
+    return tuple(messages)
 
 
-def _rise(what: str, before: Compared, now: Compared) -> float | None:
+def _rise(what: str, before: Comparison, now: Comparison) -> float | None:
     """Percentage points; None: not measured since the change."""
-    first: float | None = getattr(now.first, what)
-    if first is None or not now.first.reported:
+    canary: float | None = getattr(now.canary, what)
+    if canary is None or not now.canary.reported:
         return None
     others: float | None = getattr(now.others, what)
-    first_before: float | None = getattr(before.first, what)
+    canary_before: float | None = getattr(before.canary, what)
     others_before: float | None = getattr(before.others, what)
-    if (
-        first_before is None
-    ):  # nobody remembers (the manager has restarted): what there is to compare with are the others
-        return first - (others or 0.0)
+    if canary_before is None:  # not known after a restart of the manager: compare with the others
+        return canary - (others or 0.0)
     drift = others - others_before if others is not None and others_before is not None else 0.0
-    return first - first_before - drift
+    return canary - canary_before - drift
 
 
 class Verdict(StrEnum):
     """What becomes of a change."""
 
-    GO_ON = "GoOn"
+    CONTINUE = "Continue"
     STOP = "Stop"
-    FINISH = "Finish"
+    COMPLETE = "Complete"
 
 
-class Watched(Struct):
+class RolloutCheck(Struct):
     """One change under way. Times are seconds on the manager's own clock."""
 
-    before: Compared
-    complaints: tuple[str, ...] = ()
-    ill_since: float | None = None
-    well_since: float | None = None
+    before: Comparison
+    failures: tuple[str, ...] = ()
+    failing_since: float | None = None
+    healthy_since: float | None = None
 
-    def look(self, rollout: Rollout, now: Compared, at: float, confirm_seconds: float) -> Verdict:
-        """Judge once more. A complaint stops the change only when it has lasted: one report may be an accident."""
-        self.complaints = complaints(rollout, self.before, now)
-        if self.complaints:
-            self.well_since = None
-            self.ill_since = at if self.ill_since is None else self.ill_since
-            return Verdict.STOP if at - self.ill_since >= confirm_seconds else Verdict.GO_ON
-        self.ill_since = None
-        if now.first.reported < now.first.nodes - self.before.first.silent or not now.first.nodes:
-            # Whom we have not heard since the change is not known to be well; who was silent before is not waited for.
-            self.well_since = None
-            return Verdict.GO_ON
-        self.well_since = at if self.well_since is None else self.well_since
-        return Verdict.FINISH if at - self.well_since >= rollout.pause_seconds else Verdict.GO_ON
+    def look(self, rollout: Rollout, now: Comparison, at: float, confirm_seconds: float) -> Verdict:
+        """Judge once more. A failed check stops the change only once it has lasted: one report may be an accident."""
+        self.failures = failed_checks(rollout, self.before, now)
+        if self.failures:
+            self.healthy_since = None
+            self.failing_since = at if self.failing_since is None else self.failing_since
+            return Verdict.STOP if at - self.failing_since >= confirm_seconds else Verdict.CONTINUE
+        self.failing_since = None
+        if now.canary.reported < now.canary.nodes - self.before.canary.silent or not now.canary.nodes:
+            # A node that has not reported since the change cannot be judged; nodes silent before are not waited for.
+            self.healthy_since = None
+            return Verdict.CONTINUE
+        self.healthy_since = at if self.healthy_since is None else self.healthy_since
+        return Verdict.COMPLETE if at - self.healthy_since >= rollout.pause_seconds else Verdict.CONTINUE

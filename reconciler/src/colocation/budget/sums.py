@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from colocation.budget.publish import Promised, promised
+from colocation.budget.publish import Allocated, allocated_to
 from colocation.budget.select import Selection
 from colocation.model.facts import PodFacts, Qos
 from colocation.model.report import NodeColocationStatus, PodUsage
@@ -29,7 +29,7 @@ UNSEEN: Final = {Resource.CPU: 250, Resource.MEMORY: 200 * 2**20}
 """What an online pod without a sample counts for at least: 250m and 200Mi."""
 
 LEARN: Final = {Resource.CPU: 3600, Resource.MEMORY: 6 * 3600}
-"""Seconds a pod must have been watched before its prediction may be below its request: docs/prediction.md."""
+"""Seconds a pod must have been observed before its prediction may be below its request: docs/prediction.md."""
 
 
 class Estimate(Struct, frozen=True, gc=False):
@@ -45,7 +45,7 @@ class PodSum(Struct, frozen=True, gc=False):
     online: int = 0
     requested: int = 0
     """By online pods."""
-    unbooked: int = 0
+    unrequested: int = 0
     overhead: int = 0
     """Of the RuntimeClasses of BE pods, where it is in no other term."""
     problem: str | None = None
@@ -55,7 +55,7 @@ class PodSum(Struct, frozen=True, gc=False):
 class PodSums(Struct, frozen=True, gc=False):
     """All pods of a node, for the strategies they were added up by."""
 
-    owed: Promised = Promised()
+    allocated: Allocated = Allocated()
     cpu: PodSum = PodSum()
     memory: PodSum = PodSum()
     strategies: tuple[str, str] | None = None
@@ -92,9 +92,9 @@ def _predicted(row: PodUsage | None, resource: Resource, request: int, mean: int
     if row is None or row.predicted is None:
         peak = 0 if row is None else (row.cpu_peak if cpu else row.memory_peak) or 0
         return max(request, mean, peak), "still learning: max(request, peak use)"
-    peak, watched = (row.predicted.cpu if cpu else row.predicted.memory), row.predicted.watched
-    if watched < LEARN[resource]:
-        rule = f"still learning ({watched // 60} of {LEARN[resource] // 60} min): max(request, predicted peak)"
+    peak, observed_seconds = (row.predicted.cpu if cpu else row.predicted.memory), row.predicted.observed_seconds
+    if observed_seconds < LEARN[resource]:
+        rule = f"still learning ({observed_seconds // 60} of {LEARN[resource] // 60} min): max(request, predicted peak)"
         return max(request, mean, peak), rule
     return max(mean, peak), "predicted peak" if peak >= mean else "mean use, above the predicted peak"
 
@@ -113,7 +113,7 @@ def add_up_one(
     """
     cpu = resource is Resource.CPU
     problem = None
-    online = requested = unbooked = overhead = matched = 0
+    online = requested = unrequested = overhead = matched = 0
     for pod in pods:
         row = rows.get(pod.cgroup_uid)
         if row is not None:
@@ -125,14 +125,14 @@ def add_up_one(
             requested += pod.cpu if cpu else pod.memory
         else:
             sandbox = pod.overhead_cpu if cpu else pod.overhead_memory
-            used = 0 if pod.booked or row is None else (row.cpu if cpu else row.memory) or 0
-            unbooked += used
+            used = 0 if pod.requests_be or row is None else (row.cpu if cpu else row.memory) or 0
+            unrequested += used
             overhead += max(0, sandbox - used)
     if matched < len(rows):
         for uid in rows.keys() - {pod.cgroup_uid for pod in pods}:
             if uid not in gone_be:  # still on the node, gone from the API: online unless we know better
                 online += (rows[uid].cpu if cpu else rows[uid].memory) or 0
-    return PodSum(online, requested, unbooked, overhead, problem)
+    return PodSum(online, requested, unrequested, overhead, problem)
 
 
 def strategies(selection: Selection, status: NodeColocationStatus | None) -> tuple[str, str] | None:
@@ -149,13 +149,13 @@ def add_up(
     by: tuple[str, str] | None = None,
     gone_be: Collection[str] = (),
 ) -> PodSums:
-    """Add up all pods of a node by these `strategies`; without a report only what is promised."""
-    owed = promised(pods)
+    """Add up all pods of a node by these `strategies`; without a report only what is allocated."""
+    allocated = allocated_to(pods)
     if status is None or by is None:
-        return PodSums(owed)
+        return PodSums(allocated)
     rows = {row.uid: row for row in status.pods}
     return PodSums(
-        owed=owed,
+        allocated=allocated,
         cpu=add_up_one(pods, rows, Resource.CPU, by[0], gone_be),
         memory=add_up_one(pods, rows, Resource.MEMORY, by[1], gone_be),
         strategies=by,

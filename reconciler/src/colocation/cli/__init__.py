@@ -20,9 +20,9 @@ COMMANDS: Final = {
 }
 _EXAMPLES: Final = """\
 examples:
-  colocation report                           what every node sells, and who uses it
+  colocation report                           what every node publishes, and which pods use it
   colocation explain worker-1                 the sum behind one node's number
-  colocation simulate policy.yaml             what every node would sell under it; writes nothing
+  colocation simulate policy.yaml             what every node would publish under it; writes nothing
   colocation manager --once --dry-run         what a manager would write now; writes nothing
 
 `colocation COMMAND --help` tells more.

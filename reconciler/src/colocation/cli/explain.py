@@ -45,10 +45,10 @@ def run(args: argparse.Namespace) -> int:
             rows = _history(args)
             sys.stdout.write(_past(rows, args.node) if args.output == "table" else show(rows, args.output))
             return 0
-        told = ask_manager(args, f"/v1/explain/{quote(args.node, safe='')}")
+        answer = ask_manager(args, f"/v1/explain/{quote(args.node, safe='')}")
     except CliError as error:
         return fail(error)
-    sys.stdout.write(render(told) if args.output == "table" else show(told, args.output))
+    sys.stdout.write(render(answer) if args.output == "table" else show(answer, args.output))
     return 0
 
 
@@ -79,40 +79,40 @@ def _past(rows: list[dict[str, str]], node: str) -> str:
     return "\n".join(parts)
 
 
-def render(told: dict[str, Any]) -> str:
+def render(answer: dict[str, Any]) -> str:
     """The explanation for people."""
-    policy, report, gate = told["policy"], told["report"], told["gate"]
+    policy, report, gate = answer["policy"], answer["report"], answer["gate"]
     version = f" (generation {policy['generation']})" if policy["name"] else ""
     head = [
-        ["node", told["node"]],
-        ["in short", told["reason"]],
+        ["node", answer["node"]],
+        ["summary", answer["reason"]],
         ["policy", f"{policy['name'] or 'none'}{version}: {policy['reason']}"],
         *([["also match", ", ".join(policy["others"])]] if policy["others"] else []),
         ["report", _report(report)],
-        *(["", f"doubtful: {doubt}"] for doubt in report.get("doubts", ())),
-        *(["no limits", words] for words in told.get("leftOut", ())),
+        *(["", f"suspect: {suspicion}"] for suspicion in report.get("suspicions", ())),
+        *(["no limits", words] for words in answer.get("leftOut", ())),
         [
             "new BE pods",
-            f"welcome, up to {gate['maxPods']}" if gate["open"] else "; ".join(gate["closedBecause"]) or "none",
+            f"accepted, up to {gate['maxPods']}" if gate["open"] else "; ".join(gate["closedReasons"]) or "none",
         ],
     ]
     parts = [table(head)]
     for key, name, say in (("cpu", names.BE_CPU, human_millicores), ("memory", names.BE_MEMORY, human_bytes)):
-        if told[key] is not None:
-            parts.append(_resource(told[key], name, say))
-    if told.get("evictions"):
+        if answer[key] is not None:
+            parts.append(_resource(answer[key], name, say))
+    if answer.get("evictions"):
         rows = [["TO LEAVE", "BECAUSE", "STATE"]]
-        rows += [[e["pod"], e["message"], _state(e)] for e in told["evictions"]]
+        rows += [[e["pod"], e["message"], _state(e)] for e in answer["evictions"]]
         parts.append(table(rows))
-    if told["topPods"]:
+    if answer["topPods"]:
         rows = [["ONLINE PODS", "QOS", "CPU", "MEMORY", "BY"]]
         rows += [
             [p["name"], p["qos"], human_millicores(p["cpu"]), human_bytes(p["memory"]), _rules(p)]
-            for p in told["topPods"]
+            for p in answer["topPods"]
         ]
         parts.append(table(rows, frozenset({2, 3})))
-    if told["wouldChange"]:
-        parts.append("What would change it:\n" + "".join(f"  {printable(words)}\n" for words in told["wouldChange"]))
+    if answer["wouldChange"]:
+        parts.append("What would change it:\n" + "".join(f"  {printable(words)}\n" for words in answer["wouldChange"]))
     return "\n".join(parts)
 
 
@@ -122,9 +122,9 @@ def _resource(one: dict[str, Any], name: str, say: Callable[[int], str]) -> str:
     rows.append(["= result", say(one["result"]), _result(one, say)])
     rises = one["risesInSeconds"]
     later = f"; rises in {rises:g} s if nothing changes" if rises is not None else ""
-    rows.append(["= room", say(one["room"]), f"the smallest result of the grow window{later}"])
-    running = say(one["promisedRunning"])
-    rows.append(["  promised", say(one["promised"]), f"to bound BE pods, {running} of it to running ones"])
+    rows.append(["= headroom", say(one["headroom"]), f"the smallest result of the grow window{later}"])
+    running = say(one["allocatedRunning"])
+    rows.append(["  allocated", say(one["allocated"]), f"to bound BE pods, {running} of it to running ones"])
     published = "none" if one["published"] is None else say(one["published"])
     on_node = "none" if one["onNode"] is None else say(one["onNode"])
     note = name if one["published"] == one["onNode"] else f"{name}; the Node still says {on_node}"

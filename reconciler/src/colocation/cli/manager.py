@@ -135,8 +135,8 @@ def _webhook(args: argparse.Namespace) -> WebhookOptions | None:
     )
 
 
-def _address(option: str, said: str) -> tuple[str, int]:
+def _address(option: str, given: str) -> tuple[str, int]:
     try:
-        return address(said)
+        return address(given)
     except ValueError as error:
         raise CliError(f"{option}: {error}") from error

@@ -1,7 +1,7 @@
-"""The cluster in one table: what every node has, what is asked for, used and oversold, and what offline work gains.
+"""The cluster in one table: each node's capacity, requests, usage and published amount, and what offline work gains.
 
-REQUESTED: what online pods asked for. USED: by everything, mean of the last report. OVERSOLD: published as be-cpu and
-be-memory. PROMISED: what bound best-effort pods asked for of it. BE-USED: what they use. GAIN: that, in percent of
+REQUESTED: what online pods asked for. USED: by everything, mean of the last report. PUBLISHED: as be-cpu and be-memory
+on the Node. ALLOCATED: requests of bound best-effort pods. BE-USED: what they use. GAIN: that, in percent of
 capacity: use that the node would not have without them.
 """
 
@@ -26,9 +26,9 @@ examples:
   colocation report -o csv             a line a node and resource, in millicores and bytes, for spreadsheets
   colocation report -o json            the same for programs
 """
-_KEYS: Final = ("capacity", "onlineRequested", "used", "oversold", "promised", "usedByBe")
+_KEYS: Final = ("capacity", "onlineRequested", "used", "published", "allocated", "usedByBe")
 _HEAD: Final = (
-    "NODE", "POLICY", "OPEN", "AGE", "BE-PODS", "RESOURCE", "CAPACITY", "REQUESTED", "USED", "OVERSOLD", "PROMISED",
+    "NODE", "POLICY", "OPEN", "AGE", "BE-PODS", "RESOURCE", "CAPACITY", "REQUESTED", "USED", "PUBLISHED", "ALLOCATED",
     "BE-USED", "GAIN", "WHY",
 )  # fmt: skip
 _SAY: Final[dict[str, Callable[[int], str]]] = {"cpu": human_millicores, "memory": human_bytes}
@@ -61,13 +61,13 @@ def run(args: argparse.Namespace) -> int:
         time.sleep(max(0.2, args.watch))
 
 
-def _text(told: dict[str, Any], form: str) -> str:
+def _text(answer: dict[str, Any], form: str) -> str:
     if form == "csv":
-        return as_csv(told["nodes"])
+        return as_csv(answer["nodes"])
     if form != "table":
-        return show(told, form)
-    if told["nodes"]:
-        return render(told["nodes"])
+        return show(answer, form)
+    if answer["nodes"]:
+        return render(answer["nodes"])
     return f"No node takes part. To add one: kubectl label node NODE {names.NODE_LABEL}=true\n"
 
 

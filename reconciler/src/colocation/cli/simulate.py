@@ -8,7 +8,7 @@ POLICY_FILE and --trace: recorded usage is played through each policy of the fil
 is written, and how long more was published than was really free. Each node is as large as its pods' requests.
 
 --trace alone: the trace is replayed through our predictor and the rules of others: violations, their severity, savings.
-A violation is a moment whose peak over the coming hour was above what was foretold; savings are what could be sold, in
+A violation is a moment whose peak over the coming hour was above the forecast; savings are what could be published, in
 percent of the requests. Rules are compared at the same violation rate, by sweeping their margins. Below them: what the
 predictor spends of a stated violation budget (spec.oversell.*.violationBudget), and its curve.
 
@@ -28,13 +28,15 @@ from typing import Any, Final
 
 import msgspec
 
-from colocation.cli import traces
 from colocation.cli.common import CliError, add_asking, fail, show, table
-from colocation.cli.policies import ask_what_if, read_policies, render_what_if, replay_policies
-from colocation.predict.histogram import CPU, MEMORY
-from colocation.predict.peak import CPU_PERCENT, MEMORY_PERCENT
-from colocation.predict.rules import BUDGETED, RULES, Budgeted, Node
-from colocation.predict.simulate import Outcome, simulate
+from colocation.cli.policies import ask_what_if, read_policies, render_what_if
+from colocation.decoding import convert
+from colocation.model.wire import ColocationPolicy
+from colocation.replay import traces
+from colocation.replay.policies import replay_policies
+from colocation.replay.rules import BUDGETED
+from colocation.replay.score import Outcome, by_rule
+from colocation.replay.shape import Draw, Pod
 
 EXAMPLES: Final = """\
 examples:
@@ -56,8 +58,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--delete", action="append", default=[], metavar="POLICY", help="as if this policy were deleted (repeatable)"
     )
-    traces.add_arguments(parser)
+    add_trace_arguments(parser)
     add_asking(parser)
+
+
+def add_trace_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which trace, and how it is put together."""
+    usual = Draw()
+    add = parser.add_argument_group("recorded trace").add_argument
+    add("--trace", type=Path, metavar="PATH", help="folder or tar archive of usage files")
+    add("--pods-per-node", type=positive, default=usual.pods_per_node, metavar="N", help="default: %(default)s")
+    add(
+        "--nodes",
+        type=int,
+        default=usual.nodes,
+        metavar="N",
+        help="at most N, drawn by --seed; 0: all (default: %(default)s)",
+    )
+    add(
+        "--warm-up",
+        type=positive,
+        default=usual.warm_up,
+        metavar="STEPS",
+        help="learn only, first (default: %(default)s)",
+    )
+    add(
+        "--horizon",
+        type=positive,
+        default=usual.horizon,
+        metavar="STEPS",
+        help="how far a peak counts (default: %(default)s)",
+    )
+    add("--seed", type=int, default=usual.seed, help="which pods share a node (default: %(default)s)")
+
+
+def positive(text: str) -> int:
+    """For argparse: a whole number from 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
+
+
+def read_nodes(args: argparse.Namespace) -> list[list[Pod]]:
+    """The trace's pods by node. Raises TraceError, OSError, tarfile.TarError."""
+    names = ("pods_per_node", "nodes", "warm_up", "horizon", "seed")
+    return traces.nodes(args.trace, Draw(**{name: getattr(args, name) for name in names}))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,23 +112,25 @@ def run(args: argparse.Namespace) -> int:
         if args.trace is None:
             return _live(args)
         return _policies(args) if args.file else _rules(args)
-    except (CliError, OSError, tarfile.TarError) as error:
+    except (CliError, traces.TraceError, OSError, tarfile.TarError) as error:
         return fail(error)
 
 
 def _live(args: argparse.Namespace) -> int:
     if not args.file and not args.delete:
         raise CliError("say what to simulate: POLICY_FILE, --delete POLICY or --trace PATH (--help has examples)")
-    told = ask_what_if(args, read_policies(args.file) if args.file else [], args.delete)
-    sys.stdout.write(render_what_if(told) if args.output == "table" else show(told, args.output))
+    answer = ask_what_if(args, read_policies(args.file) if args.file else [], args.delete)
+    sys.stdout.write(render_what_if(answer) if args.output == "table" else show(answer, args.output))
     return 0
 
 
 def _policies(args: argparse.Namespace) -> int:
     if args.delete:
         raise CliError("--delete is about the live cluster: leave --trace out")
-    policies, nodes = read_policies(args.file), traces.nodes(args)
-    rows = replay_policies(policies, nodes, progress("nodes", len(policies) * len(nodes)))
+    policies, nodes = read_policies(args.file), read_nodes(args)
+    rows = replay_policies(
+        [convert(item, ColocationPolicy) for item in policies], nodes, progress("nodes", len(policies) * len(nodes))
+    )
     if args.output == "table":
         sys.stdout.write(f"{len(nodes)} nodes of {args.pods_per_node} pods\n")
         head = ["POLICY", "RESOURCE", "PUBLISHED", "LEAST", "MOST", "TOO MUCH", "WRITES A NODE AND HOUR"]
@@ -99,16 +147,18 @@ def _policies(args: argparse.Namespace) -> int:
 
 
 def _rules(args: argparse.Namespace) -> int:
-    nodes = traces.nodes(args)
-    told: dict[str, Any] = {"trace": args.trace.name, "nodes": len(nodes), "podsPerNode": args.pods_per_node}
+    nodes = read_nodes(args)
+    answer: dict[str, Any] = {"trace": args.trace.name, "nodes": len(nodes), "podsPerNode": args.pods_per_node}
     for column, resource in enumerate(("cpu", "memory")[: min(len(pod) for node in nodes for pod in node)]):
-        outcomes = _replay(nodes, column, resource, args)
-        told[resource] = [
+        outcomes = by_rule(
+            nodes, column, resource, args.warm_up, args.horizon, progress(f"nodes, {resource}", len(nodes))
+        )
+        answer[resource] = [
             msgspec.to_builtins(one) | {"savingsAt": {str(rate): one.savings_at(rate) for rate in RATES}}
             for one in outcomes
             if one.rule != BUDGETED
         ]
-        told.setdefault("budgets", {})[resource] = [
+        answer.setdefault("budgets", {})[resource] = [
             {"asked": p.margin, "spent": p.violations, "severity": p.severity, "savings": p.savings}
             for one in outcomes
             if one.rule == BUDGETED
@@ -117,7 +167,7 @@ def _rules(args: argparse.Namespace) -> int:
         if args.output == "table":
             sys.stdout.write(f"{resource}: {len(nodes)} nodes of {args.pods_per_node} pods\n{render(outcomes)}")
     if args.output != "table":
-        sys.stdout.write(show(told, args.output))
+        sys.stdout.write(show(answer, args.output))
     return 0
 
 
@@ -149,28 +199,13 @@ def render(outcomes: list[Outcome]) -> str:
     return text
 
 
-def _replay(nodes: list[list[traces.Pod]], column: int, resource: str, args: argparse.Namespace) -> list[Outcome]:
-    request = traces.REQUEST[resource]
-    scale, percent = (CPU, CPU_PERCENT) if resource == "cpu" else (MEMORY, MEMORY_PERCENT)
-    groups = [
-        (
-            Node(len(pods), float(request * len(pods)), scale, percent, args.horizon),
-            [[min(100.0, max(0.0, value)) * request / 100 for value in pod[column]] for pod in pods],
-        )
-        for pods in nodes
-    ]
-    told = progress(f"nodes, {resource}", len(groups))
-    rules = {**RULES, BUDGETED: Budgeted}
-    return simulate(groups, rules, warm_up=args.warm_up, horizon=args.horizon, progress=lambda done, _total: told(done))
-
-
 def progress(what: str, total: int) -> Callable[[int], None]:
     """Says on stderr how far it is, each five seconds and at the end."""
     last = [time.monotonic()]
 
-    def told(done: int) -> None:
+    def answer(done: int) -> None:
         if done == total or time.monotonic() - last[0] >= 5:
             last[0] = time.monotonic()
             sys.stderr.write(f"{done} of {total} {what}\n")
 
-    return told
+    return answer

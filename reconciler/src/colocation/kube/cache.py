@@ -66,7 +66,7 @@ class Synced(Struct, frozen=True, gc=False):
 Event = Upsert[F] | Delete | Bad | Synced
 
 
-class Seeing(Enum):
+class WatchState(Enum):
     """What a watch is, told when it changes."""
 
     LOST = "lost"
@@ -96,9 +96,9 @@ class Reflector(Generic[W, F]):
     """Lists and watches one resource on a thread of its own.
 
     ``project`` turns the decoded wire object into what is kept; None: not of interest; ValueError: bad.
-    ``emit`` is called on the reflector's thread and must not block. ``sight`` is told, on the same thread, when the
-    watch breaks off or cannot be opened, and when it is open again. ``watch_query``: a wider selection for the watch
-    alone, to see how an object ended that the list would no longer show.
+    ``emit`` is called on the reflector's thread and must not block. ``on_state`` is called, on the same thread, when
+    the watch breaks off or cannot be opened, and when it is open again. ``watch_query``: a wider selection for the
+    watch alone, to see how an object ended that the list would no longer show.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Reflector(Generic[W, F]):
         page: int = PAGE,
         read_seconds: float = READ_SECONDS,
         backoff: Backoff | None = None,
-        sight: Callable[[Resource, Seeing], None] | None = None,
+        on_state: Callable[[Resource, WatchState], None] | None = None,
         linger: float = 0.0,
     ) -> None:
         self._rest, self._resource, self._project, self._emit = rest, resource, project, emit
@@ -124,7 +124,7 @@ class Reflector(Generic[W, F]):
         self._named = decoder(_Named)
         self._versioned = decoder(_Versioned)
         self._backoff = backoff or Backoff()
-        self._sight, self._seeing = sight, Seeing.AGAIN
+        self._on_state, self._watch_state = on_state, WatchState.AGAIN
         self._keys: set[str] = set()
         self._version: str | None = None
         self._listed = float("-inf")
@@ -166,7 +166,7 @@ class Reflector(Generic[W, F]):
         except ApiError as error:
             if self._stop.is_set():
                 return 0.0
-            self._see(Seeing.LOST)
+            self._see(WatchState.LOST)
             if self._version is not None and not self._heard and time.monotonic() - followed >= self._read_seconds:
                 # Not even a bookmark: as if watches were opened and never answered. A list shows what they do not.
                 self._version = None
@@ -183,21 +183,21 @@ class Reflector(Generic[W, F]):
             return wait
         except Exception:  # a fault of ours must not end the watch for good
             log.exception("list or watch failed", extra={"resource": self._resource.plural})
-            self._see(Seeing.LOST)
+            self._see(WatchState.LOST)
             self._version = None
             return self._backoff.next()
         # A server that ends watches as soon as they begin is not asked again without a pause.
         if time.monotonic() - began < 1:
-            self._see(Seeing.LOST)
+            self._see(WatchState.LOST)
             return self._backoff.next()
         self._backoff.reset()
         return 0.0
 
-    def _see(self, seeing: Seeing) -> None:
-        if seeing is not self._seeing:
-            self._seeing = seeing
-            if self._sight is not None:
-                self._sight(self._resource, seeing)
+    def _see(self, state: WatchState) -> None:
+        if state is not self._watch_state:
+            self._watch_state = state
+            if self._on_state is not None:
+                self._on_state(self._resource, state)
 
     def _list(self) -> None:
         version, seen = "", set[str]()
@@ -227,7 +227,7 @@ class Reflector(Generic[W, F]):
             "resourceVersion": version,
             "timeoutSeconds": str(random.randint(*WATCH_SECONDS)),  # noqa: S311 (spreads load, guards nothing)
         }
-        for line in self._watch.lines(query, self._read_seconds, lambda: self._see(Seeing.AGAIN)):
+        for line in self._watch.lines(query, self._read_seconds, lambda: self._see(WatchState.AGAIN)):
             version, self._heard = "", True
             if line.type == "DELETED":
                 key, version = self._key(line.object), self._version_of(line.object)

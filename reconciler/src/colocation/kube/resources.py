@@ -1,4 +1,4 @@
-"""The kinds of object we talk about, and their paths."""
+"""The API resources that are used, and their paths."""
 
 from __future__ import annotations
 

@@ -210,12 +210,12 @@ def _error(response: urllib3.BaseHTTPResponse) -> ApiError:
         status = decode(text, _Status)
     except msgspec.DecodeError:
         status = _Status(message=text[:500].decode(errors="replace").strip())
-    said = response.headers.get("Retry-After", "")
+    given = response.headers.get("Retry-After", "")
     return ApiError(
         response.status,
         status.reason or str(response.reason or "Unknown"),
         status.message or status.error,
-        min(float(said), RETRY_AFTER_SECONDS) if said.isdigit() else None,
+        min(float(given), RETRY_AFTER_SECONDS) if given.isdigit() else None,
     )
 
 

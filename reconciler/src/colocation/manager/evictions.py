@@ -2,7 +2,7 @@
 
 The agent proposes, the manager disposes: only a bound best-effort pod of that very node, one pod of a node at a time, a
 few a minute in the whole cluster, by the Eviction API (PodDisruptionBudgets and grace kept), and only once the Node's
-room has been lowered by what the pod requests, so that no other is put into its place. A pod that the API server
+headroom has been lowered by what the pod requests, so that no other is put into its place. A pod that the API server
 refuses to evict does not hold up the next one of the agent's list; each pod has a wait of its own.
 """
 
@@ -14,7 +14,7 @@ from typing import Final, Literal, get_args
 
 from msgspec import Struct, field
 
-from colocation.budget import EvictionExplanation, Leaving
+from colocation.budget import EvictionExplanation, PendingEviction
 from colocation.kube.backoff import Backoff
 from colocation.kube.bucket import Bucket
 from colocation.manager.events import About, Events
@@ -79,14 +79,16 @@ class Evictions:
         self._asked: dict[str, dict[str, _Asked]] = {}
         """By node and uid."""
 
-    def leaving(self, node: NodeState, now: float) -> Leaving | None:
+    def pending(self, node: NodeState, now: float) -> PendingEviction | None:
         """What the Node is to be lowered by: the pod that should leave, until it and the wish for it are gone."""
         self._look(node, now)
         turn = self._turn(node, now)
         if turn is None:
             return None
         return (
-            Leaving(words=turn.words) if turn.pod is None else Leaving(turn.pod.be_cpu, turn.pod.be_memory, turn.words)
+            PendingEviction(words=turn.words)
+            if turn.pod is None
+            else PendingEviction(turn.pod.be_cpu, turn.pod.be_memory, turn.words)
         )
 
     def step(self, node: NodeState, now: float) -> float | None:
@@ -110,9 +112,9 @@ class Evictions:
         if outcome.skipped:
             return
         error = outcome.error
-        told = "ok" if error is None else str(error.code)
+        result = "ok" if error is None else str(error.code)
         known = request.reason if request.reason in get_args(EvictionReason) else "Other"
-        self._metrics.evictions.labels(known, told).inc()
+        self._metrics.evictions.labels(known, result).inc()
         extra = {"pod": pod.name, "node": name, "reason": request.reason, "why": request.message}
         asked = self._of(name, pod)
         if error is None:

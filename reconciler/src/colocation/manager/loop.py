@@ -20,12 +20,12 @@ from colocation.budget import (
     add_up,
     direction,
     evaluate,
-    for_the_log,
-    in_a_line,
+    log_fields,
     moved,
+    one_line,
     top_pods,
 )
-from colocation.kube.cache import Bad, Delete, Seeing, Synced, Upsert
+from colocation.kube.cache import Bad, Delete, Synced, Upsert, WatchState
 from colocation.kube.resources import NODE_COLOCATIONS, Resource
 from colocation.manager.events import About, Events
 from colocation.manager.evictions import Evictions
@@ -35,8 +35,8 @@ from colocation.manager.node import NodeState, colocation_facts
 from colocation.manager.patches import NODE, POLICY, SPEC, node_job, spec_job
 from colocation.manager.policies import Policies
 from colocation.manager.publisher import Done, Outbox
-from colocation.manager.sight import Sight
 from colocation.manager.state import State
+from colocation.manager.watch_health import WatchHealth
 from colocation.model.facts import NodeFacts, node_facts
 from colocation.model.wire import Node, NodeColocation
 from colocation.nesting import Deep
@@ -72,7 +72,7 @@ class Sees(Struct, frozen=True):
     """Message: a watch was interrupted, or is open again."""
 
     resource: Resource
-    seeing: Seeing
+    state: WatchState
 
 
 class Ask(Struct):
@@ -103,7 +103,7 @@ class Loop:
         self._events, self._policies = events, Policies(self.state, events)
         self.evictions = evictions
         self._timers: list[tuple[float, str]] = []
-        self._sight = Sight()
+        self._watch_health = WatchHealth()
         self._led = self._caught_up = False
         self._began = self._came_round = clock()
 
@@ -126,7 +126,7 @@ class Loop:
         """Do what is due, then wait for the next message or timer; False after a `Stop`."""
         now = self._clock()
         if now - self._came_round > PAUSED_SECONDS:
-            self._sight.paused(now)
+            self._watch_health.paused(now)
         self._came_round = now
         try:
             until = self.step(now)
@@ -164,8 +164,8 @@ class Loop:
                 else:
                     self.evictions.forget(message.eviction.node)
             case Sees():
-                self._sight.told(message.resource.plural, message.seeing, now)
-                self._metrics.watch(message.resource.plural, is_open=message.seeing is Seeing.AGAIN)
+                self._watch_health.changed(message.resource.plural, message.state, now)
+                self._metrics.watch(message.resource.plural, is_open=message.state is WatchState.AGAIN)
                 if message.resource == NODE_COLOCATIONS:  # how long each agent may still be silent has changed
                     self.state.dirty.update(self.state.nodes)
             case Ask(cancelled=False):
@@ -216,12 +216,12 @@ class Loop:
             self._metrics.leader.set(leads)
             self._outbox.clear()
             if leads:
-                self._sight.reached(now)
+                self._watch_health.reached(now)
                 self.state.dirty.update(self.state.nodes)
         return leads
 
     def _write(self, now: float) -> float | None:
-        clear_at = self._sight.clear_at(now)
+        clear_at = self._watch_health.clear_at(now)
         if clear_at > now:
             return clear_at
         until = self._outbox.step(now)
@@ -259,14 +259,14 @@ class Loop:
         if node.facts is None:
             self._gone(node)
             return
-        sold = node.evaluation.withdraw is None if node.evaluation else node.facts.withdrawn is None
+        offered = node.evaluation.withdraw is None if node.evaluation else node.facts.withdrawn is None
         answers = None if node.evaluation is None or node.evaluation.report is node.report else node.report.arrived
         made = node.evaluation = self._compute(node, node.facts, now)
         self._wake_at(node, made.next_at)
         self._metrics.node(node, now)
         if not self._led:
             return
-        if made.withdrawal is not None and sold and not node.facts.published.absent:
+        if made.withdrawal is not None and offered and not node.facts.published.absent:
             self._metrics.withdrawals.labels(made.withdrawal).inc()
         for key, job in (
             ((NODE, name), node_job(node.facts, made, answers)),
@@ -294,7 +294,7 @@ class Loop:
     def _compute(self, node: NodeState, facts: NodeFacts, now: float) -> Evaluation:
         selection = self.state.select(node)
         try:
-            sums, leaving = node.summed(selection), self.evictions.leaving(node, now)
+            sums, evicting = node.summed(selection), self.evictions.pending(node, now)
             return evaluate(
                 facts,
                 selection,
@@ -303,9 +303,9 @@ class Loop:
                 node.windows,
                 now,
                 node.evaluation,
-                leaving,
+                evicting,
                 foreign=node.foreign,
-                heard_since=self._sight.heard_since(leads=self._led),
+                heard_since=self._watch_health.heard_since(leads=self._led),
             )
         except Exception as error:  # a fault of ours costs that node alone, and on the safe side
             log.exception("node cannot be evaluated", extra={"node": node.name})
@@ -373,12 +373,12 @@ class Loop:
             first = before.absent  # of thousands of nodes at once, and nothing has changed for anybody
             top = () if first else top_pods(after, node.pods.values(), made.report, made.selection, _TOP)
             age = None if made.report.arrived is None else now - made.report.arrived
-            extra |= {"before": {"be_cpu": before.cpu, "be_memory": before.memory}, **for_the_log(made, age, top)}
+            extra |= {"before": {"be_cpu": before.cpu, "be_memory": before.memory}, **log_fields(made, age, top)}
             if not first:
                 self._events.tell(
                     About("Node", name, after.uid),
                     direction(before, after.published, made),
-                    lambda: in_a_line(before, after.published, made, age, top),
+                    lambda: one_line(before, after.published, made, age, top),
                     warning=made.withdraw is not None,
                 )
         log.info("published", extra={"node": name, **extra, "why": done.job.words})
@@ -407,13 +407,13 @@ def ask(loop: Loop, question: Callable[[Loop, float], Any], seconds: float) -> A
     asked = Ask(question, answer)
     loop.inbox.put(asked)
     try:
-        said = answer.get(timeout=seconds)
+        given = answer.get(timeout=seconds)
     except queue.Empty:
         asked.cancelled = True
         raise TimeoutError("the manager's loop is busy") from None
-    if isinstance(said, Exception):
-        raise said
-    return said
+    if isinstance(given, Exception):
+        raise given
+    return given
 
 
 def wait_settled(loop: Loop, seconds: float, stopped: threading.Event) -> bool:

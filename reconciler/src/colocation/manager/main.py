@@ -17,7 +17,7 @@ from msgspec import Struct
 from colocation import logs
 from colocation.kube.backoff import Backoff
 from colocation.kube.bucket import Bucket
-from colocation.kube.cache import Reflector, Seeing
+from colocation.kube.cache import Reflector, WatchState
 from colocation.kube.lease import Elector, boottime
 from colocation.kube.login import Login
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES, Resource
@@ -186,12 +186,12 @@ def _reflectors(rest: Rest, inbox: queue.SimpleQueue[Any]) -> list[Reflector[Any
             query=query,
             watch_query=watch_query,
             backoff=backoff,
-            sight=told,
+            on_state=result,
             linger=linger,
         )
 
-    def told(resource: Resource, seeing: Seeing) -> None:
-        inbox.put(Sees(resource, seeing))
+    def result(resource: Resource, state: WatchState) -> None:
+        inbox.put(Sees(resource, state))
 
     return [
         made(NODES, Node, node_facts),

@@ -57,7 +57,10 @@ class Metrics:
             "colocation_evaluation_failures_total", "Nodes that could not be evaluated.", registry=r
         )
         self.withdrawals = Counter(
-            "colocation_withdrawals_total", "Nodes that sold and were withdrawn, by why.", ["reason"], registry=r
+            "colocation_withdrawals_total",
+            "Nodes withdrawn after having been published, by reason.",
+            ["reason"],
+            registry=r,
         )
         for reason in Withdrawal:  # all are there from the start: a rate can be taken of the first one
             self.withdrawals.labels(reason)
@@ -112,13 +115,13 @@ class Metrics:
 
     def node(self, node: NodeState, now: float) -> None:
         """One node's evaluation; ``now`` is the manager's clock."""
-        made, facts = node.evaluation, node.facts
-        if made is None or facts is None or (not facts.takes_part and facts.published.absent):
+        evaluation, facts = node.evaluation, node.facts
+        if evaluation is None or facts is None or (not facts.takes_part and facts.published.absent):
             self.forget(node.name)
             return
         arrived = node.report.arrived
         self._nodes.rows[node.name] = _Row(
-            facts, made, node.sums, node.report, None if arrived is None else time.time() - (now - arrived)
+            facts, evaluation, node.sums, node.report, None if arrived is None else time.time() - (now - arrived)
         )
 
     def forget(self, name: str) -> None:
@@ -135,7 +138,7 @@ class _Row(Struct, frozen=True, gc=False):
     """What a node's series are made of; all of it is immutable, and held by the loop anyway."""
 
     facts: NodeFacts
-    made: Evaluation
+    evaluation: Evaluation
     sums: PodSums | None
     report: ReportView
     reported: float | None
@@ -165,7 +168,7 @@ class _Nodes(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """All series of all nodes. What is not known is absent, not 0."""
-        made = {
+        families = {
             unit: [
                 GaugeMetricFamily(f"colocation_node_{name}_{unit}", text, labels=["node"])
                 for name, text in _PER_RESOURCE.items()
@@ -174,7 +177,7 @@ class _Nodes(Collector):
         }
         is_open = GaugeMetricFamily("colocation_node_open", "1 while new BE pods may come.", labels=["node"])
         withdrawn = GaugeMetricFamily(
-            "colocation_node_withdrawn", "1 while the node sells nothing, and why.", labels=["node", "reason"]
+            "colocation_node_withdrawn", "1 while the node is withdrawn, with the reason.", labels=["node", "reason"]
         )
         reported = GaugeMetricFamily(
             "colocation_node_report_timestamp_seconds", "When the last report arrived (Unix time).", labels=["node"]
@@ -189,41 +192,41 @@ class _Nodes(Collector):
             "When this manager last wrote the node's number (Unix time).",
             labels=["node"],
         )
-        doubtful = GaugeMetricFamily(
-            "colocation_node_report_doubtful",
-            "1 while the last report says what cannot be true; absent otherwise.",
-            labels=["node", "doubt"],
+        suspect = GaugeMetricFamily(
+            "colocation_node_report_suspect",
+            "1 while the last report is suspect: it contains something impossible; absent otherwise.",
+            labels=["node", "suspicion"],
         )
         for name, row in self.rows.copy().items():
             for (unit, integers), amounts in zip(_UNITS.items(), _amounts(row), strict=True):
-                for family, amount in zip(made[unit], amounts, strict=True):
+                for family, amount in zip(families[unit], amounts, strict=True):
                     if amount is not None:
                         family.add_metric([name], amount / integers)
-            is_open.add_metric([name], row.made.decision.gate is not None)
-            withdrawn.add_metric([name, row.made.withdrawal or ""], row.made.withdrawal is not None)
+            is_open.add_metric([name], row.evaluation.decision.gate is not None)
+            withdrawn.add_metric([name, row.evaluation.withdrawal or ""], row.evaluation.withdrawal is not None)
             if row.reported is not None:
                 reported.add_metric([name], row.reported)
-            if (winner := row.made.selection.winner) is not None:
+            if (winner := row.evaluation.selection.winner) is not None:
                 stale_after.add_metric([name], winner.spec.oversell.stale_after_seconds)
             if (at := self.published.get(name)) is not None:
                 published.add_metric([name], at)
-            for doubt in row.report.doubts:
-                doubtful.add_metric([name, doubt], 1)
+            for suspicion in row.report.suspicions:
+                suspect.add_metric([name, suspicion], 1)
         return [
-            *made["cpu_cores"],
-            *made["memory_bytes"],
+            *families["cpu_cores"],
+            *families["memory_bytes"],
             is_open,
             withdrawn,
             reported,
             stale_after,
             published,
-            doubtful,
+            suspect,
         ]
 
 
 def _amounts(row: _Row) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
     """For cpu and memory, in the order of `_PER_RESOURCE`."""
-    facts, made, sums = row.facts, row.made, row.sums
+    facts, evaluation, sums = row.facts, row.evaluation, row.sums
     status = row.report.status
     used, engine = (status.node, status.engine) if status else (None, None)
     return (
@@ -232,8 +235,8 @@ def _amounts(row: _Row) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]
             sums.cpu.requested if sums and sums.strategies else None,
             used.cpu if used else None,
             facts.published.cpu or 0,
-            made.room_cpu,
-            made.owed.cpu,
+            evaluation.headroom_cpu,
+            evaluation.allocated.cpu,
             engine.cpu_used if engine else None,
         ),
         (
@@ -241,8 +244,8 @@ def _amounts(row: _Row) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]
             sums.memory.requested if sums and sums.strategies else None,
             used.memory if used else None,
             facts.published.memory or 0,
-            made.room_memory,
-            made.owed.memory,
+            evaluation.headroom_memory,
+            evaluation.allocated.memory,
             engine.memory_used if engine else None,
         ),
     )

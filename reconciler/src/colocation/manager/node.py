@@ -76,9 +76,9 @@ def _report(text: bytes) -> tuple[NodeColocationStatus | None, str | None]:
     except msgspec.DecodeError as error:
         problem = str(error)
     with contextlib.suppress(msgspec.DecodeError):  # no object, or numbers that cannot be read
-        said = decode(text, dict[str, Any])
-        said = {key: value for key, value in said.items() if key not in _BESIDE or _readable(value, _BESIDE[key])}
-        return convert(said, NodeColocationStatus), None
+        given = decode(text, dict[str, Any])
+        given = {key: value for key, value in given.items() if key not in _BESIDE or _readable(value, _BESIDE[key])}
+        return convert(given, NodeColocationStatus), None
     return None, problem
 
 
@@ -148,8 +148,8 @@ class NodeState(Struct):
     colocation: ColocationFacts | None = None
     report: ReportView = ReportView()
     awaited: Awaited | None = None
-    doubted_at: float | None = None
-    """When a doubtful report was last logged."""
+    suspected_at: float | None = None
+    """When a suspect report was last logged."""
     windows: Windows = field(default_factory=Windows)
     selection: Selection | None = None
     selected: bool = False
@@ -175,7 +175,7 @@ class NodeState(Struct):
             self.sums = add_up(self.pods.values(), self.report.status, by, self.gone_be)
         return self.sums
 
-    def told(self) -> tuple[BePod, ...]:
+    def be_pods_for_agent(self) -> tuple[BePod, ...]:
         """The rows that this node's agent is to be told."""
         if self.be_rows is None:
             pods = [pod for pod in self.pods.values() if pod.qos is Qos.BE]
@@ -187,7 +187,7 @@ class NodeState(Struct):
                     log.warning("best-effort pods get no limits", extra={"node": self.name, "pods": list(left_out)})
         return self.be_rows
 
-    def told_online(self) -> tuple[OnlinePod, ...]:
+    def online_pods_for_agent(self) -> tuple[OnlinePod, ...]:
         """The same of all other pods: only for an agent that is to do something for them."""
         if self.online_rows is None:
             kept, _ = _writable([pod for pod in self.pods.values() if pod.qos is not Qos.BE])

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from colocation.budget import Evaluation
-from colocation.budget.explain import in_words
+from colocation.budget.explain import summarize
 from colocation.kube.resources import NODE_COLOCATIONS, NODES
 from colocation.manager.node import NodeState
 from colocation.model import names
@@ -51,7 +51,7 @@ class Job(Struct, frozen=True):
     @property
     def words(self) -> str:
         """Why, in a sentence."""
-        return "" if self.made is None else in_words(self.made)
+        return "" if self.made is None else summarize(self.made)
 
 
 def node_job(node: NodeFacts, made: Evaluation, since: float | None = None) -> Job | None:
@@ -99,7 +99,7 @@ def wanted_spec(node: NodeState, facts: NodeFacts) -> NodeColocationSpec | None:
         return None  # not ours to publish for: the other manager's numbers stand
     capacity = Capacity(cpu=facts.cpu_capacity, memory=facts.memory_capacity)
     if winner is None:
-        return NodeColocationSpec(capacity=capacity, pods=node.told())
+        return NodeColocationSpec(capacity=capacity, pods=node.be_pods_for_agent())
     protect = winner.spec.protect
     return NodeColocationSpec(
         enabled=facts.takes_part and winner.spec.enabled,
@@ -114,8 +114,8 @@ def wanted_spec(node: NodeState, facts: NodeFacts) -> NodeColocationSpec | None:
         violation_budgets=ViolationBudgets(
             cpu=winner.spec.oversell.cpu.violation_budget, memory=winner.spec.oversell.memory.violation_budget
         ),
-        pods=node.told(),
-        online=node.told_online() if protect.memory_low_percent or protect.burst_percent else (),
+        pods=node.be_pods_for_agent(),
+        online=node.online_pods_for_agent() if protect.memory_low_percent or protect.burst_percent else (),
         eviction_refusals=node.refusals,
     )
 

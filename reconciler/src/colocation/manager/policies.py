@@ -17,14 +17,14 @@ from msgspec import Struct
 from colocation import lenient
 from colocation.budget import (
     Candidate,
-    Compared,
+    Comparison,
     Health,
+    RolloutCheck,
     Staged,
     Verdict,
-    Watched,
     Withdrawal,
-    first_nodes,
-    in_steps,
+    canary_nodes,
+    is_staged,
     same_effect,
 )
 from colocation.budget.select import matches
@@ -36,13 +36,13 @@ from colocation.manager.state import State
 from colocation.model.fit import fit
 from colocation.model.policy import PolicySpec
 from colocation.model.report import Condition
-from colocation.model.status import READY, ROLLED_OUT, STOPPED, UNDERSTOOD, PolicyStatus, Settled
+from colocation.model.status import READY, ROLLED_OUT, STOPPED, UNDERSTOOD, PolicyStatus, StableVersion
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 10.0
 SOON_SECONDS: Final = 1.0
 """After an edit the status follows so much later: by then most nodes have been decided."""
-_UNHEARD: Final = (Withdrawal.SILENT, Withdrawal.NO_REPORT, Withdrawal.BAD_REPORT)
+_UNHEARD: Final = (Withdrawal.STALE_REPORT, Withdrawal.NO_REPORT, Withdrawal.INVALID_REPORT)
 _NAMED: Final = 5
 """Nodes named in a message."""
 
@@ -50,23 +50,23 @@ _NAMED: Final = 5
 class _Row(Struct):
     """One policy."""
 
-    settled: Candidate | None = None
+    stable: Candidate | None = None
     """What holds, or held last, on all nodes."""
-    stored: Settled | None = None
+    stored: StableVersion | None = None
     """The same as it was found in the status: with the fields of a newer version, for that version to find again."""
     stopped: str = ""
     """Why the change was stopped; empty: it was not."""
-    watched: Watched | None = None
+    check: RolloutCheck | None = None
     began: float = 0.0
     evictions: dict[str, int] = {}
     """By node, when the change began."""
 
 
 class _Count(Struct):
-    matched: int = 0
+    matched_nodes: int = 0
     nodes: int = 0
-    fresh: int = 0
-    changed: int = 0
+    reporting_nodes: int = 0
+    updated_nodes: int = 0
     unheard: list[str] = []
 
 
@@ -138,32 +138,32 @@ class Policies:
             return
         row, changed = self._rows.get(name), facts.candidate
         if row is None:
-            row = self._rows[name] = _Row(settled=_remembered(facts), stored=facts.status.settled)
+            row = self._rows[name] = _Row(stable=_remembered(facts), stored=facts.status.stable)
             row.stopped = _stopped(facts)
         else:
             row.stopped = ""  # of another generation
-        if row.settled is None and facts.status.observed_generation == 0 and changed.generation > 1:
-            row.settled = changed  # an older manager left no word of what held: all of it stays as it is written
-        if not in_steps(changed.spec) or (row.settled and same_effect(row.settled.spec, changed.spec)):
-            self._settle(name, row, changed)
+        if row.stable is None and facts.status.observed_generation == 0 and changed.generation > 1:
+            row.stable = changed  # an older manager left no word of what held: all of it stays as it is written
+        if not is_staged(changed.spec) or (row.stable and same_effect(row.stable.spec, changed.spec)):
+            self._promote(name, row, changed)
             return
-        first = first_nodes(name, changed.spec.rollout, self._for(changed, row.settled)) if not row.stopped else ()
+        canary = canary_nodes(name, changed.spec.rollout, self._for(changed, row.stable)) if not row.stopped else ()
         # Before anything changes: how the two groups stand now.
-        row.began, row.watched = now, Watched(Compared())
+        row.began, row.check = now, RolloutCheck(Comparison())
         row.evictions = {node.name: node.evictions for node in self._state.nodes.values() if node.evictions}
-        staged = Staged(changed, row.settled, frozenset(first))
+        staged = Staged(changed, row.stable, frozenset(canary))
         if facts.status.observed_generation != changed.generation:
-            row.watched.before = self._compare(row, staged, float("inf"))
+            row.check.before = self._compare(row, staged, float("inf"))
         self._state.stage(name, staged)
         if not row.stopped:
             log.info(
-                "rolling out", extra={"policy": name, "generation": changed.generation, "first": len(staged.first)}
+                "rolling out", extra={"policy": name, "generation": changed.generation, "canary": len(staged.canary)}
             )
 
-    def _settle(self, name: str, row: _Row, changed: Candidate) -> None:
-        if row.settled != changed:
-            row.settled, row.stored = changed, None
-        row.watched, row.stopped = None, ""
+    def _promote(self, name: str, row: _Row, changed: Candidate) -> None:
+        if row.stable != changed:
+            row.stable, row.stored = changed, None
+        row.check, row.stopped = None, ""
         self._state.stage(name, None)
 
     def _for(self, changed: Candidate, former: Candidate | None) -> list[tuple[str, dict[str, str]]]:
@@ -178,24 +178,24 @@ class Policies:
 
     def _judge(self, name: str, staged: Staged, now: float) -> None:
         row = self._rows[name]
-        if row.stopped or row.watched is None:
+        if row.stopped or row.check is None:
             return
         rollout = staged.changed.spec.rollout
         # Nodes come and go meanwhile.
-        first = first_nodes(name, rollout, self._for(staged.changed, staged.former), staged.first)
-        if first != staged.first:
-            staged = msgspec.structs.replace(staged, first=first)
+        canary = canary_nodes(name, rollout, self._for(staged.changed, staged.former), staged.canary)
+        if canary != staged.canary:
+            staged = msgspec.structs.replace(staged, canary=canary)
             self._state.stage(name, staged)
         confirm = 2.0 * staged.changed.spec.report.interval_seconds
-        verdict = row.watched.look(rollout, self._compare(row, staged, row.began), now, confirm)
-        if verdict is Verdict.GO_ON or not self._led:
+        verdict = row.check.look(rollout, self._compare(row, staged, row.began), now, confirm)
+        if verdict is Verdict.CONTINUE or not self._led:
             return
-        if verdict is Verdict.FINISH:
+        if verdict is Verdict.COMPLETE:
             log.info("rolled out", extra={"policy": name, "generation": staged.changed.generation})
-            self._settle(name, row, staged.changed)
-            words, reason, warning = "well on the first nodes, now on all", "RolledOut", False
+            self._promote(name, row, staged.changed)
+            words, reason, warning = "healthy on the canary nodes, now on all", "RolledOut", False
         else:
-            row.stopped = "; ".join(row.watched.complaints)
+            row.stopped = "; ".join(row.check.failures)
             self._state.stage(name, Staged(staged.changed, staged.former, frozenset()))
             extra = {"policy": name, "generation": staged.changed.generation, "why": row.stopped}
             log.warning("rollout stopped", extra=extra)
@@ -204,14 +204,14 @@ class Policies:
         text = f"generation {staged.changed.generation}: {words}"
         self._events.tell(about, reason, lambda: text, warning=warning)
 
-    def _compare(self, row: _Row, staged: Staged, since: float) -> Compared:
-        first: list[NodeState] = []
+    def _compare(self, row: _Row, staged: Staged, since: float) -> Comparison:
+        canary: list[NodeState] = []
         others: list[NodeState] = []
         for name, _ in self._for(staged.changed, staged.former):
             node = self._state.nodes[name]
             if node.facts is not None and not node.facts.cordoned:
-                (first if name in staged.first else others).append(node)
-        return Compared(_health(first, row.evictions, since), _health(others, row.evictions, since))
+                (canary if name in staged.canary else others).append(node)
+        return Comparison(_health(canary, row.evictions, since), _health(others, row.evictions, since))
 
     def _count(self) -> dict[str, _Count]:
         counts = {name: _Count() for name in self._state.policies}
@@ -221,15 +221,15 @@ class Policies:
                 continue
             for name in (selection.winner.name, *selection.losers):
                 if name in counts:
-                    counts[name].matched += 1
+                    counts[name].matched_nodes += 1
             one = counts.get(selection.winner.name)
             if one is None:
                 continue
             one.nodes += 1
             newest = self._state.policies[selection.winner.name].candidate.generation
-            one.changed += selection.winner.generation == newest
+            one.updated_nodes += selection.winner.generation == newest
             if _fresh(node):
-                one.fresh += 1
+                one.reporting_nodes += 1
             elif len(one.unheard) < _NAMED:
                 one.unheard.append(node.name)
         return counts
@@ -239,18 +239,18 @@ class Policies:
         if row is None:
             return None
         stamp = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        said = {condition.type: condition for condition in facts.status.conditions}
-        settled = row.settled
+        given = {condition.type: condition for condition in facts.status.conditions}
+        stable = row.stable
         wanted = PolicyStatus(
             observed_generation=facts.candidate.generation,
-            matched=count.matched,
+            matched_nodes=count.matched_nodes,
             nodes=count.nodes,
-            fresh=count.fresh,
-            changed=count.changed,
-            settled=row.stored or (None if settled is None else _settled(settled)),
+            reporting_nodes=count.reporting_nodes,
+            updated_nodes=count.updated_nodes,
+            stable=row.stored or (None if stable is None else _stable(stable)),
             rollout_stopped=row.stopped,
             conditions=tuple(
-                _since(condition, said.get(condition.type), stamp)
+                _since(condition, given.get(condition.type), stamp)
                 for condition in (
                     _ready(facts.candidate, count),
                     self._rolled_out(facts.candidate, row),
@@ -273,15 +273,15 @@ class Policies:
     def _rolled_out(self, candidate: Candidate, row: _Row) -> Condition:
         staged = self._state.staged.get(candidate.name)
         if staged is None:
-            return _condition(ROLLED_OUT, True, "Everywhere", f"generation {candidate.generation} holds on all nodes")
-        before = f"generation {row.settled.generation}" if row.settled else "nothing of this policy"
+            return _condition(ROLLED_OUT, True, "Complete", f"generation {candidate.generation} holds on all nodes")
+        before = f"generation {row.stable.generation}" if row.stable else "nothing of this policy"
         if row.stopped:
             return _condition(ROLLED_OUT, False, STOPPED, f"{before} holds on all nodes, because {row.stopped}")
-        if not staged.first:
-            return _condition(ROLLED_OUT, False, "Progressing", f"no node is among the first; {before} holds")
-        words = f"{len(staged.first)} nodes have it first; {before} holds on the others"
-        if row.watched is not None and row.watched.complaints:
-            words += "; " + "; ".join(row.watched.complaints)
+        if not staged.canary:
+            return _condition(ROLLED_OUT, False, "Progressing", f"no node can be a canary; {before} holds")
+        words = f"{len(staged.canary)} canary nodes have it; {before} holds on the others"
+        if row.check is not None and row.check.failures:
+            words += "; " + "; ".join(row.check.failures)
         return _condition(ROLLED_OUT, False, "Progressing", words)
 
 
@@ -289,13 +289,13 @@ def _health(nodes: Collection[NodeState], evictions: dict[str, int], since: floa
     fresh = [node for node in nodes if _fresh(node)]
     heard = [node for node in fresh if node.report.arrived is not None and node.report.arrived > since]
     # Before the change every fresh report counts, after it only those made under it.
-    told = [node.report.status.pressure for node in (heard if since != float("inf") else fresh) if node.report.status]
+    result = [node.report.status.pressure for node in (heard if since != float("inf") else fresh) if node.report.status]
     return Health(
         nodes=len(nodes),
         reported=len(heard),
         silent=len(nodes) - len(fresh),
-        cpu=_mean([p.cpu for p in told if p is not None and p.cpu is not None]),
-        memory=_mean([p.memory for p in told if p is not None and p.memory is not None]),
+        cpu=_mean([p.cpu for p in result if p is not None and p.cpu is not None]),
+        memory=_mean([p.memory for p in result if p is not None and p.memory is not None]),
         evictions=sum(max(0, node.evictions - evictions.get(node.name, 0)) for node in nodes),
     )
 
@@ -305,10 +305,10 @@ def _fresh(node: NodeState) -> bool:
     return usable and (node.evaluation is None or node.evaluation.withdrawal not in _UNHEARD)
 
 
-def _settled(held: Candidate) -> Settled:
+def _stable(held: Candidate) -> StableVersion:
     """As it comes back from the API server, so that the two can be compared."""
     spec: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(held.spec))
-    return Settled(generation=held.generation, spec=spec)
+    return StableVersion(generation=held.generation, spec=spec)
 
 
 def _mean(values: list[float]) -> float | None:
@@ -316,16 +316,16 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _remembered(facts: PolicyFacts) -> Candidate | None:
-    settled = facts.status.settled
-    if settled is None:
+    stable = facts.status.stable
+    if stable is None:
         return None
-    if settled.generation == facts.candidate.generation:
+    if stable.generation == facts.candidate.generation:
         return facts.candidate
-    spec, problems = lenient.read(PolicySpec, settled.spec)  # perhaps of a newer version
+    spec, problems = lenient.read(PolicySpec, stable.spec)  # perhaps of a newer version
     for problem in problems:
-        extra = {"policy": facts.candidate.name, "generation": settled.generation, "why": problem}
-        log.warning("field of the settled policy not understood", extra=extra)
-    return Candidate(facts.candidate.name, settled.generation, spec)
+        extra = {"policy": facts.candidate.name, "generation": stable.generation, "why": problem}
+        log.warning("field of the stable policy not understood", extra=extra)
+    return Candidate(facts.candidate.name, stable.generation, spec)
 
 
 def _stopped(facts: PolicyFacts) -> str:
@@ -343,11 +343,13 @@ def _ready(candidate: Candidate, count: _Count) -> Condition:
     if not candidate.spec.enabled:
         return _condition(READY, False, "Disabled", "its nodes oversell nothing: spec.enabled is false")
     if not count.nodes:
-        return _condition(READY, False, "NoNodes", f"it is for no node; its selector matches {count.matched}")
-    if silent := count.nodes - count.fresh:
+        return _condition(READY, False, "NoNodes", f"it is for no node; its selector matches {count.matched_nodes}")
+    if silent := count.nodes - count.reporting_nodes:
         more = ", ..." if silent > len(count.unheard) else ""
-        return _condition(READY, False, "NodesSilent", f"no fresh report from {', '.join(sorted(count.unheard))}{more}")
-    return _condition(READY, True, "AllFresh", "every node has a fresh report")
+        return _condition(
+            READY, False, "NodesNotReporting", f"no fresh report from {', '.join(sorted(count.unheard))}{more}"
+        )
+    return _condition(READY, True, "AllReporting", "every node has a fresh report")
 
 
 def _condition(kind: str, holds: bool, reason: str, message: str) -> Condition:  # noqa: FBT001

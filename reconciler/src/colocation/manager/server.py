@@ -73,9 +73,9 @@ def _healthz(inside: Inside, _request: Request) -> Answer:
 
 def _readyz(inside: Inside, _request: Request) -> Answer:
     loop, webhook = inside.loop, inside.webhook
-    said = {"synced": loop.state.synced} | ({} if webhook is None else {"webhook": webhook()})
-    code = 200 if all(said.values()) else 503
-    return json_answer(code, {**said, "leader": loop.leads, "holder": inside.holder()})
+    declared = {"synced": loop.state.synced} | ({} if webhook is None else {"webhook": webhook()})
+    code = 200 if all(declared.values()) else 503
+    return json_answer(code, {**declared, "leader": loop.leads, "holder": inside.holder()})
 
 
 def _metrics(inside: Inside, _request: Request) -> Answer:
@@ -89,10 +89,10 @@ def _report(loop: Loop, request: Request) -> Answer:
 
 def _explain(loop: Loop, request: Request) -> Answer:
     name = request.rest
-    told = ask(loop, lambda inner, now: views.explain(inner, name, now), request.left())
-    if told is None:
+    result = ask(loop, lambda inner, now: views.explain(inner, name, now), request.left())
+    if result is None:
         raise Refused(404, f"no node {name!r} with a known capacity")
-    return json_answer(200, {**msgspec.to_builtins(told), "leader": loop.leads})
+    return json_answer(200, {**msgspec.to_builtins(result), "leader": loop.leads})
 
 
 def _simulate(loop: Loop, request: Request) -> Answer:

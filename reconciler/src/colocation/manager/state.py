@@ -11,14 +11,14 @@ import msgspec
 
 from colocation.budget import (
     Candidate,
-    Doubt,
     ReportView,
     Selection,
     Staged,
+    Suspicion,
     Windows,
-    doubts,
     select_policy,
-    strangers,
+    suspicions,
+    unknown_pods,
 )
 from colocation.kube.cache import Bad, Delete, Event, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES
@@ -29,7 +29,7 @@ from colocation.model.report import MAX_PODS, PodUsage
 log = logging.getLogger(__name__)
 WATCHED = (NODES, PODS, POLICIES, NODE_COLOCATIONS)
 DOUBT_SECONDS: Final = 600.0
-"""A doubtful node is logged once in so long: an agent that lies must not fill the log either."""
+"""A suspect node is logged once in so long: an agent that lies must not fill the log either."""
 GONE_MOST: Final = 2 * MAX_PODS
 """Best-effort pods of a node that are remembered after their end, until a report no longer shows them."""
 _MILLICORES: Final = tuple(range(16_384))
@@ -154,7 +154,7 @@ class State:
                 node.facts, node.uid = event.object, event.object.uid
                 _disown(node)
             case Bad():
-                node.facts = None  # no capacity yet: it will have one, or nothing to sell
+                node.facts = None  # no capacity yet: it will have one, or nothing to publish
             case Delete():
                 node.facts, node.windows = None, Windows()
         same = known is not None and node.facts is not None and known.labels == node.facts.labels
@@ -260,10 +260,10 @@ class State:
             if node.facts is not None and not first:
                 known = uids.keys() | node.gone_be if node.gone_be else uids
                 behind = None if node.awaited is None else (node.awaited.generation, now - node.awaited.since)
-                unknown = strangers(facts.status, before.status, known)
-                found = doubts(node.facts, facts.status, unknown, self._wall(), behind)
+                unknown = unknown_pods(facts.status, before.status, known)
+                found = suspicions(node.facts, facts.status, unknown, self._wall(), behind)
                 if found:
-                    self._doubted(node, found, now)
+                    self._suspected(node, found, now)
             if node.gone_be and not first:
                 # Only a pod that this report still shows can turn into somebody's use.
                 node.gone_be.intersection_update([row.uid for row in facts.status.pods])
@@ -271,11 +271,11 @@ class State:
                 _share(row, uids)
         self._report_changed(node)
 
-    def _doubted(self, node: NodeState, found: Mapping[Doubt, str], now: float) -> None:
-        node.report = msgspec.structs.replace(node.report, doubts=found)
-        if node.doubted_at is None or now - node.doubted_at >= DOUBT_SECONDS:
-            node.doubted_at = now
-            log.warning("report is doubtful", extra={"node": node.name, "doubts": list(found.values())})
+    def _suspected(self, node: NodeState, found: Mapping[Suspicion, str], now: float) -> None:
+        node.report = msgspec.structs.replace(node.report, suspicions=found)
+        if node.suspected_at is None or now - node.suspected_at >= DOUBT_SECONDS:
+            node.suspected_at = now
+            log.warning("report is suspect", extra={"node": node.name, "suspicions": list(found.values())})
 
     def _pods_changed(self, node: NodeState) -> None:
         node.be_rows = node.online_rows = None

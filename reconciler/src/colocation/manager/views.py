@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from colocation import budget
 from colocation.budget import Candidate
-from colocation.budget.explain import in_words
+from colocation.budget.explain import summarize
 from colocation.manager.loop import Loop
 from colocation.manager.node import NodeState
 from colocation.model.facts import NodeFacts, Qos
@@ -28,8 +28,8 @@ class Amounts(Struct, kw_only=True, rename="camel"):
     online_requested: int
     used: int | None
     """By everything on the node, mean of the last window."""
-    oversold: int | None
-    promised: int
+    published: int | None
+    allocated: int
     used_by_be: int | None
 
 
@@ -77,7 +77,7 @@ def rows(loop: Loop, now: float, nodes: Sequence[str]) -> list[Row]:
 
 
 def _row(node: NodeState, facts: NodeFacts, now: float) -> Row:
-    made, status, arrived = node.evaluation, node.report.status, node.report.arrived
+    evaluation, status, arrived = node.evaluation, node.report.status, node.report.arrived
     online = [pod for pod in node.pods.values() if pod.qos is not Qos.BE]
     used = status.node if status else None
     engine = status.engine if status else None
@@ -86,7 +86,7 @@ def _row(node: NodeState, facts: NodeFacts, now: float) -> Row:
         node=node.name,
         policy=winner.name if winner else None,
         open=facts.published.gate is not None,
-        withdrawn=made.withdraw if made else None,
+        withdrawn=evaluation.withdraw if evaluation else None,
         report_age_seconds=None if arrived is None else round(now - arrived, 1),
         online_pods=len(online),
         be_pods=len(node.pods) - len(online),
@@ -94,19 +94,19 @@ def _row(node: NodeState, facts: NodeFacts, now: float) -> Row:
             capacity=facts.cpu_capacity,
             online_requested=sum(pod.cpu for pod in online),
             used=used.cpu if used else None,
-            oversold=facts.published.cpu,
-            promised=made.owed.cpu if made else 0,
+            published=facts.published.cpu,
+            allocated=evaluation.allocated.cpu if evaluation else 0,
             used_by_be=engine.cpu_used if engine else None,
         ),
         memory=Amounts(
             capacity=facts.memory_capacity,
             online_requested=sum(pod.memory for pod in online),
             used=used.memory if used else None,
-            oversold=facts.published.memory,
-            promised=made.owed.memory if made else 0,
+            published=facts.published.memory,
+            allocated=evaluation.allocated.memory if evaluation else 0,
             used_by_be=engine.memory_used if engine else None,
         ),
-        reason=in_words(made) if made else "not evaluated yet",
+        reason=summarize(evaluation) if evaluation else "not evaluated yet",
     )
 
 
@@ -131,14 +131,14 @@ def simulate(
         sums = node.sums
         if sums is None or sums.strategies != by:
             sums = budget.add_up(node.pods.values(), node.report.status, by, node.gone_be)
-        told = budget.what_if(node.facts, selection, node.report, sums, now)
+        result = budget.what_if(node.facts, selection, node.report, sums, now)
         held, winner = node.facts.published, node.selection.winner if node.selection else None
         found.append(
             {
                 "node": name,
                 "now": _carries(winner.name if winner else None, held.cpu, held.memory, held.gate),
-                "then": _carries(told.policy, told.decision.cpu, told.decision.memory, told.decision.gate),
-                "reason": told.reason,
+                "then": _carries(result.policy, result.decision.cpu, result.decision.memory, result.decision.gate),
+                "reason": result.reason,
             }
         )
     return found

@@ -17,11 +17,11 @@ Read = Callable[[Container], int | None]
 
 def combine(pod: Pod, read: Read, overhead: int = 0) -> int | None:
     """Amount of the whole pod while it starts or runs, whichever is more; None if no container says anything."""
-    said = False
+    given = False
     sidecars = peak = total = 0
     for container in pod.spec.init_containers:
         amount = read(container)
-        said |= amount is not None
+        given |= amount is not None
         if container.restart_policy == "Always":
             sidecars += amount or 0
             peak = max(peak, sidecars)
@@ -29,9 +29,9 @@ def combine(pod: Pod, read: Read, overhead: int = 0) -> int | None:
             peak = max(peak, sidecars + (amount or 0))
     for container in pod.spec.containers:
         amount = read(container)
-        said |= amount is not None
+        given |= amount is not None
         total += amount or 0
-    return max(total + sidecars, peak) + overhead if said else None
+    return max(total + sidecars, peak) + overhead if given else None
 
 
 def all_say(pod: Pod, read: Read) -> bool:

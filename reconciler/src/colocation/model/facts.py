@@ -59,8 +59,8 @@ class PodFacts(Struct, frozen=True, gc=False):
     """On its way out by the Eviction API."""
 
     @property
-    def booked(self) -> bool:
-        """Asked for be-cpu or be-memory at all."""
+    def requests_be(self) -> bool:
+        """Requests be-cpu or be-memory."""
         return self.be_cpu > 0 or self.be_memory > 0
 
     def as_online_pod(self) -> OnlinePod:
@@ -137,10 +137,10 @@ class NodeFacts(Struct, frozen=True, gc=False):
 
 def qos_of(pod: Pod) -> Qos:
     """The class a pod really has: mirror, DaemonSet and system-critical pods say BE in vain, unknown words are LS."""
-    said = pod.metadata.annotations.get(names.QOS_ANNOTATION)
-    if said == Qos.HLS:
+    given = pod.metadata.annotations.get(names.QOS_ANNOTATION)
+    if given == Qos.HLS:
         return Qos.HLS
-    if said != Qos.BE or names.MIRROR_ANNOTATION in pod.metadata.annotations:
+    if given != Qos.BE or names.MIRROR_ANNOTATION in pod.metadata.annotations:
         return Qos.LS
     if any(owner.controller and owner.kind == "DaemonSet" for owner in pod.metadata.owner_references):
         return Qos.LS
@@ -169,8 +169,8 @@ def pod_facts(pod: Pod) -> PodFacts | Evicted | None:
             # In-place resize: until a shrink has been carried out, what is allocated is what may be used.
             granted = _amount(status.allocated_resources, key, scale)
             actual = _amount(status.resources.requests, key, scale) if status.resources else None
-            said = [amount for amount in (wished, granted, actual) if amount is not None]
-            return max(said) if said else None
+            given = [amount for amount in (wished, granted, actual) if amount is not None]
+            return max(given) if given else None
 
         overhead = _amount(pod.spec.overhead, key, scale) or 0
         pod_level = _amount(pod.spec.resources.requests, key, scale) if pod.spec.resources else None
@@ -217,10 +217,10 @@ def pod_facts(pod: Pod) -> PodFacts | Evicted | None:
 
 def _evicted(conditions: Raw) -> bool:
     try:
-        said = _CONDITIONS.decode(conditions)
+        given = _CONDITIONS.decode(conditions)
     except msgspec.DecodeError:
         return False
-    return any(c.type == "DisruptionTarget" and c.status == "True" and c.reason in _EVICTIONS for c in said)
+    return any(c.type == "DisruptionTarget" and c.status == "True" and c.reason in _EVICTIONS for c in given)
 
 
 def node_facts(node: Node) -> NodeFacts:
@@ -259,8 +259,8 @@ def _reserved(text: str | None) -> tuple[int, int, str | None]:
     if text is None:
         return 0, 0, None
     try:
-        said = _RESERVED.decode(text)
-        cpu, memory = millicores(said.cpu), parse(said.memory)
+        given = _RESERVED.decode(text)
+        cpu, memory = millicores(given.cpu), parse(given.memory)
         if cpu < 0 or memory < 0:
             raise ValueError("less than nothing is reserved")  # noqa: TRY301
     except ValueError as error:  # msgspec's errors are ValueErrors

@@ -51,8 +51,8 @@ class OversellCpu(Struct, frozen=True, kw_only=True, rename="camel"):
     violation_budget: Annotated[
         Budget,
         Meta(
-            description="Strategy predicted: part of the time in which online pods together may use more within an "
-            "hour than was foretold; the margin adapts to it. 0.1% to 20%; 0%: each pod's own peak is added up."
+            description="Strategy predicted: the share of time in which online pods together may use more within "
+            "an hour than was forecast; the margin adapts to it. 0.1% to 20%; 0%: the pods' own peaks are added up."
         ),
     ] = "1%"
 
@@ -71,22 +71,27 @@ class OversellMemory(Struct, frozen=True, kw_only=True, rename="camel"):
     violation_budget: Annotated[
         Budget,
         Meta(
-            description="Strategy predicted: part of the time in which online pods together may use more within an "
-            "hour than was foretold; the margin adapts to it. 0.1% to 20%; 0%: each pod's own peak is added up."
+            description="Strategy predicted: the share of time in which online pods together may use more within "
+            "an hour than was forecast; the margin adapts to it. 0.1% to 20%; 0%: the pods' own peaks are added up."
         ),
     ] = "0.5%"
 
 
 class Oversell(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What is sold, and how quickly the number may move."""
+    """What is published, and how quickly the number may move."""
 
     cpu: OversellCpu = OversellCpu()
     memory: OversellMemory = OversellMemory()
     stale_after_seconds: Annotated[
-        int, Meta(ge=10, le=86400, description="No fresh report for so long: everything is withdrawn.")
+        int, Meta(ge=10, le=86400, description="A node without a fresh report for this many seconds is withdrawn.")
     ] = 180
     grow_after_seconds: Annotated[
-        int, Meta(ge=0, le=86400, description="Shrinks are published at once; growth only when it has lasted so long.")
+        int,
+        Meta(
+            ge=0,
+            le=86400,
+            description="Shrinks are published at once; growth only after it has lasted this many seconds.",
+        ),
     ] = 300
     max_pods: Annotated[
         int,
@@ -99,7 +104,7 @@ class Oversell(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ViolationBudgets(Struct, frozen=True, kw_only=True, rename="camel"):
-    """The policy's two budgets as a node's agent is told them."""
+    """The policy's two violation budgets, as sent to a node's agent."""
 
     cpu: Budget = "1%"
     memory: Budget = "0.5%"
@@ -111,7 +116,7 @@ class Report(Struct, frozen=True, kw_only=True, rename="camel"):
     interval_seconds: Annotated[int, Meta(ge=5, le=3600, description="A report at least this often (jittered).")] = 60
     min_interval_seconds: Annotated[int, Meta(ge=1, le=3600, description="Never more often than this.")] = 5
     change_percent: Annotated[
-        int, Meta(ge=1, le=100, description="Report early when use moved by so many percent of capacity.")
+        int, Meta(ge=1, le=100, description="Report early when use moved by this many percent of capacity.")
     ] = 10
 
 
@@ -135,50 +140,59 @@ class Suppress(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Rollout(Struct, frozen=True, kw_only=True, rename="camel"):
-    """How a change of this policy spreads: to its first nodes, and when these are well to all others."""
+    """How a change of this policy rolls out: to its canary nodes first, and to all others once those are healthy."""
 
     percent: Annotated[
-        int, Meta(ge=1, le=100, description="Percent of the policy's nodes that get a change first; 100: all at once.")
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description="Percent of the policy's nodes that are canaries and get a change first; 100: all at once.",
+        ),
     ] = 100
     node_selector: Annotated[
-        LabelSelector, Meta(description="Only nodes with these labels are among the first; empty: any.")
+        LabelSelector, Meta(description="Only nodes with these labels can be canaries; empty: any.")
     ] = LabelSelector()
     pause_seconds: Annotated[
-        int, Meta(ge=10, le=604800, description="So long the first nodes must have been well before all others follow.")
+        int, Meta(ge=10, le=604800, description="How long the canary nodes must stay healthy before all others follow.")
     ] = 600
     max_pressure_rise: Annotated[
         int,
         Meta(
             ge=1,
             le=100,
-            description="Percentage points that CPU or memory pressure (PSI some avg10) of the first nodes may rise "
-            "against the other nodes; more of it stops the change.",
+            description="Percentage points by which CPU or memory pressure (PSI some avg10) may rise more on the "
+            "canary nodes than on the others; above that the change stops.",
         ),
     ] = 10
     max_evictions: Annotated[
-        int, Meta(ge=0, le=1000, description="Evictions on the first nodes beyond the other nodes' rate; more stop it.")
+        int, Meta(ge=0, le=1000, description="Evictions on canary nodes beyond the others' rate; more stop the change.")
     ] = 2
 
 
 class EvictMemory(Struct, frozen=True, kw_only=True, rename="camel"):
-    """When best-effort pods leave for memory's sake: page cache is reclaimed first, then one pod at a time."""
+    """When best-effort pods are evicted to free memory: page cache is reclaimed first, then one pod at a time."""
 
     high_percent: Annotated[
-        int, Meta(ge=1, le=100, description="Percent of the node's memory in use from which pods have to leave.")
+        int, Meta(ge=1, le=100, description="Percent of the node's memory in use from which pods are evicted.")
     ] = 85
-    low_percent: Annotated[int, Meta(ge=1, le=100, description="Down to this percent, one pod after another.")] = 80
+    low_percent: Annotated[
+        int, Meta(ge=1, le=100, description="Eviction goes on, one pod after another, down to this percent.")
+    ] = 80
     pressure_percent: Annotated[
         int, Meta(ge=0, le=100, description="Memory pressure (PSI some, 10 s) that counts as the high mark; 0: none.")
     ] = 0
 
 
 class EvictCpu(Struct, frozen=True, kw_only=True, rename="camel"):
-    """When a best-effort pod that gets no CPU is moved away rather than kept alive without it."""
+    """When a best-effort pod that gets no CPU is evicted rather than kept without it."""
 
     satisfaction_percent: Annotated[
         int, Meta(ge=0, le=100, description="A pod held below this percent of its be-cpu request starves; 0: never.")
     ] = 10
-    starved_seconds: Annotated[int, Meta(ge=10, le=86400, description="For so long before it is moved away.")] = 600
+    starved_seconds: Annotated[
+        int, Meta(ge=10, le=86400, description="Seconds a pod must starve before it is evicted.")
+    ] = 600
 
 
 class Evict(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -193,12 +207,12 @@ class Disk(Struct, frozen=True, kw_only=True, rename="camel"):
 
     weight: Annotated[
         int,
-        Meta(ge=0, le=1000, description="Share of a pod beside others (their default is 100); needs BFQ or iocost."),
+        Meta(ge=0, le=1000, description="I/O weight of a pod (the default of others is 100); needs BFQ or iocost."),
     ] = 0
-    read_bytes: Annotated[int, Meta(ge=0, le=2**40, description="Bytes a second read.")] = 0
-    write_bytes: Annotated[int, Meta(ge=0, le=2**40, description="Bytes a second written.")] = 0
-    read_ops: Annotated[int, Meta(ge=0, le=10**7, description="Reads a second.")] = 0
-    write_ops: Annotated[int, Meta(ge=0, le=10**7, description="Writes a second.")] = 0
+    read_bytes_per_second: Annotated[int, Meta(ge=0, le=2**40, description="Bytes a second read.")] = 0
+    write_bytes_per_second: Annotated[int, Meta(ge=0, le=2**40, description="Bytes a second written.")] = 0
+    read_ops_per_second: Annotated[int, Meta(ge=0, le=10**7, description="Reads a second.")] = 0
+    write_ops_per_second: Annotated[int, Meta(ge=0, le=10**7, description="Writes a second.")] = 0
 
 
 class Resctrl(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -209,7 +223,7 @@ class Resctrl(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Protect(Struct, frozen=True, kw_only=True, rename="camel"):
-    """More that can be done for online work; each is off unless it is given. docs/agent.md says when to."""
+    """Further protection of online work; each is off by default. docs/agent.md says when to."""
 
     memory_high_percent: Annotated[
         int,
@@ -287,12 +301,13 @@ CEL_RULES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     ),
     "Disk": (
         (
-            "[self.readBytes, self.writeBytes].all(n, n == 0 || n >= 1048576)",
-            "protect.disk.readBytes and writeBytes must be 0 (off) or at least 1048576 (1 MiB a second)",
+            "[self.readBytesPerSecond, self.writeBytesPerSecond].all(n, n == 0 || n >= 1048576)",
+            "protect.disk.readBytesPerSecond and writeBytesPerSecond must be 0 (off) or at least 1048576 (1 MiB a "
+            "second)",
         ),
         (
-            "[self.readOps, self.writeOps].all(n, n == 0 || n >= 10)",
-            "protect.disk.readOps and writeOps must be 0 (off) or at least 10",
+            "[self.readOpsPerSecond, self.writeOpsPerSecond].all(n, n == 0 || n >= 10)",
+            "protect.disk.readOpsPerSecond and writeOpsPerSecond must be 0 (off) or at least 10",
         ),
     ),
     "OversellCpu": (("quantity(self.quantum).isGreaterThan(quantity('0'))", "oversell.cpu.quantum must be above 0"),),

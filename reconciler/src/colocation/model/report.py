@@ -48,7 +48,7 @@ class BePod(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_de
 
 
 class OnlinePod(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
-    """One pod that is not best-effort: told only where the policy asks for something to be done for such pods."""
+    """One pod that is not best-effort; sent only where the policy's `protect` needs it."""
 
     uid: Uid
     memory_request: Amount = 0
@@ -99,35 +99,35 @@ class Usage(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_de
 
 
 class Prediction(Struct, frozen=True, gc=False, array_like=True):
-    """What a pod will need: [millicores, bytes, seconds watched]. A list, because 40 rows must fit into 6 KB."""
+    """What a pod will need: [millicores, bytes, seconds observed]. A list, because 40 rows must fit into 6 KB."""
 
     cpu: Amount
     memory: Amount
-    watched: Amount
+    observed_seconds: Amount
     """Seconds for which both were measured: how far the prediction can be trusted."""
 
 
-class Foretold(Struct, frozen=True, gc=False, array_like=True):
-    """One resource of all online pods together: [use, expected, peak, own, budget, spent]. Millicores or bytes."""
+class ResourceForecast(Struct, frozen=True, gc=False, array_like=True):
+    """All online pods together: [usage, expected, peak, podPeaks, violationBudget, violations]; millicores or bytes."""
 
-    use: Amount
+    usage: Amount
     expected: Amount
-    """Peak of the coming hour as it is expected."""
+    """Expected peak of the coming hour."""
     peak: Amount
-    """With the margin: what the pods count for."""
-    own: Amount
+    """Expected peak plus margin: what the pods count for."""
+    pod_peaks: Amount
     """Each pod's own peak, added up."""
-    budget: Amount
-    """Millionths of the time in which the peak may be above what was told."""
-    spent: Amount
-    """Millionths of the last days in which it was."""
+    violation_budget: Amount
+    """Millionths of the time in which the peak may be above the forecast."""
+    violations: Amount
+    """Millionths of the last days in which it was above."""
 
 
 class Forecasts(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
-    """What is foretold for all online pods together; absent while too little has been seen."""
+    """Forecast for all online pods together; absent until enough has been observed."""
 
-    cpu: Foretold | None = None
-    memory: Foretold | None = None
+    cpu: ResourceForecast | None = None
+    memory: ResourceForecast | None = None
 
 
 class PodUsage(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
@@ -139,7 +139,7 @@ class PodUsage(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit
     memory: Amount | None = None
     memory_peak: Amount | None = None
     predicted: Prediction | None = None
-    """[millicores, bytes, seconds watched], in the place of the two peaks as soon as there is one."""
+    """[millicores, bytes, seconds observed], in the place of the two peaks as soon as there is one."""
 
 
 class Pressure(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
@@ -163,8 +163,8 @@ class EngineState(Struct, frozen=True, gc=False, kw_only=True, rename="camel", o
     """What is enforced now, and why."""
 
     mode: Word = "off"
-    cpu_total: Amount | None = None
-    """Millicores that BE pods may use together now."""
+    cpu_quota: Amount | None = None
+    """CPU quota of all BE pods together, in millicores; absent: none."""
     cpu_used: Amount | None = None
     """Millicores that BE pods use now."""
     memory_used: Amount | None = None

@@ -11,7 +11,7 @@ from colocation.model.report import Condition, Sentence
 READY: Final = "Ready"
 """Every node that this policy is for has a fresh report."""
 ROLLED_OUT: Final = "RolledOut"
-"""The policy as it is written holds on all its nodes. Reasons: Everywhere, Progressing, Stopped."""
+"""The policy as it is written holds on all its nodes. Reasons: Complete, Progressing, Stopped."""
 STOPPED: Final = "Stopped"
 UNDERSTOOD: Final = "Understood"
 """False while another version wrote fields that this manager cannot read; absent otherwise."""
@@ -19,8 +19,8 @@ UNDERSTOOD: Final = "Understood"
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
-class Settled(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What held on all nodes last: while a change is tried on some, the others keep this."""
+class StableVersion(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The version that last held on all nodes; during a roll-out the other nodes keep it."""
 
     generation: Annotated[int, Meta(ge=0)]
     spec: dict[str, Any]
@@ -31,15 +31,15 @@ class PolicyStatus(Struct, frozen=True, kw_only=True, rename="camel"):
     """Written by the leading manager only, a few seconds after something has changed."""
 
     observed_generation: Annotated[int, Meta(ge=0)] = 0
-    matched: Count = 0
+    matched_nodes: Count = 0
     """Labelled nodes that the selector matches."""
     nodes: Count = 0
     """Those of them for which this policy won."""
-    fresh: Count = 0
+    reporting_nodes: Count = 0
     """Those of them whose report is fresh."""
-    changed: Count = 0
-    """Those of them that have this generation of the policy; the others still have the settled one."""
-    settled: Settled | None = None
+    updated_nodes: Count = 0
+    """Those of them that have this generation of the policy; the others still have the stable one."""
+    stable: StableVersion | None = None
     rollout_stopped: Sentence = ""
-    """Why the change of this generation was stopped on its first nodes; empty: it was not."""
+    """Why the change of this generation was stopped on its canary nodes; empty: it was not."""
     conditions: tuple[Condition, ...] = field(default=())

@@ -36,7 +36,7 @@ class Beside:
         def run() -> None:
             try:
                 job()
-            except BaseException as error:  # noqa: BLE001 (`settled` raises it, on the loop's thread)
+            except BaseException as error:  # noqa: BLE001 (`stable` raises it, on the loop's thread)
                 future.set_exception(error)
             else:
                 future.set_result(None)

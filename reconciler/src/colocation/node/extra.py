@@ -75,10 +75,10 @@ class ExtraFiles:
             else:
                 yield self._number("blkio", "blkio.bfq.weight", disk.weight)
         bounds = [
-            ("rbps", "read_bps", disk.read_bytes),
-            ("wbps", "write_bps", disk.write_bytes),
-            ("riops", "read_iops", disk.read_ops),
-            ("wiops", "write_iops", disk.write_ops),
+            ("rbps", "read_bps", disk.read_bytes_per_second),
+            ("wbps", "write_bps", disk.write_bytes_per_second),
+            ("riops", "read_iops", disk.read_ops_per_second),
+            ("wiops", "write_iops", disk.write_ops_per_second),
         ]
         if not disks or not any(bound for _, _, bound in bounds):
             return

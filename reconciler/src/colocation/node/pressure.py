@@ -27,7 +27,7 @@ def worst(layout: Layout, groups: Iterable[str]) -> dict[str, float]:
 def worst_online(layout: Layout, groups: Iterable[str]) -> dict[str, float]:
     """The same among pods that asked for something.
 
-    What is below besteffort is left out: without a request, waiting is what a pod was promised.
+    What is below besteffort is left out: a pod without a request has to expect waiting.
     """
     spared = layout.qos_groups()[2] + "/"
     return worst(layout, (group for group in groups if not group.startswith(spared)))

@@ -1,4 +1,4 @@
-"""What a pod will need: decaying histograms of its use, and the peak they foretell. Pure; time is an input."""
+"""What a pod will need: decaying histograms of its use, and the peak they predict. Pure; time is an input."""
 
 from colocation.predict.histogram import CPU, MEMORY, Histogram, Scale
 from colocation.predict.peak import Histories, PodHistory

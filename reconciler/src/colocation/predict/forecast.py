@@ -1,7 +1,7 @@
 """What a whole node's use will peak at within the horizon: the peak that is expected, and how far that tends to be off.
 
 Five simple guesses at the coming level (now, means of three lengths, the trend) are each set right by how far they were
-off so far, and weighed by their errors: work that wavers about a level is foretold by its long mean, work that moves by
+off so far, and weighed by their errors: work that wavers about a level is forecast by its long mean, work that moves by
 where it is and goes. A guess is judged when the horizon after it has passed, by the peak that came.
 
 The spread is the node's own error drawn towards a fixed part of its size: one day of hours that overlap says too little

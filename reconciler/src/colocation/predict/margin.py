@@ -49,13 +49,13 @@ class Margin:
         """``horizon``: steps for which what is told must hold."""
         self._horizon = horizon
         self._keep = 0.5 ** (step_seconds / _HALF_LIFE)
-        self._told: deque[float] = deque(maxlen=horizon)
+        self._predicted: deque[float] = deque(maxlen=horizon)
         self._spare = 0.0
         """What is unspent, in horizons (negative: overdrawn)."""
         self._spent = self._weight = 0.0
 
     @property
-    def spent(self) -> float:
+    def violations(self) -> float:
         """Part of the last days in which what was told turned out too small."""
         return min(1.0, self._spent / self._weight) if self._weight else 0.0
 
@@ -70,21 +70,21 @@ class Margin:
     def step(self, use: float, centre: float, spread: float, budget: float) -> float:
         """What is told now: never below what is used. Steps told in the last horizon that prove too small are spent."""
         broken = 0
-        for at, told in enumerate(self._told):
-            if told < use * _EXACT:
-                self._told[at] = math.inf  # once is enough
+        for at, predicted in enumerate(self._predicted):
+            if predicted < use * _EXACT:
+                self._predicted[at] = math.inf  # once is enough
                 broken += 1
         saved = self._spare * (self._keep if self._spare > 0 else 1.0)
         self._spare = max(_MOST_DEBT, saved + (_AIM * budget - broken) / self._horizon)
         self._spent = self._spent * self._keep + broken
         self._weight = self._weight * self._keep + 1
-        told = max(use, centre + self.width * factor(budget) * spread)
-        self._told.append(told)
-        return told
+        predicted = max(use, centre + self.width * factor(budget) * spread)
+        self._predicted.append(predicted)
+        return predicted
 
     def shift(self, by: float) -> None:
         """Pods came or went that use so much."""
-        self._told = deque((told + by for told in self._told), maxlen=self._horizon)
+        self._predicted = deque((predicted + by for predicted in self._predicted), maxlen=self._horizon)
 
     def keep(self) -> KeptMargin:
         """For the disk."""

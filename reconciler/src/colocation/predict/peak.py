@@ -1,4 +1,4 @@
-"""Each pod's history, and the peak it foretells: percentile x (1 + margin), or its part of all pods' common peak."""
+"""Each pod's history, and the peak it forecasts: percentile x (1 + margin), or its part of all pods' common peak."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class KeptPod(Struct, frozen=True, array_like=True):
     cpu: Kept
     memory: Kept
     member: tuple[bool, bool] = (False, False)
-    """Of the pods foretold together, for cpu and for memory."""
+    """Of the pods forecast together, for cpu and for memory."""
 
 
 class Checkpoint(Struct, frozen=True):
@@ -63,12 +63,12 @@ class PodHistory:
         """Work the prediction out anew; none while one of the two was never measured."""
         cpu, memory = self.cpu.percentile(CPU_PERCENT), self.memory.percentile(MEMORY_PERCENT)
         if cpu is not None and memory is not None:
-            watched = math.floor(min(self.cpu.seconds, self.memory.seconds))
-            self.prediction = Prediction(with_margin(cpu), with_margin(memory), watched)
+            observed_seconds = math.floor(min(self.cpu.seconds, self.memory.seconds))
+            self.prediction = Prediction(with_margin(cpu), with_margin(memory), observed_seconds)
 
 
 class Histories:
-    """The pods of one node: at most MAX_PODS, the gone ones make room first. Times on the caller's clock."""
+    """The pods of one node: at most MAX_PODS, finished ones are dropped first. Times on the caller's clock."""
 
     def __init__(self) -> None:
         self.pods: dict[str, PodHistory] = {}
@@ -109,15 +109,15 @@ class Histories:
             if row.memory_peak is not None:
                 pod.memory.add(now, row.memory_peak, seconds)
             pod.predict()
-        self._foretell([row for row in rows if row.uid not in offline], cpu, memory)
+        self._forecast_together([row for row in rows if row.uid not in offline], cpu, memory)
 
     @property
     def forecasts(self) -> Forecasts | None:
-        """What is foretold for all online pods together."""
-        found = Forecasts(cpu=self.cpu.told, memory=self.memory.told)
+        """What is forecast for all online pods together."""
+        found = Forecasts(cpu=self.cpu.current, memory=self.memory.current)
         return None if found == Forecasts() else found
 
-    def told(self, row: PodUsage) -> PodUsage:
+    def with_prediction(self, row: PodUsage) -> PodUsage:
         """The row with its prediction, which stands in the place of the window's peaks."""
         pod = self.pods.get(row.uid)
         if pod is None or pod.prediction is None:
@@ -148,7 +148,7 @@ class Histories:
                 made.restore(whole, {row.uid for row in kept.pods if row.member[at]})
         self.pods, self.cpu, self.memory = pods, cpu, memory
 
-    def _foretell(self, online: Collection[PodUsage], cpu: Wanted, memory: Wanted) -> None:
+    def _forecast_together(self, online: Collection[PodUsage], cpu: Wanted, memory: Wanted) -> None:
         """Put each pod's part of the common peak in the place of its own."""
         known = {row.uid: pod for row in online if (pod := self.pods.get(row.uid)) and pod.prediction}
         own = {uid: pod.prediction for uid, pod in known.items() if pod.prediction}
@@ -165,7 +165,9 @@ class Histories:
             {uid: pod.memory for uid, pod in self.pods.items()},
         )
         for uid, one in own.items():
-            self.pods[uid].prediction = Prediction(cpus.get(uid, one.cpu), memories.get(uid, one.memory), one.watched)
+            self.pods[uid].prediction = Prediction(
+                cpus.get(uid, one.cpu), memories.get(uid, one.memory), one.observed_seconds
+            )
 
     def _new(self, uid: str, now: float) -> PodHistory | None:
         if len(self.pods) >= MAX_PODS:

@@ -1,4 +1,4 @@
-"""The pods of a node foretold together: their peaks do not coincide, so the whole needs less than the sum of its parts.
+"""The pods of a node forecast together: their peaks do not coincide, so they need less than the sum of their peaks.
 
 Pods that come and go do not disturb what was learnt: their mean use is added to, or taken from, all that is remembered,
 as a chain index does. A pod takes part after an hour: until then the manager counts its request.
@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from colocation.model.report import Foretold
+from colocation.model.report import ResourceForecast
 from colocation.predict.forecast import Forecast, KeptForecast
 from colocation.predict.histogram import Histogram
 from colocation.predict.margin import KeptMargin, Margin
@@ -25,9 +25,9 @@ class Wanted(Struct, frozen=True):
     """What the policy and the Node say about one resource."""
 
     size: int = 0
-    """Of the node, in millicores or bytes; 0: not known, and nothing is foretold together."""
+    """Of the node, in millicores or bytes; 0: not known, and there is no common forecast."""
     budget: float = 0.0
-    """Part of the time in which the peak may be above what was told; 0: each pod's own peak counts instead."""
+    """Share of time in which the peak may be above the forecast; 0: each pod's own peak counts instead."""
 
 
 NOTHING: Final = Wanted()
@@ -46,7 +46,7 @@ class Together:
     def __init__(self) -> None:
         self._forecast, self._margin = Forecast(), Margin()
         self.members: set[str] = set()
-        self.told: Foretold | None = None
+        self.current: ResourceForecast | None = None
         """None: nothing yet."""
 
     def step(
@@ -56,7 +56,7 @@ class Together:
 
         ``now``: what online pods use, by uid; ``own``: each one's own peak; ``histories``: of all pods known.
         """
-        self.told = None
+        self.current = None
         if wanted.size <= 0 or wanted.budget <= 0:
             return {}
         self._follow({uid for uid in now if uid in own and histories[uid].seconds >= JOIN_SECONDS}, histories)
@@ -66,15 +66,15 @@ class Together:
         if not self._forecast.ready or not self.members:
             return {}
         members = sorted(self.members)
-        self.told = Foretold(
-            use=use,
+        self.current = ResourceForecast(
+            usage=use,
             expected=max(0, math.ceil(self._forecast.centre)),
             peak=math.ceil(peak),
-            own=sum(own[uid] for uid in members),
-            budget=round(wanted.budget * _MILLION),
-            spent=round(self._margin.spent * _MILLION),
+            pod_peaks=sum(own[uid] for uid in members),
+            violation_budget=round(wanted.budget * _MILLION),
+            violations=round(self._margin.violations * _MILLION),
         )
-        return _shared(self.told.peak - use, {uid: now[uid] for uid in members}, own)
+        return _shared(self.current.peak - use, {uid: now[uid] for uid in members}, own)
 
     def keep(self) -> KeptTogether:
         """For the disk."""
@@ -97,9 +97,9 @@ class Together:
 
 
 def _shared(spare: int, now: Mapping[str, int], own: Mapping[str, int]) -> dict[str, int]:
-    """What is foretold above present use, shared out by how far each pod's own peak lies above it; rounded up."""
-    rooms = {uid: max(0, own[uid] - used) for uid, used in now.items()}
-    total = sum(rooms.values())
+    """The forecast above present use, shared out by how far each pod's own peak is above it; rounded up."""
+    rises = {uid: max(0, own[uid] - used) for uid, used in now.items()}
+    total = sum(rises.values())
     if not total:
         return {uid: used - (-spare // len(now)) for uid, used in now.items()}
-    return {uid: used - (-spare * rooms[uid] // total) for uid, used in now.items()}
+    return {uid: used - (-spare * rises[uid] // total) for uid, used in now.items()}

@@ -106,14 +106,14 @@ def _over(
     if sample.unavailable is None or spec.capacity is None or not spec.capacity.memory:
         return None
     rules, whole, in_use = spec.evict.memory, spec.capacity.memory, sample.unavailable.amount
-    told = f"memory in use is {human_bytes(in_use)} of {human_bytes(whole)}"
+    result = f"memory in use is {human_bytes(in_use)} of {human_bytes(whole)}"
     if rules.pressure_percent and (pressure.memory or 0.0) >= rules.pressure_percent:
-        words = f"memory pressure is {pressure.memory:.0f} %, the mark {rules.pressure_percent} %; {told}"
+        words = f"memory pressure is {pressure.memory:.0f} %, the mark {rules.pressure_percent} %; {result}"
         return "MemoryPressure", words
     mark = rules.low_percent if again else rules.high_percent
     if in_use < whole * mark // 100:
         return None
-    return "MemoryHigh", f"{told}; above {rules.high_percent} % pods leave until it is below {rules.low_percent} %"
+    return "MemoryHigh", f"{result}; above {rules.high_percent} % pods leave until it is below {rules.low_percent} %"
 
 
 def _for_memory(pods: list[BePod], rows: Mapping[str, PodSample], seen: Mapping[str, float]) -> list[BePod]:

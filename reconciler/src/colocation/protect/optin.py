@@ -75,7 +75,9 @@ def opt_in(
     burst = has(protect.burst_percent, "burstPercent", "cpu.burst")
     disk = protect.disk
     weight = has(disk.weight, "disk.weight", "io.weight")
-    bounds = any((disk.read_bytes, disk.write_bytes, disk.read_ops, disk.write_ops))
+    bounds = any(
+        (disk.read_bytes_per_second, disk.write_bytes_per_second, disk.read_ops_per_second, disk.write_ops_per_second)
+    )
     throttle = has(bounds, "disk", "io.throttle")
     held = _disk(disk, weight=weight, throttle=throttle)
     asked = protect.resctrl
@@ -112,10 +114,10 @@ def _disk(disk: Disk, *, weight: bool, throttle: bool) -> Disk | None:
         return None
     return Disk(
         weight=disk.weight if weight else 0,
-        read_bytes=_at_least(LEAST_BYTES, disk.read_bytes) if throttle else 0,
-        write_bytes=_at_least(LEAST_BYTES, disk.write_bytes) if throttle else 0,
-        read_ops=_at_least(LEAST_OPS, disk.read_ops) if throttle else 0,
-        write_ops=_at_least(LEAST_OPS, disk.write_ops) if throttle else 0,
+        read_bytes_per_second=_at_least(LEAST_BYTES, disk.read_bytes_per_second) if throttle else 0,
+        write_bytes_per_second=_at_least(LEAST_BYTES, disk.write_bytes_per_second) if throttle else 0,
+        read_ops_per_second=_at_least(LEAST_OPS, disk.read_ops_per_second) if throttle else 0,
+        write_ops_per_second=_at_least(LEAST_OPS, disk.write_ops_per_second) if throttle else 0,
     )
 
 

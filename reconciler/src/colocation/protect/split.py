@@ -31,8 +31,8 @@ def split(total: int, claims: Sequence[Claim]) -> dict[str, int]:
     shares = _fill(total, {c.uid: c.weight for c in claims}, needs)
     left = total - sum(shares.values())
     if left > 0:
-        room = {c.uid: max(0, c.limit) - shares[c.uid] for c in claims}
-        for uid, extra in _fill(left, {c.uid: c.weight for c in claims}, room).items():
+        headroom = {c.uid: max(0, c.limit) - shares[c.uid] for c in claims}
+        for uid, extra in _fill(left, {c.uid: c.weight for c in claims}, headroom).items():
             shares[uid] += extra
     return shares
 
@@ -49,7 +49,7 @@ def _fill(total: int, weights: dict[str, int], caps: dict[str, int]) -> dict[str
         total -= shares[uid]
         weight_left -= weight
     # The last in order takes all that is left (its part is the whole), so rounding loses nothing below its cap;
-    # what its cap refuses goes to whoever still has room, a millicore or so each.
+    # what its cap refuses goes to those below their cap, a millicore or so each.
     for uid in reversed(order):
         if total <= 0:
             break

@@ -17,7 +17,7 @@ from colocation.protect.suppress import online_use, total
 MIN_QUOTA = 10
 """Millicores: the kernel takes no quota below 1 ms, and kubelet's period is 100 ms."""
 NEED_FACTOR = 125
-"""Percent of its use that a pod which is not held back is taken to need: room to grow within a round."""
+"""Percent of its use that a pod which is not held back is taken to need: so that it can grow within a round."""
 NEED_EXTRA = 20
 """Millicores on top, so that a pod that wakes up is seen to be held back."""
 
@@ -42,7 +42,7 @@ class Decision(Struct, frozen=True):
     """One round's decision. ``pods`` empty: everything is put back."""
 
     mode: str = "off"
-    cpu_total: int | None = None
+    cpu_quota: int | None = None
     cpu_used: int | None = None
     pods: dict[str, Knobs] = field(default_factory=dict)
     reason: str = ""
@@ -125,10 +125,10 @@ def _held(
     else:
         ceiling = _total(spec, sample, capacity_cpu, used, before)
         quotas = _quotas(ceiling, pods, rows, capacity_cpu)
-        words.append(_told(spec, sample, capacity_cpu, used, ceiling))
+        words.append(_explain(spec, sample, capacity_cpu, used, ceiling))
     return Decision(
         mode=_mode(idle=idle, quota=quota),
-        cpu_total=ceiling,
+        cpu_quota=ceiling,
         cpu_used=None if used is None else up(used),
         pods={pod.uid: _knobs(pod, quotas.get(pod.uid), idle=idle) for pod in pods},
         reason="; ".join(lacks + words),
@@ -138,15 +138,15 @@ def _held(
 
 def fell(before: Decision, now: Decision, capacity_cpu: int) -> bool:
     """CPU for offline work fell by so much that online work has risen; how far is only known from a whole round."""
-    if before.cpu_total is None or now.cpu_total is None:
+    if before.cpu_quota is None or now.cpu_quota is None:
         return False
-    return (before.cpu_total - now.cpu_total) * 100 > capacity_cpu * FALL_PERCENT
+    return (before.cpu_quota - now.cpu_quota) * 100 > capacity_cpu * FALL_PERCENT
 
 
 def _total(
     spec: NodeColocationSpec, sample: Sample, capacity_cpu: int, used: float | None, before: Decision | None
 ) -> int | None:
-    last = before.cpu_total if before else None
+    last = before.cpu_quota if before else None
     if sample.cpu is None:
         return last  # not known, so not changed; least of all raised
     return total(
@@ -190,7 +190,9 @@ def _mode(*, idle: bool, quota: bool) -> str:
     return "+".join(word for word, on in (("idle", idle), ("quota", quota)) if on) or "off"
 
 
-def _told(spec: NodeColocationSpec, sample: Sample, capacity_cpu: int, used: float | None, ceiling: int | None) -> str:
+def _explain(
+    spec: NodeColocationSpec, sample: Sample, capacity_cpu: int, used: float | None, ceiling: int | None
+) -> str:
     """Why the ceiling is what it is, as a sum that the reader can check."""
     if sample.cpu is None or ceiling is None:
         return "node CPU use is not known: the last value is kept"

@@ -107,15 +107,15 @@ class Exchange(BaseHTTPRequestHandler):
 
     def _body(self) -> Body:
         """Raises Refused."""
-        said, most = self.headers.get("Content-Length", ""), self._serves.limits.body_bytes
-        if "Transfer-Encoding" in self.headers or not (said.isascii() and said.isdigit()):
+        declared, most = self.headers.get("Content-Length", ""), self._serves.limits.body_bytes
+        if "Transfer-Encoding" in self.headers or not (declared.isascii() and declared.isdigit()):
             raise Refused(411, f"give Content-Length, at most {most}")
-        if len(said) > 15 or int(said) > most:
+        if len(declared) > 15 or int(declared) > most:
             raise Refused(413, f"a body may have {most} bytes")
-        if not int(said):
+        if not int(declared):
             return b""
         # Pages of its own: only those that something was received into take memory, and all go back at once.
-        body = mmap.mmap(-1, int(said))
+        body = mmap.mmap(-1, int(declared))
         self._wire.allow += len(body)
         if self.rfile.readinto(body) < len(body):
             raise ConnectionResetError("the client ended in the middle of a request")
@@ -216,7 +216,7 @@ class _Wire(io.RawIOBase):
 
     def _left(self) -> float:
         if not self._connection.open:
-            raise ConnectionAbortedError("cut to make room")
+            raise ConnectionAbortedError("cut to make headroom")
         left = self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError("too slow")

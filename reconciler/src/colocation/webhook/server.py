@@ -36,10 +36,10 @@ def serve(
         for path, default in PATHS.items()
     ]
 
-    def told(code: int) -> None:
+    def result(code: int) -> None:
         observe("ok" if code == 200 else str(code))
 
-    return Server(host, port, routes, limits=limits, tls=True, observe=told)
+    return Server(host, port, routes, limits=limits, tls=True, observe=result)
 
 
 def _review(request: Request, settings: Settings, default: str) -> Answer:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colocation.admission import Settings, answer
-from colocation.admission.mutate import NewPod, mutate, sold
+from colocation.admission.mutate import NewPod, converted, mutate
 from colocation.admission.review import PATHS
 from colocation.model.quantity import millicores, parse
 
@@ -46,7 +46,7 @@ def decided(body: dict[str, Any], default: str = "") -> list[dict[str, Any]]:
 
 @given(AMOUNTS, st.booleans())
 def test_nothing_is_lost_and_nothing_doubles(asked: dict[str, str], ticket: bool) -> None:  # noqa: FBT001
-    made = sold(asked, ticket=ticket)  # type: ignore[arg-type]
+    made = converted(asked, ticket=ticket)  # type: ignore[arg-type]
     assert not {"cpu", "memory"} & set(made)
     assert (GATE in made) is ticket
     assert made.get("nvidia.com/gpu") == asked.get("nvidia.com/gpu")
@@ -71,9 +71,9 @@ def test_a_pod_that_was_changed_needs_no_change(qos: str | None, default: str, o
     }
     once = applied(body, decided(body, default))
     assert decided(once, default) == []
-    said = qos or default
-    assert (once == body) is (said not in ("BE", "HLS", "LS"))
-    assert once["metadata"].get("annotations", {}).get("openfuyao.com/qos-level", "") == said
+    declared = qos or default
+    assert (once == body) is (declared not in ("BE", "HLS", "LS"))
+    assert once["metadata"].get("annotations", {}).get("openfuyao.com/qos-level", "") == declared
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_the_path_says_the_namespaces_default(path: str, default: str | None) ->
 
 def test_an_answer_carries_the_uid_and_the_patch() -> None:
     pod = {"metadata": {"annotations": {"openfuyao.com/qos-level": "LS"}}, "spec": {"containers": [{"name": "c"}]}}
-    said = json.loads(answer(json.dumps({"request": {"uid": "u1", "object": pod}}).encode(), Settings()))
-    assert (said["apiVersion"], said["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
-    response = said["response"]
+    declared = json.loads(answer(json.dumps({"request": {"uid": "u1", "object": pod}}).encode(), Settings()))
+    assert (declared["apiVersion"], declared["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
+    response = declared["response"]
     assert (response["uid"], response["allowed"], response["patchType"]) == ("u1", True, "JSONPatch")
     assert json.loads(base64.b64decode(response["patch"]))[0]["path"] == "/spec/priorityClassName"
     plain = json.loads(

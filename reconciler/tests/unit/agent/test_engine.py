@@ -30,7 +30,7 @@ def node(tmp_path):
     return node
 
 
-def said(node):
+def answer(node):
     return {row.type: (row.status, row.message) for row in node.loop.status().conditions}
 
 
@@ -42,7 +42,7 @@ def test_a_policy_for_the_native_engine_writes_no_config(node):
     node.specs.emit(upsert())
     node.rounds()
     assert node.folder.config() is None
-    assert "RubikRunning" not in said(node)
+    assert "RubikRunning" not in answer(node)
 
 
 def test_until_rubik_runs_the_native_engine_protects_and_says_so(node):
@@ -50,7 +50,7 @@ def test_until_rubik_runs_the_native_engine_protects_and_says_so(node):
     node.rounds()
     assert features(node) == ["preemption"]
     assert node.values() == HELD
-    status, message = said(node)["RubikRunning"]
+    status, message = answer(node)["RubikRunning"]
     assert status == "False"
     assert "rubik.enabled in the chart?" in message
 
@@ -64,7 +64,7 @@ def test_what_rubik_owns_is_put_back_and_left_alone_while_it_runs(node):
     node.folder.sign(node.folder.config())
     node.rounds(1)
     assert node.values() == BESIDE
-    assert said(node)["RubikRunning"] == ("True", "preemption")
+    assert answer(node)["RubikRunning"] == ("True", "preemption")
     idle = node.root / "kubepods/besteffort/podbe1/cpu.idle"
     idle.write_text("1\n")  # whatever rubik does with it
     node.rounds(3)
@@ -80,7 +80,7 @@ def test_rubik_that_stops_leaves_the_node_to_the_native_engine(node, monkeypatch
     monkeypatch.setattr(node_rubik, "FRESH", -1.0)
     node.rounds(1)
     assert node.values() == HELD
-    assert said(node)["RubikRunning"][0] == "False"
+    assert answer(node)["RubikRunning"][0] == "False"
 
 
 def test_back_to_native_rubik_is_given_nothing_to_do_and_its_knobs_are_taken_when_it_has_let_go(node):
@@ -95,14 +95,14 @@ def test_back_to_native_rubik_is_given_nothing_to_do_and_its_knobs_are_taken_whe
     node.folder.sign(node.folder.config())
     node.rounds(1)
     assert node.values() == HELD
-    assert "RubikRunning" not in said(node)
+    assert "RubikRunning" not in answer(node)
 
 
 def test_what_the_host_lacks_is_told(node):
     settings = Settings(dyn_memory=True, cpi=True)
     node.specs.emit(upsert(msgspec.structs.replace(FOR_RUBIK, rubik=settings)))
     node.rounds()
-    status, message = said(node)["Supported"]
+    status, message = answer(node)["Supported"]
     assert status == "False"
     assert "rubik dynMemory: no memory.high, no memory.high_async_ratio here; rubik cpi: no perf here" in message
     assert features(node) == ["preemption"]
@@ -114,4 +114,4 @@ def test_a_config_that_cannot_be_written_leaves_all_to_the_native_engine(node):
     node.specs.emit(upsert(FOR_RUBIK))
     node.rounds()
     assert node.values() == HELD
-    assert said(node)["RubikRunning"][1].startswith("config.json: ")
+    assert answer(node)["RubikRunning"][1].startswith("config.json: ")

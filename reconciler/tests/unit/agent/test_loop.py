@@ -18,7 +18,7 @@ from colocation.agent import main, specs
 from colocation.agent.loop import Loop
 from colocation.agent.reporter import Sender
 from colocation.agent.server import Metrics, serve, unready
-from colocation.agent.specs import Specs, Told
+from colocation.agent.specs import RubikState, Specs
 from colocation.agent.window import Window
 from colocation.kube.cache import Bad, Delete, Synced, Upsert
 from colocation.kube.resources import NODE_COLOCATIONS
@@ -42,7 +42,7 @@ FEATURES = ("cpu.idle", "cpu.quota", "memory.limit")
 
 
 def upsert(spec=SPEC, generation=1):
-    return Upsert(NODE_COLOCATIONS, "node1", Told(Followed(spec, generation)), listed=True)
+    return Upsert(NODE_COLOCATIONS, "node1", RubikState(Followed(spec, generation)), listed=True)
 
 
 def stored(**changes):
@@ -136,13 +136,13 @@ def test_cpus_that_are_unplugged_lower_the_ceiling_though_the_node_still_tells_t
     node.loop = node.make()
     node.specs.emit(upsert())
     node.rounds(2)
-    assert node.loop.decision.cpu_total == 2600
+    assert node.loop.decision.cpu_quota == 2600
     (node.root / "cpuset.cpus.effective").write_text("0,3\n")
     node.rounds(5)
-    assert node.loop.decision.cpu_total == 1300
+    assert node.loop.decision.cpu_quota == 1300
     (node.root / "cpuset.cpus.effective").write_text("0-15\n")
     node.rounds(10)
-    assert node.loop.decision.cpu_total == 2600, "kubelet knows of no more than it started with"
+    assert node.loop.decision.cpu_quota == 2600, "kubelet knows of no more than it started with"
 
 
 NEWER = {"engine": "quantum", "suppress": {"cpu": {"mode": "politely", "targetPercent": 50}}, "weather": {"today": 1}}
@@ -248,10 +248,10 @@ def test_what_the_kernel_lacks_is_a_condition_and_the_rest_works(node):
     node.specs.emit(upsert(msgspec.structs.replace(SPEC, protect=protect)))
     node.rounds()
     assert node.values() == HELD
-    said = {row.type: row for row in node.loop.status().conditions}
-    assert said["Enforced"].status == "True"
-    assert (said["Supported"].status, said["Supported"].reason) == ("False", "NodeLacks")
-    assert said["Supported"].message == (
+    given = {row.type: row for row in node.loop.status().conditions}
+    assert given["Enforced"].status == "True"
+    assert (given["Supported"].status, given["Supported"].reason) == ("False", "FeatureMissing")
+    assert given["Supported"].message == (
         "protect.memoryHighPercent: no memory.high here; protect.disk.weight: no io.weight here"
     )
     node.specs.emit(upsert())
@@ -282,7 +282,7 @@ def test_pods_whose_containers_are_elsewhere_are_not_called_enforced(node):
     (node.root / "kubepods/besteffort/podbe1/sandbox").mkdir()
     node.rounds(1)
     assert node.values() == HELD
-    assert enforced(node) == ("True", "AsWanted", "")
+    assert enforced(node) == ("True", "Applied", "")
 
 
 def test_a_pod_without_a_group_is_not_called_enforced_and_those_that_do_not_run_yet_are_not_missed(node):
@@ -450,7 +450,7 @@ def test_an_agent_that_has_heard_of_no_spec_does_not_say_that_it_enforces(node):
     assert enforced(node) == ("False", "NoSpec", "no spec has been heard of: values are left as they are")
     node.specs.emit(upsert())
     node.rounds(1)
-    assert enforced(node) == ("True", "AsWanted", "")
+    assert enforced(node) == ("True", "Applied", "")
 
 
 def test_a_fault_in_what_is_learnt_ends_neither_protection_nor_reports(node, monkeypatch):
@@ -684,18 +684,18 @@ def test_no_cgroups_and_no_node_name_are_said(node, tmp_path, caplog, monkeypatc
 
 def test_what_was_learnt_outlives_the_agent(node):
     node.rounds(200)
-    told = {row.uid: row.predicted for row in node.loop.status().pods}
-    assert told.keys() == {"be1", "online1"}
-    assert all(one is not None and one.watched == 180 for one in told.values())
+    result = {row.uid: row.predicted for row in node.loop.status().pods}
+    assert result.keys() == {"be1", "online1"}
+    assert all(one is not None and one.observed_seconds == 180 for one in result.values())
     assert not (node.state / "state" / "histories.json").exists(), "not yet due"
     node.loop.close()
     node.loop = node.make()
     node.rounds(20)
-    assert {row.uid: row.predicted for row in node.loop.status().pods} == told
+    assert {row.uid: row.predicted for row in node.loop.status().pods} == result
 
 
 def test_every_five_minutes_it_is_kept_so_that_a_kill_costs_little(node):
     node.rounds(310)
     assert node.loop._keeper.wait()
     node.loop = node.make()  # no close: killed
-    assert node.loop.histories.pods["online1"].prediction.watched == 300
+    assert node.loop.histories.pods["online1"].prediction.observed_seconds == 300

@@ -176,7 +176,7 @@ def full_status(pods, refused=(), spec_error="", *, learnt=False, leave=()):
         generation=123,
         window=window,
         sample=sample(2, pods=rows),
-        decision=Decision(mode="idle+quota", cpu_total=64_000, cpu_used=60_000, reason="z" * 120),
+        decision=Decision(mode="idle+quota", cpu_quota=64_000, cpu_used=60_000, reason="z" * 120),
         found=Capabilities(kernel="6.18.44-fc-v595", cgroup_version=1, cgroup_driver="cgroupfs", features=features),
         pressure=Pressure(cpu=12.34, memory=0.0, io=1.0),
         conditions=conditions,
@@ -197,7 +197,7 @@ def test_a_report_of_40_pods_that_were_watched_for_a_day_is_small_too():
     full = full_status(40, learnt=True)
     assert full.forecasts is not None
     assert full.forecasts.memory is not None
-    assert all(row.predicted is not None and row.predicted.watched > 86_400 for row in full.pods)
+    assert all(row.predicted is not None and row.predicted.observed_seconds > 86_400 for row in full.pods)
     assert len(msgspec.json.encode(patch_body(full))) <= 5725, "managedFields come on top"
 
 
@@ -223,7 +223,7 @@ def test_conditions_keep_their_time_until_the_status_changes():
     bad = {c.type: c for c in conditions.update({"p": Refusal("no", 0.0, 1.0)}, "garbage", "t3")}
     assert first["Enforced"].last_transition_time == same["Enforced"].last_transition_time == "t1"
     assert (bad["Enforced"].status, bad["Enforced"].last_transition_time) == ("False", "t3")
-    assert (bad["SpecReadable"].status, bad["SpecReadable"].reason) == ("False", "CannotBeRead")
+    assert (bad["SpecReadable"].status, bad["SpecReadable"].reason) == ("False", "DecodeFailed")
 
 
 class Api:

@@ -61,8 +61,8 @@ def test_until_it_is_predicted_the_larger_of_request_and_peak_counts() -> None:
     assert cpu([pod(cpu=100)], report(row(peak=700)), strategy="predicted") == 4_800
 
 
-def seen(peak: int, watched: int, mean: int = 400) -> PodUsage:
-    return PodUsage(uid="a", cpu=mean, memory=GI, predicted=Prediction(peak, 3 * GI, watched))
+def seen(peak: int, observed_seconds: int, mean: int = 400) -> PodUsage:
+    return PodUsage(uid="a", cpu=mean, memory=GI, predicted=Prediction(peak, 3 * GI, observed_seconds))
 
 
 # Request 1000m; 5,500 are left without any pod.
@@ -122,11 +122,11 @@ def test_use_of_a_pod_that_the_api_no_longer_has_counts() -> None:
     assert cpu([], report(row(cpu=3_000))) == 2_500
 
 
-def test_a_missing_system_metric_is_nothing_to_sell_not_zero_use() -> None:
+def test_a_missing_system_metric_is_nothing_to_offer_not_zero_use() -> None:
     assert cpu([], report(system=None)) == 0
 
 
-def test_a_missing_pod_metric_is_nothing_to_sell_and_names_the_pod() -> None:
+def test_a_missing_pod_metric_is_nothing_to_offer_and_names_the_pod() -> None:
     status = report(row(cpu=None))
     spec = OversellCpu(strategy="usage")
     budget = compute(NODE, Resource.CPU, spec, status, add_up_one([pod()], by_uid(status), Resource.CPU, "usage"))
@@ -241,5 +241,5 @@ def test_it_counts_whatever_the_pod_uses_so_that_the_number_stays() -> None:
 def test_a_pod_that_asked_for_no_be_cpu_counts_with_its_use_or_its_overhead_whichever_is_more(
     used: int, counts: int
 ) -> None:
-    unbooked = sandboxed("be", be_cpu=0)
-    assert cpu([unbooked], report(row("be", cpu=used))) == cpu([], report()) - counts
+    unrequested = sandboxed("be", be_cpu=0)
+    assert cpu([unrequested], report(row("be", cpu=used))) == cpu([], report()) - counts

@@ -177,16 +177,16 @@ def test_the_top_pods_are_those_that_take_most_of_cpu_or_of_memory() -> None:
         PodFacts(uid, uid, f"d/{uid}", "n1", Qos.LS, running=True, cpu=cpu, memory=memory)
         for uid, cpu, memory in (("small", 500, 2**20), ("cpu", 4_000, 2**20), ("memory", 100, 2**33))
     ]
-    told = budget.top_pods(NODE, pods, report(0), SELECTED, 2)
-    assert [pod.name for pod in told] == ["d/memory", "d/cpu"]
+    answer = budget.top_pods(NODE, pods, report(0), SELECTED, 2)
+    assert [pod.name for pod in answer] == ["d/memory", "d/cpu"]
 
 
 def test_every_term_says_where_it_comes_from() -> None:
     windows, view = Windows(), report(500, 40)
     result = evaluate(NODE, SELECTED, view, [], windows, 52)
-    told = explain(NODE, SELECTED, view, [], result, windows, 52)
-    assert told.cpu is not None
-    sources = {term.name: term.source for term in told.cpu.terms}
+    answer = explain(NODE, SELECTED, view, [], result, windows, 52)
+    assert answer.cpu is not None
+    sources = {term.name: term.source for term in answer.cpu.terms}
     assert sources["margin"] == "policy default: reclaimPercent 60 keeps back the rest"
     assert sources["system"].startswith("report, 12 s old: max(measured 500m")
     assert "HLS and LS pods, strategy usage of policy default" in sources["online"]
@@ -195,7 +195,7 @@ def test_every_term_says_where_it_comes_from() -> None:
 @pytest.mark.parametrize(
     ("use", "now", "words"),
     [
-        (1_000, 0, "cpu: 100m less use sells 100m more; a point of reclaimPercent is 100m"),
+        (1_000, 0, "cpu: 100m less use publishes 100m more; a point of reclaimPercent is 100m"),
         (7_000, 0, "cpu: 1,100m less of online or system use, or 11 more points of reclaimPercent"),
         (1_000, 60, "silence: without a report within 120 s everything is withdrawn"),
     ],
@@ -203,8 +203,8 @@ def test_every_term_says_where_it_comes_from() -> None:
 def test_what_would_change_the_number_is_said(use: int, now: float, words: str) -> None:
     windows, view = Windows(), report(use, 0)
     result = evaluate(NODE, SELECTED, view, [], windows, now)
-    told = explain(NODE, SELECTED, view, [], result, windows, now)
-    assert any(words in one for one in told.would_change), told.would_change
+    answer = explain(NODE, SELECTED, view, [], result, windows, now)
+    assert any(words in one for one in answer.would_change), answer.would_change
 
 
 def test_growth_that_has_to_last_says_when_it_comes() -> None:
@@ -212,15 +212,17 @@ def test_growth_that_has_to_last_says_when_it_comes() -> None:
     evaluate(carrying(5_000), SELECTED, report(4_000, 0), [], windows, 0)
     view = report(1_000, 100)
     result = evaluate(carrying(2_000), SELECTED, view, [], windows, 100)
-    told = explain(carrying(2_000), SELECTED, view, [], result, windows, 100)
-    assert any("cpu: time: in 300 s it grows, to at most 5,000m" in one for one in told.would_change), told.would_change
+    answer = explain(carrying(2_000), SELECTED, view, [], result, windows, 100)
+    assert any("cpu: time: in 300 s it grows, to at most 5,000m" in one for one in answer.would_change), (
+        answer.would_change
+    )
 
 
 def test_a_withdrawn_node_says_how_it_comes_back() -> None:
     bare = msgspec.structs.replace(NODE, labels={}, published=Published(1, 1, 1))
     result = evaluate(bare, SELECTED, report(0), [], Windows(), 0)
-    told = explain(bare, SELECTED, report(0), [], result, Windows(), 0)
-    assert told.would_change == (f"kubectl label node n1 {names.NODE_LABEL}=true",)
+    answer = explain(bare, SELECTED, report(0), [], result, Windows(), 0)
+    assert answer.would_change == (f"kubectl label node n1 {names.NODE_LABEL}=true",)
 
 
 def test_the_explanation_adds_up() -> None:
@@ -245,16 +247,16 @@ def test_the_explanation_adds_up() -> None:
     )
     windows, view = Windows(), ReportView(status=seen, arrived=0, since_start=True)
     result = evaluate(carrying(5_000), SELECTED, view, pods, windows, 10)
-    told = explain(carrying(5_000), SELECTED, view, pods, result, windows, 10)
-    assert told.cpu is not None
-    assert sum(term.value for term in told.cpu.terms) == told.cpu.free == 10_000 - 4_000 - 500 - 900 - 100
-    assert [term.value for term in told.cpu.terms if term.name == "overhead"] == [-100]
-    assert told.cpu.result == told.cpu.room == 4_500
-    assert told.cpu.published == 6_000  # what Running pods were promised
-    assert not told.gate.open
-    assert "cpu room 4500 is below the 6000 promised" in told.reason
-    assert [(p.name, p.cpu, p.cpu_rule) for p in told.top_pods] == [("d/a", 900, "mean use")]
-    assert msgspec.json.decode(msgspec.json.encode(told))["schema"] == "colocation.openfuyao.com/explain/v1"
+    answer = explain(carrying(5_000), SELECTED, view, pods, result, windows, 10)
+    assert answer.cpu is not None
+    assert sum(term.value for term in answer.cpu.terms) == answer.cpu.free == 10_000 - 4_000 - 500 - 900 - 100
+    assert [term.value for term in answer.cpu.terms if term.name == "overhead"] == [-100]
+    assert answer.cpu.result == answer.cpu.headroom == 4_500
+    assert answer.cpu.published == 6_000  # what Running pods request
+    assert not answer.gate.open
+    assert "cpu headroom 4500 is below the 6000 allocated" in answer.reason
+    assert [(p.name, p.cpu, p.cpu_rule) for p in answer.top_pods] == [("d/a", 900, "mean use")]
+    assert msgspec.json.decode(msgspec.json.encode(answer))["schema"] == "colocation.openfuyao.com/explain/v1"
 
 
 def test_a_long_reason_for_withdrawing_a_node_is_cut_before_it_becomes_an_annotation() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colocation.budget import Resource, Windows, add_up, add_up_one, compute, decide, evaluate, promised
+from colocation.budget import Resource, Windows, add_up, add_up_one, allocated_to, compute, decide, evaluate
 from colocation.budget.evaluate import ReportView
 from colocation.budget.publish import published
 from colocation.budget.select import Candidate, Selection
@@ -50,10 +50,10 @@ def pod(made: Made, uid: str, resource: Resource) -> PodFacts:
 
 
 def row(made: Made, uid: str, resource: Resource) -> PodUsage:
-    told = None if made.predicted is None else Prediction(made.predicted, made.predicted, LEARNT)
+    answer = None if made.predicted is None else Prediction(made.predicted, made.predicted, LEARNT)
     if resource is Resource.CPU:
-        return PodUsage(uid=uid, cpu=made.mean, cpu_peak=made.peak, predicted=told)
-    return PodUsage(uid=uid, memory=made.mean, memory_peak=made.peak, predicted=told)
+        return PodUsage(uid=uid, cpu=made.mean, cpu_peak=made.peak, predicted=answer)
+    return PodUsage(uid=uid, memory=made.mean, memory_peak=made.peak, predicted=answer)
 
 
 def result(
@@ -141,7 +141,7 @@ def test_offline_use_counts_nowhere(resource: Resource, strategy: str) -> None:
 
 @both
 @each
-def test_offline_use_that_nobody_booked_counts(resource: Resource, strategy: str) -> None:
+def test_offline_use_that_no_pod_requested_counts(resource: Resource, strategy: str) -> None:
     assert result(resource, strategy, [Made(Qos.BE, request=0, mean=3000)]) == 2500
 
 
@@ -172,14 +172,14 @@ def test_the_system_takes_the_largest_of_use_reservation_and_annotation(
 
 @both
 @each
-def test_a_missing_metric_is_nothing_to_sell_never_zero_use(resource: Resource, strategy: str) -> None:
+def test_a_missing_metric_is_nothing_to_offer_never_zero_use(resource: Resource, strategy: str) -> None:
     assert result(resource, strategy, [], system=None) == 0
     assert result(resource, strategy, [Made(mean=None)]) == 0
 
 
 @both
 @each
-def test_an_annotation_that_cannot_be_read_is_nothing_to_sell(resource: Resource, strategy: str) -> None:
+def test_an_annotation_that_cannot_be_read_is_nothing_to_offer(resource: Resource, strategy: str) -> None:
     assert result(resource, strategy, [], node=msgspec.structs.replace(NODE, problem="garbage")) == 0
 
 
@@ -189,8 +189,8 @@ def test_percentages_have_no_float_error_and_round_against_the_offline_side(reso
     odd = msgspec.structs.replace(
         NODE, cpu_capacity=10_001, cpu_allocatable=10_001, memory_capacity=10_001, memory_allocatable=10_001
     )
-    sold = 10_001 - -(-10_001 * (100 - percent) // 100)
-    assert result(resource, "usage", [], system=0, node=odd, reclaim=percent) == sold
+    published = 10_001 - -(-10_001 * (100 - percent) // 100)
+    assert result(resource, "usage", [], system=0, node=odd, reclaim=percent) == published
     assert result(resource, "usage", [], system=0, node=odd, reclaim=100, most=percent) == 10_001 * percent // 100
 
 
@@ -207,8 +207,8 @@ online = st.builds(
     Made, st.sampled_from([Qos.LS, Qos.HLS]), amount, amount, amount, st.none() | amount, seen=st.booleans()
 )
 offline = st.builds(Made, st.just(Qos.BE), st.just(0), amount, amount, be=st.integers(1, 4000), seen=st.booleans())
-unbooked = st.builds(Made, st.just(Qos.BE), amount, amount, amount)
-anything = st.lists(online | offline | unbooked, max_size=6)
+unrequested = st.builds(Made, st.just(Qos.BE), amount, amount, amount)
+anything = st.lists(online | offline | unrequested, max_size=6)
 where = (st.sampled_from(list(Resource)), st.sampled_from(STRATEGIES))
 
 
@@ -273,29 +273,29 @@ def test_the_order_of_pods_and_rows_changes_nothing(
     assert result(resource, strategy, mixed) == result(resource, strategy, pods)
 
 
-promises = st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 5000), st.booleans()), max_size=6)
+requests = st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 5000), st.booleans()), max_size=6)
 
 
-@given(st.integers(0, 9000), st.integers(0, 9000), promises, st.integers(0, 20_000), st.integers(0, 20_000))
-def test_published_is_what_runs_was_promised_at_least_is_never_raised_by_a_promise_and_the_gate_follows_the_room(
-    room_cpu: int, room_memory: int, asked: list[tuple[int, int, bool]], before_cpu: int, before_memory: int
+@given(st.integers(0, 9000), st.integers(0, 9000), requests, st.integers(0, 20_000), st.integers(0, 20_000))
+def test_published_covers_running_pods_is_not_raised_by_requests_and_the_gate_follows_the_headroom(
+    headroom_cpu: int, headroom_memory: int, asked: list[tuple[int, int, bool]], before_cpu: int, before_memory: int
 ) -> None:
     pods = [
         PodFacts(str(i), str(i), f"d/{i}", "n", Qos.BE, runs, 0, 0, be_cpu=cpu, be_memory=memory)
         for i, (cpu, memory, runs) in enumerate(asked)
     ]
-    owed = promised(pods)
+    allocated = allocated_to(pods)
     carries = msgspec.structs.replace(NODE, published=Published(before_cpu, before_memory, 250))
-    made = decide(carries, room_cpu, room_memory, owed, 250, None)
-    for value, room, runs, before in (
-        (made.cpu, room_cpu, owed.cpu_running, before_cpu),
-        (made.memory, room_memory, owed.memory_running, before_memory),
+    made = decide(carries, headroom_cpu, headroom_memory, allocated, 250, None)
+    for value, headroom, runs, before in (
+        (made.cpu, headroom_cpu, allocated.cpu_running, before_cpu),
+        (made.memory, headroom_memory, allocated.memory_running, before_memory),
     ):
         assert value is not None
-        assert value >= max(room, runs)
-        assert value <= max(room, runs, before)
-    assert (made.gate is None) == (room_cpu < owed.cpu or room_memory < owed.memory)
-    assert made.cpu == published(room_cpu, owed.cpu, owed.cpu_running, before_cpu)
+        assert value >= max(headroom, runs)
+        assert value <= max(headroom, runs, before)
+    assert (made.gate is None) == (headroom_cpu < allocated.cpu or headroom_memory < allocated.memory)
+    assert made.cpu == published(headroom_cpu, allocated.cpu, allocated.cpu_running, before_cpu)
 
 
 @given(
@@ -303,7 +303,7 @@ def test_published_is_what_runs_was_promised_at_least_is_never_raised_by_a_promi
     st.integers(0, 900),
     st.sampled_from(STRATEGIES),
 )
-def test_the_room_is_never_above_max_percent_nor_above_any_result_of_its_window(
+def test_the_headroom_is_never_above_max_percent_nor_above_any_result_of_its_window(
     reports: list[tuple[int, int, int]], window: int, strategy: str
 ) -> None:
     oversell = Oversell(
@@ -327,8 +327,8 @@ def test_the_room_is_never_above_max_percent_nor_above_any_result_of_its_window(
         )
         assert made.cpu is not None
         results.append((now, made.cpu.result))
-        assert 0 <= made.room_cpu <= CAPACITY // 2
-        assert 0 <= made.room_memory <= CAPACITY // 2
-        assert made.room_cpu <= made.cpu.result  # shrinks at once
+        assert 0 <= made.headroom_cpu <= CAPACITY // 2
+        assert 0 <= made.headroom_memory <= CAPACITY // 2
+        assert made.headroom_cpu <= made.cpu.result  # shrinks at once
         lasting = [value for at, value in results if at > now - window]
-        assert made.room_cpu <= min(lasting, default=CAPACITY)
+        assert made.headroom_cpu <= min(lasting, default=CAPACITY)

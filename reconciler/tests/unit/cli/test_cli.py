@@ -42,8 +42,8 @@ def explanation(*, label: bool = True) -> dict[str, Any]:
     windows = Windows()
     sums = budget.add_up(pods, report.status, budget.strategies(selection, report.status))
     made = budget.evaluate(node, selection, report, sums, windows, 100.0)
-    told = budget.explain(node, selection, report, pods, made, windows, 100.0)
-    return dict(json.loads(msgspec.json.encode(told)), leader=True)
+    result = budget.explain(node, selection, report, pods, made, windows, 100.0)
+    return dict(json.loads(msgspec.json.encode(result)), leader=True)
 
 
 Manager = tuple[str, dict[str, tuple[int, bytes]]]
@@ -96,8 +96,8 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager
 
 
 def test_explain_adds_up_in_the_table() -> None:
-    told = explanation()
-    text = explain.render(told)
+    result = explanation()
+    text = explain.render(result)
     for words in ("worker-1", "default (generation 3)", "kubernetes.io/be-cpu", "default/web", "10 s old"):
         assert words in text
     # 10,000 - 4,000 - 1,000 (reserved is more than measured) - 500
@@ -112,8 +112,8 @@ def test_explain_for_programs_is_what_the_manager_said(
     url, answers = manager
     answers["/v1/explain/worker-1"] = (200, json.dumps(explanation()).encode())
     assert cli.main(["explain", "worker-1", "-o", form, "--manager", url]) == 0
-    said = capsys.readouterr().out
-    assert (json.loads(said) if form == "json" else yaml.safe_load(said)) == explanation()
+    given = capsys.readouterr().out
+    assert (json.loads(given) if form == "json" else yaml.safe_load(given)) == explanation()
 
 
 def test_an_unlabelled_node_is_told_how_to_take_part() -> None:
@@ -138,7 +138,14 @@ def test_an_empty_cluster_is_told_how_to_begin(manager: Manager, capsys: pytest.
     assert "kubectl label node" in capsys.readouterr().out
 
 
-AMOUNTS = {"capacity": 10000, "onlineRequested": 4000, "used": None, "oversold": 3000, "promised": 500, "usedByBe": 700}
+AMOUNTS = {
+    "capacity": 10000,
+    "onlineRequested": 4000,
+    "used": None,
+    "published": 3000,
+    "allocated": 500,
+    "usedByBe": 700,
+}
 ROW = {
     "node": "n",
     "policy": "p",
@@ -157,7 +164,7 @@ def test_a_report_has_all_columns_and_sums(manager: Manager, capsys: pytest.Capt
     assert cli.main(["report", "--manager", url]) == 0
     head, _, _, _, _, cpu, memory = capsys.readouterr().out.splitlines()
     assert head.split()[5:] == [
-        "RESOURCE", "CAPACITY", "REQUESTED", "USED", "OVERSOLD", "PROMISED", "BE-USED", "GAIN", "WHY",
+        "RESOURCE", "CAPACITY", "REQUESTED", "USED", "PUBLISHED", "ALLOCATED", "BE-USED", "GAIN", "WHY",
     ]  # fmt: skip
     assert cpu.split() == [
         "all", "2/2", "4", "cpu", "20,000m", "8,000m", "-", "6,000m", "1,000m", "1,400m", "7.0%",
@@ -170,7 +177,7 @@ def test_a_report_as_csv_is_exact(manager: Manager, capsys: pytest.CaptureFixtur
     answers["/v1/report"] = (200, json.dumps({"nodes": [ROW]}).encode())
     assert cli.main(["report", "-o", "csv", "--manager", url]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "node,policy,open,age,be_pods,resource,capacity,requested,used,oversold,promised,be_used,gain,why",
+        "node,policy,open,age,be_pods,resource,capacity,requested,used,published,allocated,be_used,gain,why",
         "n,p,True,3.2,2,cpu,10000,4000,,3000,500,700,7.0,why",
         "n,p,True,3.2,2,memory,10000,4000,,3000,500,700,7.0,why",
     ]
@@ -193,9 +200,9 @@ def test_a_report_that_is_watched_goes_on_through_an_outage_until_ctrl_c(
 
     monkeypatch.setattr("colocation.cli.report.time.sleep", wait)
     assert cli.main(["report", "--watch", "--manager", url]) == 130
-    said = capsys.readouterr().out
+    given = capsys.readouterr().out
     assert waits == [5.0] * 3
-    assert said.index("10,000m") < said.index("colocation: away") < said.index("No node takes part")
+    assert given.index("10,000m") < given.index("colocation: away") < given.index("No node takes part")
 
 
 @pytest.mark.parametrize(
@@ -260,10 +267,10 @@ def test_the_agent_does_not_load_what_only_others_need() -> None:
     code = (
         "import sys, colocation.cli.agent; print([m for m in sys.modules if m in ('kubernetes', 'colocation.manager')])"
     )
-    said = subprocess.run(
+    given = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(sources)}, capture_output=True, check=True
     )
-    assert said.stdout.strip() == b"[]"
+    assert given.stdout.strip() == b"[]"
 
 
 def test_columns_line_up() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from colocation import logs
-from colocation.budget import for_the_log
+from colocation.budget import log_fields
 from tests.lab.config import CLONE
 from tests.lab.waiting import eventually
 
@@ -79,17 +79,17 @@ def test_every_key_of_a_log_line_is_documented_and_none_is_documented_for_nothin
     used = set()
     for file in SOURCES.rglob("*.py"):
         used |= keys_of(ast.parse(file.read_text()))
-    # `exception` is the formatter's own; these are those of `for_the_log`, which has no literal of its own for `extra`.
+    # `exception` is the formatter's own; these are those of `log_fields`, which has no literal of its own for `extra`.
     assert used - logs.KEYS.keys() == set()
-    told = {"policy", "generation", "report_age_seconds", "cpu", "memory", "promised", "top", "node"}
-    assert logs.KEYS.keys() - used - told == {"exception"}
+    result = {"policy", "generation", "report_age_seconds", "cpu", "memory", "allocated", "top", "node"}
+    assert logs.KEYS.keys() - used - result == {"exception"}
     names = {
         c.value
         for c in ast.walk(ast.parse((SOURCES / "colocation/budget/account.py").read_text()))
         if isinstance(c, ast.Constant) and isinstance(c.value, str)
     }
-    assert for_the_log is not None
-    assert told - {"cpu", "memory", "node"} <= names
+    assert log_fields is not None
+    assert result - {"cpu", "memory", "node"} <= names
 
 
 def test_the_reference_of_log_keys_is_generated_from_them() -> None:

@@ -21,11 +21,11 @@ def trace(tmp_path: Path) -> Path:
 
 def test_a_table_of_all_rules_for_both_resources(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate", "--trace", str(trace), "--pods-per-node", "2"]) == 0
-    told = capsys.readouterr()
-    assert told.out.count("\nRULE") == 2
-    assert "cpu: 4 nodes of 2 pods" in told.out
-    assert "4 of 4 nodes, memory" in told.err
-    oracle = next(line for line in told.out.splitlines() if line.startswith("oracle"))
+    result = capsys.readouterr()
+    assert result.out.count("\nRULE") == 2
+    assert "cpu: 4 nodes of 2 pods" in result.out
+    assert "4 of 4 nodes, memory" in result.err
+    oracle = next(line for line in result.out.splitlines() if line.startswith("oracle"))
     assert oracle.split()[1:4] == ["0", "0.00%", "0.00%"]
 
 
@@ -33,22 +33,22 @@ def test_an_archive_says_the_same_as_its_folder(trace: Path, capsys: pytest.Capt
     packed = trace.parent / "trace.tar.gz"
     with tarfile.open(packed, "w:gz") as archive:
         archive.add(trace, "trace")
-    told = []
+    result = []
     for path in (trace, packed):
         assert main(["simulate", "--trace", str(path), "--pods-per-node", "4", "-o", "json"]) == 0
-        told.append(json.loads(capsys.readouterr().out))
-    assert told[0] | {"trace": ""} == told[1] | {"trace": ""}
-    assert {"rule", "usual", "curve", "savingsAt"} == told[0]["cpu"][0].keys()
-    assert {"margin", "violations", "severity", "savings"} == told[0]["cpu"][0]["usual"].keys()
+        result.append(json.loads(capsys.readouterr().out))
+    assert result[0] | {"trace": ""} == result[1] | {"trace": ""}
+    assert {"rule", "usual", "curve", "savingsAt"} == result[0]["cpu"][0].keys()
+    assert {"margin", "violations", "severity", "savings"} == result[0]["cpu"][0]["usual"].keys()
 
 
 def test_one_column_is_cpu_alone_and_fewer_nodes_are_drawn(trace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for file in trace.rglob("vm*"):
         file.write_text("\n".join(["5"] * 60))
     assert main(["simulate", "--trace", str(trace), "--pods-per-node", "2", "--nodes", "3", "-o", "json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["nodes"] == 3
-    assert "memory" not in told
+    result = json.loads(capsys.readouterr().out)
+    assert result["nodes"] == 3
+    assert "memory" not in result
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_policies_are_played_through_a_trace(trace: Path, tmp_path: Path, capsys
     rows = {(r["policy"], r["resource"]): r for r in json.loads(capsys.readouterr().out)["policies"]}
     # Pods use 10 to 29 % of their requests, and the node is as large as these: 60 - 10.5 .. 60 - 28.5 %.
     assert 0.3 < rows["a", "cpu"]["least"] < rows["a", "cpu"]["mean"] < rows["a", "cpu"]["most"] < 0.5
-    assert rows["b", "cpu"]["most"] == 0  # whoever goes by requests has nothing to sell here
+    assert rows["b", "cpu"]["most"] == 0  # going by requests there is nothing to publish here
     assert rows["b", "cpu"]["writes"] < rows["a", "cpu"]["writes"]
     assert 0 < rows["c", "cpu"]["mean"] < rows["a", "cpu"]["mean"]
     assert rows["a", "memory"]["most"] == pytest.approx(0.9 - 0.305, abs=0.01)

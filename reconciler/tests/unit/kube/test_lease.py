@@ -134,14 +134,14 @@ def test_who_lost_the_lease_does_not_release_it() -> None:
 
 def test_a_server_that_is_away_ends_leadership_by_our_own_clock() -> None:
     leases, clock, a, _ = two()
-    told: list[bool] = []
-    a._changed = told.append
+    result: list[bool] = []
+    a._changed = result.append
     a.step()
     leases.away = True
     for _ in range(5):
         clock.now += 2
         a.step()
-    assert told == [True, False]
+    assert result == [True, False]
     leases.away = False
     a.step()
     assert a.may_write()

@@ -122,12 +122,12 @@ def test_a_silent_watch_is_not_asked_for_more_often_than_the_silence_lasts(serve
 
 
 def test_a_fault_in_whoever_is_told_ends_no_watch(server: Server) -> None:
-    told: list[str] = []
+    result: list[str] = []
 
     def emit(event: Event[str]) -> None:
         if isinstance(event, Upsert):
-            told.append(event.object)
-            if len(told) == 1:
+            result.append(event.object)
+            if len(result) == 1:
                 raise RuntimeError("odd")
 
     rest = Rest(Login(f"http://127.0.0.1:{server.server_port}", dict, lambda: None))
@@ -136,7 +136,7 @@ def test_a_fault_in_whoever_is_told_ends_no_watch(server: Server) -> None:
     )
     reflector.start()
     try:
-        eventually(lambda: told == ["first", "first"] and server.watches, 5)
+        eventually(lambda: result == ["first", "first"] and server.watches, 5)
     finally:
         reflector.stop()
         rest.close()

@@ -159,8 +159,8 @@ class Bench:
             assert node.facts is not None
             meta = {"name": name, "uid": node.facts.uid, "resourceVersion": str(self.version)}
             meta["labels"] = node.facts.labels  # type: ignore[assignment]
-            said = body_of(job)["metadata"].get("annotations", {names.WITHDRAWN_ANNOTATION: node.facts.withdrawn})
-            meta["annotations"] = {k: v for k, v in said.items() if v}  # type: ignore[assignment]
+            given = body_of(job)["metadata"].get("annotations", {names.WITHDRAWN_ANNOTATION: node.facts.withdrawn})
+            meta["annotations"] = {k: v for k, v in given.items() if v}  # type: ignore[assignment]
             amounts = {k: v for k, v in body_of(job)["status"]["capacity"].items() if v is not None}
             amounts |= {"cpu": "10", "memory": "100Gi"}
             body = {"metadata": meta, "status": {"capacity": amounts, "allocatable": amounts}}
@@ -206,7 +206,7 @@ class Bench:
         return sum(job.key[0] in ("node", "spec") for job in jobs)
 
     def publish_at_rate(self) -> None:
-        """Three nodes that sell 3,000m; nothing waits, and the bucket is full."""
+        """Three nodes that offer 3,000m; nothing waits, and the bucket is full."""
         self.sync()
         self.policy()
         for name in ("grow", "shrink", "told"):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colocation.budget import promised
+from colocation.budget import allocated_to
 from colocation.kube.cache import Upsert
 from colocation.kube.resources import PODS
 from colocation.manager import views
@@ -90,8 +90,11 @@ def test_any_requests_give_a_spec_that_the_crd_takes(pods: list[dict[str, Any]],
     sent = msgspec.json.decode(msgspec.json.encode(spec))
     assert refused(SCHEMA, sent) == []
     assert msgspec.convert(sent, NodeColocationSpec) == spec, "and the agent reads it"
-    owed = promised(found)
-    assert all(0 <= total <= MAX for total in (owed.cpu, owed.memory, owed.cpu_running, owed.memory_running))
+    allocated = allocated_to(found)
+    assert all(
+        0 <= total <= MAX
+        for total in (allocated.cpu, allocated.memory, allocated.cpu_running, allocated.memory_running)
+    )
 
 
 @pytest.mark.parametrize("name", ["kubernetes.io/be-cpu", "kubernetes.io/be-memory"])
@@ -118,9 +121,9 @@ def test_a_pod_that_cannot_be_written_is_left_out_and_told_and_costs_no_other() 
     bench.pod("ns/odd", be=1000, uid="u" * 200)
     bench.pod("ns/good", be=1000)
     assert [row["uid"] for row in rows_of(bench, "pods")] == ["uid-ns/good"]
-    told = views.explain(bench.loop, "n", bench.now)
-    assert told is not None
-    assert list(told.left_out) == ["ns/odd: its uid is longer than 128 characters"]
+    result = views.explain(bench.loop, "n", bench.now)
+    assert result is not None
+    assert list(result.left_out) == ["ns/odd: its uid is longer than 128 characters"]
 
 
 def test_of_more_pods_than_a_report_has_rows_the_rest_is_told() -> None:
@@ -129,9 +132,9 @@ def test_of_more_pods_than_a_report_has_rows_the_rest_is_told() -> None:
     for number in range(MAX_PODS + 2):
         bench.pod(f"ns/p{number:03}", be=1)
     assert len(rows_of(bench, "pods")) == MAX_PODS
-    told = views.explain(bench.loop, "n", bench.now)
-    assert told is not None
-    assert [words.partition(":")[0] for words in told.left_out] == ["ns/p500", "ns/p501"]
+    result = views.explain(bench.loop, "n", bench.now)
+    assert result is not None
+    assert [words.partition(":")[0] for words in result.left_out] == ["ns/p500", "ns/p501"]
 
 
 def test_the_hash_of_a_mirror_pod_can_be_as_long_as_its_author_likes() -> None:

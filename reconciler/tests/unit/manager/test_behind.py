@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from colocation.budget import Doubt
+from colocation.budget import Suspicion
 
 from .bench import Bench
 
 
-def doubts(bench: Bench) -> dict[Doubt, str]:
-    return dict(bench.loop.state.nodes["n"].report.doubts)
+def suspicions(bench: Bench) -> dict[Suspicion, str]:
+    return dict(bench.loop.state.nodes["n"].report.suspicions)
 
 
 @pytest.fixture
@@ -22,10 +22,10 @@ def bench() -> Bench:
     return made
 
 
-def report(bench: Bench, *, generation: int, observed: int | None, after: float = 0.0) -> dict[Doubt, str]:
+def report(bench: Bench, *, generation: int, observed: int | None, after: float = 0.0) -> dict[Suspicion, str]:
     bench.now += after
     bench.report(generation=generation, observed=observed)
-    return {kind: words for kind, words in doubts(bench).items() if kind is Doubt.BEHIND}
+    return {kind: words for kind, words in suspicions(bench).items() if kind is Suspicion.BEHIND}
 
 
 def test_an_agent_that_follows_is_not_behind(bench: Bench) -> None:
@@ -39,7 +39,7 @@ def test_an_agent_that_has_had_a_minute_is_behind_and_one_that_catches_up_is_not
     assert not report(bench, generation=2, observed=1, after=59)
     behind = report(bench, generation=2, observed=1, after=2)
     assert behind == {
-        Doubt.BEHIND: "its agent follows generation 1 of its spec, and not 2, which it could have for 61 s"
+        Suspicion.BEHIND: "its agent follows generation 1 of its spec, and not 2, which it could have for 61 s"
     }
     assert not report(bench, generation=2, observed=2, after=1)
 
@@ -70,4 +70,4 @@ def test_it_has_a_series_and_a_word_in_the_explanation(bench: Bench) -> None:
         report(bench, generation=2, observed=1, after=60)
     bench.step()
     text = [sample for family in bench.loop._metrics._nodes.collect() for sample in family.samples]
-    assert [s.value for s in text if s.labels.get("doubt") == "Behind"] == [1]
+    assert [s.value for s in text if s.labels.get("suspicion") == "Behind"] == [1]

@@ -28,14 +28,14 @@ def bench() -> Bench:
 
 
 def explanation(bench: Bench) -> dict[str, Any]:
-    told = views.explain(bench.loop, "n", bench.now)
-    assert told is not None
-    return dict(msgspec.to_builtins(told))
+    result = views.explain(bench.loop, "n", bench.now)
+    assert result is not None
+    return dict(msgspec.to_builtins(result))
 
 
 def explained(bench: Bench) -> str:
-    told = explanation(bench)
-    return str(told["reason"])
+    result = explanation(bench)
+    return str(result["reason"])
 
 
 def test_a_cordoned_node_keeps_its_number(bench: Bench) -> None:
@@ -53,7 +53,7 @@ def test_a_node_that_is_not_ready_keeps_its_number_until_its_agent_is_silent(ben
     assert amounts(job) == (None, None, None)
 
 
-def test_a_node_that_has_become_smaller_sells_less_at_once_and_its_agent_is_told(bench: Bench) -> None:
+def test_a_node_that_has_become_smaller_offers_less_at_once_and_its_agent_is_told(bench: Bench) -> None:
     bench.node(cpu=8000, published=CARRIES)
     [spec] = bench.take("spec")
     assert body_of(spec)["spec"]["capacity"] == {"cpu": 8000, "memory": 100 * GI}
@@ -62,7 +62,7 @@ def test_a_node_that_has_become_smaller_sells_less_at_once_and_its_agent_is_told
     assert (amounts(job)[0], job.urgency) == ("2600", Urgency.SHRINK)
 
 
-def test_a_node_that_has_become_larger_sells_more_after_the_window() -> None:
+def test_a_node_that_has_become_larger_offers_more_after_the_window() -> None:
     bench = Bench()
     bench.sync()
     bench.policy(grow_after_seconds=60)
@@ -112,12 +112,12 @@ def test_a_leftover_nodecolocation_without_its_node_is_left_to_the_garbage_colle
     assert bench.loop.state.nodes.get("n") is None or bench.loop.state.nodes["n"].empty
 
 
-def test_what_an_annotation_reserves_is_not_sold_and_is_told(bench: Bench) -> None:
+def test_what_an_annotation_reserves_is_not_published_and_is_told(bench: Bench) -> None:
     bench.node(published=CARRIES, cpu_annotated=3000, memory_annotated=20 * GI)
     [job] = bench.take()
     assert amounts(job) == ("3000", str(45 * GI), "250")
-    told = explanation(bench)
-    [system] = [term for term in told["cpu"]["terms"] if term["name"] == "system"]
+    result = explanation(bench)
+    [system] = [term for term in result["cpu"]["terms"] if term["name"] == "system"]
     assert (system["value"], "annotation 3,000m" in system["source"]) == (-3000, True)
 
 
@@ -133,7 +133,7 @@ def test_an_annotation_with_garbage_closes_that_node_alone_and_says_so(bench: Be
     assert "annotation x cannot be read" in explained(bench)
 
 
-def test_a_pod_bound_by_hand_promises_only_to_itself(bench: Bench) -> None:
+def test_a_pod_bound_by_hand_raises_nothing(bench: Bench) -> None:
     bench.pod("b", be=9000, running=False)
     [job] = bench.take()
     assert amounts(job) == ("5000", str(60 * GI), None)  # closed, and not a millicore more
@@ -205,6 +205,6 @@ def test_the_spec_names_the_policy_that_won(bench: Bench) -> None:
     bench.policy("a")
     [job] = bench.take("spec")
     assert body_of(job)["spec"]["policy"] == {"name": "a"}
-    told = explanation(bench)
-    assert told["policy"]["reason"] == "same priority 0 as p; a sorts first"
-    assert told["policy"]["others"] == ("p",)
+    result = explanation(bench)
+    assert result["policy"]["reason"] == "same priority 0 as p; a sorts first"
+    assert result["policy"]["others"] == ("p",)

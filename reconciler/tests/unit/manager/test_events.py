@@ -34,29 +34,34 @@ class Told:
 
 
 def test_one_of_a_kind_a_minute_and_the_next_says_how_many_were_left_out() -> None:
-    told = Told()
-    assert [told.events.tell(NODE, "RoomFell", lambda: "x") for _ in range(4)] == [True, False, False, False]
-    assert told.events.tell(NODE, "RoomRose", lambda: "x")
-    told.now = QUIET_SECONDS
-    assert told.events.tell(NODE, "RoomFell", lambda: "y")
-    assert told.bodies[-1]["note"] == "y (3 more before this one: see the log)"
+    result = Told()
+    assert [result.events.tell(NODE, "PublishedDecreased", lambda: "x") for _ in range(4)] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert result.events.tell(NODE, "PublishedIncreased", lambda: "x")
+    result.now = QUIET_SECONDS
+    assert result.events.tell(NODE, "PublishedDecreased", lambda: "y")
+    assert result.bodies[-1]["note"] == "y (3 more before this one: see the log)"
 
 
 def test_a_thousand_nodes_at_once_do_not_flood_and_cost_no_words() -> None:
-    told, asked = Told(), []
+    result, asked = Told(), []
 
     def words() -> str:
         asked.append(1)
         return "x"
 
     for i in range(1000):
-        told.events.tell(About("Node", f"n{i}", "u"), "Withdrawn", words)
-    assert len(told.bodies) == len(asked) == BURST
+        result.events.tell(About("Node", f"n{i}", "u"), "Withdrawn", words)
+    assert len(result.bodies) == len(asked) == BURST
 
 
 @given(st.text(max_size=1500) | st.integers(0, 2000).map("ü".__mul__), st.text(max_size=200))
 def test_an_event_is_cut_to_what_the_api_takes(note: str, who: str) -> None:
-    body = event(NODE, "RoomFell", note, who, warning=False)
+    body = event(NODE, "PublishedDecreased", note, who, warning=False)
     for text, most, whole in ((body["note"], NOTE_BYTES, note), (body["reportingInstance"], INSTANCE_BYTES, who)):
         assert len(text.encode()) <= most
         assert text == whole or (text.endswith("...") and whole.startswith(text[:-3]))
@@ -70,16 +75,16 @@ LABEL = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
 @example("a." * 126 + "a")
 @example("x" + "-" * 250 + "x")
 def test_an_events_name_is_one_whatever_name_its_object_has(name: str) -> None:
-    made = event(About("Node", name, "u"), "RoomFell", "x", "me", warning=False)["metadata"]["name"]
+    made = event(About("Node", name, "u"), "PublishedDecreased", "x", "me", warning=False)["metadata"]["name"]
     assert len(made) <= 253
     assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", made)
 
 
 def test_an_object_that_is_gone_is_forgotten() -> None:
-    told = Told()
-    told.events.tell(NODE, "RoomFell", lambda: "x")
-    told.events.forget("Node", "n")
-    assert told.events._last == {}
+    result = Told()
+    result.events.tell(NODE, "PublishedDecreased", lambda: "x")
+    result.events.forget("Node", "n")
+    assert result.events._last == {}
 
 
 class FakeRest:
@@ -101,13 +106,13 @@ def test_what_cannot_be_written_is_counted_and_the_next_is_tried(*, leads: bool)
     counted: list[str] = []
     rest = FakeRest([ApiError(403, "Forbidden", "no"), ValueError("odd"), None])
     sender = Sender(rest, lambda: leads, counted.append)  # type: ignore[arg-type]
-    told = Told()
+    result = Told()
     for _ in range(3):
         sender.send({"reason": "x", "metadata": {"namespace": "default"}})
     sender.start()
     sender.stop(5)
     assert counted == (["403", "error", "ok"] if leads else [])
-    assert told.bodies == []
+    assert result.bodies == []
 
 
 def test_a_queue_that_is_full_never_blocks() -> None:

@@ -28,7 +28,7 @@ BUDGET = ApiError(429, "TooManyRequests", "Cannot evict: budget b")
 
 @pytest.fixture
 def bench() -> Bench:
-    """A node that sells 6,000m, with a batch pod of 2,000m and an online one."""
+    """A node that offers 6,000m, with a batch pod of 2,000m and an online one."""
     bench = Bench()
     bench.publish()
     bench.pod("ns/batch", be=2000)
@@ -60,7 +60,7 @@ def test_the_node_is_lowered_and_closed_before_the_pod_is_asked_to_leave(bench: 
     assert made.decision.closed == (f"ns/batch is to leave: {WHY}",)
 
 
-def test_what_is_promised_to_running_pods_is_kept_until_they_are_gone(bench: Bench) -> None:
+def test_what_is_allocated_to_running_pods_is_kept_until_they_are_gone(bench: Bench) -> None:
     bench.pod("ns/batch", be=5500)
     bench.report(cpu=2000, leave=leave("ns/batch"))
     for job in bench.take():
@@ -70,7 +70,7 @@ def test_what_is_promised_to_running_pods_is_kept_until_they_are_gone(bench: Ben
     assert len(bench.asked) == 1
 
 
-def test_the_room_of_a_pod_that_left_comes_back_only_when_the_agent_has_looked_again(bench: Bench) -> None:
+def test_the_headroom_of_a_pod_that_left_comes_back_only_when_the_agent_has_looked_again(bench: Bench) -> None:
     before, _ = number(bench)
     bench.report(leave=leave("ns/batch"))
     for job in bench.take():
@@ -265,9 +265,9 @@ def test_a_refusal_is_told_to_the_agent_by_explain_and_on_the_pod(two: Bench) ->
     assert node.colocation.spec is not None
     (row,) = node.colocation.spec.eviction_refusals
     assert (row.uid, row.message) == ("uid-ns/batch", "429 TooManyRequests: Cannot evict: budget b")
-    told = views.explain(two.loop, "n", two.now)
-    assert told is not None
-    assert told.evictions == (
+    result = views.explain(two.loop, "n", two.now)
+    assert result is not None
+    assert result.evictions == (
         EvictionExplanation(pod="ns/batch", reason="MemoryHigh", message=WHY, next=False, refused=row.message),
         EvictionExplanation(pod="ns/other", reason="MemoryHigh", message=WHY, next=True, refused=None),
     )

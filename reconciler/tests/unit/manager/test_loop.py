@@ -67,9 +67,9 @@ def test_a_lower_max_pods_closes_nodes_that_hold_more_and_takes_away_before_othe
         [job] = bench.take()
         assert amounts(job)[2] == gate
         assert job.urgency is (Urgency.SHRINK if gate is None else Urgency.GROW)
-        told = views.explain(bench.loop, "n", bench.now)
-        assert told is not None
-        assert any("maxPods: at least 5" in words for words in told.would_change) == (gate is None)
+        result = views.explain(bench.loop, "n", bench.now)
+        assert result is not None
+        assert any("maxPods: at least 5" in words for words in result.would_change) == (gate is None)
         bench.answer(job)
     bench.policy(generation=6, max_pods=9)
     [job] = bench.take()

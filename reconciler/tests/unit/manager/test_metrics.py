@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from colocation.budget import Withdrawal
-from colocation.kube.cache import Delete, Seeing, Upsert
+from colocation.kube.cache import Delete, Upsert, WatchState
 from colocation.kube.resources import NODES, PODS
 from colocation.manager.loop import Sees
 from colocation.model.facts import PodFacts, Published, Qos
@@ -26,14 +26,14 @@ def test_a_withdrawal_is_counted_once_by_its_first_reason(bench: Bench) -> None:
     bench.now += 180
     [job] = bench.take()
     bench.step(after=1)
-    assert withdrawals(bench) == {"Silent": 1}
+    assert withdrawals(bench) == {"StaleReport": 1}
     bench.answer(job)
     bench.node(label=False, withdrawn="silent")
     bench.step()
-    assert withdrawals(bench) == {"Silent": 1}  # it was withdrawn already
+    assert withdrawals(bench) == {"StaleReport": 1}  # it was withdrawn already
 
 
-def test_a_node_that_never_sold_is_not_counted(bench: Bench) -> None:
+def test_a_node_that_never_published_is_not_counted(bench: Bench) -> None:
     bench.sync()
     bench.node()
     bench.step()
@@ -52,7 +52,7 @@ def series(bench: Bench, name: str, **labels: str) -> float | None:
     return bench.loop._metrics.registry.get_sample_value(f"colocation_node_{name}", {"node": "n", **labels})
 
 
-def test_a_nodes_series_say_what_it_has_and_sells_and_go_with_it(bench: Bench) -> None:
+def test_a_nodes_series_say_what_it_has_and_offers_and_go_with_it(bench: Bench) -> None:
     online = PodFacts("u", "u", "online", "n", Qos.LS, True, 700, GI)
     bench.say(Upsert(PODS, "online", online, False))
     bench.publish()
@@ -66,7 +66,7 @@ def test_a_nodes_series_say_what_it_has_and_sells_and_go_with_it(bench: Bench) -
     assert series(bench, "withdrawn", reason="") == 0
     bench.now += 180
     bench.step(after=1)
-    assert (series(bench, "withdrawn", reason=""), series(bench, "withdrawn", reason="Silent")) == (None, 1)
+    assert (series(bench, "withdrawn", reason=""), series(bench, "withdrawn", reason="StaleReport")) == (None, 1)
     bench.say(Delete(NODES, "n"))
     bench.step()
     assert series(bench, "capacity_cpu_cores") is None
@@ -124,7 +124,7 @@ def test_a_watch_that_is_interrupted_is_seen(bench: Bench) -> None:
     assert value(bench, "watch_up", resource="pods") is None
     bench.sync()
     assert value(bench, "watch_up", resource="pods") == 1
-    bench.say(Sees(PODS, Seeing.LOST))
+    bench.say(Sees(PODS, WatchState.LOST))
     assert value(bench, "watch_up", resource="pods") == 0
-    bench.say(Sees(PODS, Seeing.AGAIN))
+    bench.say(Sees(PODS, WatchState.AGAIN))
     assert value(bench, "watch_up", resource="pods") == 1

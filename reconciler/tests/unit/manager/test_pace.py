@@ -131,9 +131,9 @@ def test_server_errors_delay_twice_as_long_each_time_with_jitter() -> None:
             bench.now = until
         waits.append(took)
     for at, whole in enumerate((0.1, 0.2, 0.4, 0.8)):
-        said = [took[at] for took in waits]
-        assert all(whole / 2 - 1e-9 <= wait <= whole + 1e-9 for wait in said)
-        assert max(said) - min(said) > whole / 10  # not all the same
+        given = [took[at] for took in waits]
+        assert all(whole / 2 - 1e-9 <= wait <= whole + 1e-9 for wait in given)
+        assert max(given) - min(given) > whole / 10  # not all the same
 
 
 def test_an_edited_policy_is_carried_out_at_once_and_then_the_rate_holds_again() -> None:

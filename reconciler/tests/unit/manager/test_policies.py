@@ -67,7 +67,7 @@ class Cluster(Bench):
     def again(self) -> None:
         self.press()
 
-    def sold(self) -> list[int | None]:
+    def published(self) -> list[int | None]:
         found = []
         for name in NAMES:
             facts = self.loop.state.nodes[name].facts
@@ -90,16 +90,22 @@ class Hot(Cluster):
     """As soon as it has the change, n1 is under pressure."""
 
     def again(self) -> None:
-        self.press(n1=30.0 if self.sold()[0] != 5000 else 1.0)
+        self.press(n1=30.0 if self.published()[0] != 5000 else 1.0)
 
 
 def test_the_status_counts_nodes_and_fresh_reports_and_is_written_once() -> None:
     cluster = Cluster()
     cluster.settle(30)
     status = cluster.status()
-    assert (status.observed_generation, status.matched, status.nodes, status.fresh, status.changed) == (1, 3, 3, 3, 3)
-    assert cluster.condition("Ready") == ("True", "AllFresh", "every node has a fresh report")
-    assert cluster.condition("RolledOut") == ("True", "Everywhere", "generation 1 holds on all nodes")
+    assert (
+        status.observed_generation,
+        status.matched_nodes,
+        status.nodes,
+        status.reporting_nodes,
+        status.updated_nodes,
+    ) == (1, 3, 3, 3, 3)
+    assert cluster.condition("Ready") == ("True", "AllReporting", "every node has a fresh report")
+    assert cluster.condition("RolledOut") == ("True", "Complete", "generation 1 holds on all nodes")
     value = cluster.loop._metrics.registry.get_sample_value
     assert value("colocation_writes_total", {"kind": "policy", "outcome": "ok"}) == 1
 
@@ -108,8 +114,8 @@ def test_silent_nodes_are_named() -> None:
     cluster = Cluster()
     cluster.again = lambda: [cluster.reported(n, None) for n in ("n1", "n3")]  # type: ignore[assignment,func-returns-value]
     cluster.settle(200)
-    assert cluster.status().fresh == 2
-    assert cluster.condition("Ready") == ("False", "NodesSilent", "no fresh report from n2")
+    assert cluster.status().reporting_nodes == 2
+    assert cluster.condition("Ready") == ("False", "NodesNotReporting", "no fresh report from n2")
 
 
 def test_a_policy_for_no_node_and_a_disabled_one_say_so() -> None:
@@ -118,23 +124,23 @@ def test_a_policy_for_no_node_and_a_disabled_one_say_so() -> None:
     cluster.policy("r", priority=-1, enabled=False)
     cluster.settle(5)
     reasons = {name: cluster.status(name).conditions[0].reason for name in ("p", "q", "r")}
-    assert reasons == {"p": "AllFresh", "q": "NoNodes", "r": "Disabled"}
-    assert (cluster.status("r").matched, cluster.status("r").nodes) == (3, 0)
+    assert reasons == {"p": "AllReporting", "q": "NoNodes", "r": "Disabled"}
+    assert (cluster.status("r").matched_nodes, cluster.status("r").nodes) == (3, 0)
 
 
 def test_a_change_holds_on_the_first_nodes_and_then_on_all() -> None:
     cluster = Cluster()
     cluster.edit()
     cluster.settle(30)
-    assert cluster.sold() == [4000, 5000, 5000]
+    assert cluster.published() == [4000, 5000, 5000]
     assert cluster.condition("RolledOut")[:2] == ("False", "Progressing")
-    assert "1 nodes have it first; generation 1 holds on the others" in cluster.condition("RolledOut")[2]
-    assert cluster.status().changed == 1
+    assert "1 canary nodes have it; generation 1 holds on the others" in cluster.condition("RolledOut")[2]
+    assert cluster.status().updated_nodes == 1
     cluster.settle(560)
-    assert cluster.sold() == [4000, 5000, 5000]
+    assert cluster.published() == [4000, 5000, 5000]
     cluster.settle(60)
-    assert cluster.sold() == [4000, 4000, 4000]
-    assert cluster.condition("RolledOut")[:2] == ("True", "Everywhere")
+    assert cluster.published() == [4000, 4000, 4000]
+    assert cluster.condition("RolledOut")[:2] == ("True", "Complete")
     assert [e["reason"] for e in cluster.told if e["regarding"]["kind"] == "ColocationPolicy"] == ["RolledOut"]
 
 
@@ -142,16 +148,16 @@ def test_pressure_on_the_first_nodes_stops_it_takes_it_back_and_says_so() -> Non
     cluster = Hot()
     cluster.edit()
     cluster.settle(60)
-    assert cluster.sold() == [4000, 5000, 5000]
+    assert cluster.published() == [4000, 5000, 5000]
     assert "rose by 29.0 points" in cluster.condition("RolledOut")[2]  # said before it is judged
     cluster.settle(90)
-    assert cluster.sold() == [5000, 5000, 5000]
+    assert cluster.published() == [5000, 5000, 5000]
     assert cluster.condition("RolledOut")[:2] == ("False", "Stopped")
     [event] = [e for e in cluster.told if e["regarding"]["kind"] == "ColocationPolicy"]
     assert (event["reason"], event["type"]) == ("RolloutStopped", "Warning")
     assert "29.0 points against the others (at most 10)" in event["note"]
     cluster.settle(3600)
-    assert cluster.sold() == [5000, 5000, 5000]  # it does not try again by itself
+    assert cluster.published() == [5000, 5000, 5000]  # it does not try again by itself
 
 
 def test_evictions_on_the_first_nodes_stop_it() -> None:
@@ -160,7 +166,7 @@ def test_evictions_on_the_first_nodes_stop_it() -> None:
     cluster.settle(20)
     cluster.loop.state.nodes["n1"].evictions += 3
     cluster.settle(150)
-    assert "3 evictions on the first nodes, 0.0 at the others' rate" in cluster.condition("RolledOut")[2]
+    assert "3 evictions on the canary nodes, 0.0 at the others' rate" in cluster.condition("RolledOut")[2]
     assert cluster.condition("RolledOut")[1] == "Stopped"
 
 
@@ -169,7 +175,7 @@ def test_first_nodes_that_fall_silent_stop_it() -> None:
     cluster.edit()
     cluster.again = lambda: [cluster.reported(n, None) for n in ("n2", "n3")]  # type: ignore[assignment,func-returns-value]
     cluster.settle(400)
-    assert "1 of 1 first nodes no longer report" in cluster.condition("RolledOut")[2]
+    assert "1 of 1 canary nodes no longer report" in cluster.condition("RolledOut")[2]
     assert cluster.condition("RolledOut")[1] == "Stopped"
 
 
@@ -179,10 +185,10 @@ def test_what_was_stopped_can_be_corrected() -> None:
     cluster.settle(200)
     cluster.edit(generation=3, percent=60)  # as it was
     cluster.settle(20)
-    assert cluster.condition("RolledOut")[:2] == ("True", "Everywhere")
+    assert cluster.condition("RolledOut")[:2] == ("True", "Complete")
     cluster.edit(generation=4, percent=40)
     cluster.settle(20)
-    assert cluster.sold() == [3000, 5000, 5000]  # tried anew, from the first nodes
+    assert cluster.published() == [3000, 5000, 5000]  # tried anew, from the canary nodes
 
 
 def test_switching_off_and_deleting_are_never_in_steps() -> None:
@@ -190,29 +196,29 @@ def test_switching_off_and_deleting_are_never_in_steps() -> None:
     cluster.settle(700)
     cluster.edit(generation=2, enabled=False)
     cluster.settle()
-    assert cluster.sold() == [None] * 3
+    assert cluster.published() == [None] * 3
     cluster = Cluster(rollout=FIRST)
     cluster.settle(700)
     cluster.edit()
     cluster.settle(10)
     cluster.say(Delete(POLICIES, "p"))
     cluster.settle()
-    assert cluster.sold() == [None] * 3
+    assert cluster.published() == [None] * 3
 
 
 def test_a_new_policy_in_steps_selects_only_its_first_nodes_until_they_are_well() -> None:
     cluster = Cluster(rollout=FIRST)
-    assert cluster.sold() == [5000, None, None]
+    assert cluster.published() == [5000, None, None]
     cluster.settle(5)
     assert cluster.condition("RolledOut")[2].endswith("nothing of this policy holds on the others")
     cluster.settle(700)
-    assert cluster.sold() == [5000, 5000, 5000]
+    assert cluster.published() == [5000, 5000, 5000]
 
 
 def test_a_policy_that_no_manager_has_seen_before_and_was_edited_holds_as_it_is_written() -> None:
     """A manager before this one left no word of what held: taking it from two thirds of the nodes would be worse."""
     cluster = Cluster(rollout=FIRST, generation=7)
-    assert cluster.sold() == [5000, 5000, 5000]
+    assert cluster.published() == [5000, 5000, 5000]
 
 
 @pytest.mark.parametrize("stopped", [False, True], ids=["under way", "stopped"])
@@ -229,9 +235,9 @@ def test_a_manager_that_starts_in_the_middle_goes_on_and_leaves_stopped_what_was
         after.node(name, labels={"first": "yes"} if name == "n1" else {})
     after.sync()
     after.settle(30)
-    assert after.sold() == ([5000, 5000, 5000] if stopped else [4000, 5000, 5000])
+    assert after.published() == ([5000, 5000, 5000] if stopped else [4000, 5000, 5000])
     after.settle(700)
-    assert after.sold() == ([5000, 5000, 5000] if stopped else [4000, 4000, 4000])
+    assert after.published() == ([5000, 5000, 5000] if stopped else [4000, 4000, 4000])
 
 
 def test_a_standby_takes_over_what_the_leader_has_written() -> None:
@@ -289,11 +295,13 @@ def test_a_move_by_more_than_a_tenth_is_logged_with_every_term_and_told_as_an_ev
     [job] = bench.take()
     bench.answer(job)
     [event] = bench.told
-    assert event["reason"] == "RoomFell"
-    assert "10,000m - margin 4,000m - system 2,000m - online 0m - unbooked 0m - overhead 0m = 4,000m" in event["note"]
+    assert event["reason"] == "PublishedDecreased"
+    assert (
+        "10,000m - margin 4,000m - system 2,000m - online 0m - unrequested 0m - overhead 0m = 4,000m" in event["note"]
+    )
     [record] = [r.__dict__ for r in records.records]
     terms = record["cpu"]
-    rest = ("margin", "system", "online", "unbooked", "overhead")
+    rest = ("margin", "system", "online", "unrequested", "overhead")
     assert terms["capacity"] - sum(terms[name] for name in rest) == 4000
     assert (record["before"]["be_cpu"], record["be_cpu"], record["policy"]) == (4500, 4000, "p")
     assert amounts(job)[0] == "4000"

@@ -21,8 +21,8 @@ GOOD: dict[str, Any] = {"authenticated": True, "user": {"username": READER}, "au
 
 
 def token(sub: str = READER, aud: Any = ("colocation",), number: int = 0) -> str:
-    def part(said: Any) -> str:
-        return base64.urlsafe_b64encode(json.dumps(said).encode()).rstrip(b"=").decode()
+    def part(answer: Any) -> str:
+        return base64.urlsafe_b64encode(json.dumps(answer).encode()).rstrip(b"=").decode()
 
     return f"{part({'alg': 'x'})}.{part({'sub': sub, 'aud': aud, 'jti': number})}.sig"
 

@@ -82,19 +82,19 @@ def test_report_explanation_and_simulation(running: Running) -> None:
     assert (code, report["schema"], report["leader"]) == (200, views.REPORT_SCHEMA, True)
     assert [row["node"] for row in report["nodes"]] == ["n"]
     assert report["nodes"][0]["cpu"]["capacity"] == 10_000
-    code, told = running.get("/v1/explain/n")
-    assert (code, told["node"], told["leader"]) == (200, "n", True)
+    code, result = running.get("/v1/explain/n")
+    assert (code, result["node"], result["leader"]) == (200, "n", True)
     assert running.get("/v1/explain/x%2Fy") == (404, {"error": "no node 'x/y' with a known capacity"})
-    code, said = running.get(f"/v1/simulate?{query(1)}")
-    assert (code, [row["node"] for row in said["nodes"]]) == (200, ["n"])
+    code, given = running.get(f"/v1/simulate?{query(1)}")
+    assert (code, [row["node"] for row in given["nodes"]]) == (200, ["n"])
 
 
 def test_at_most_so_many_policies_are_simulated_at_once(running: Running) -> None:
     running.turn()
     assert MOST_POLICIES == 64
     assert running.get(f"/v1/simulate?{query(64)}")[0] == 200
-    code, said = running.get(f"/v1/simulate?{query(65)}")
-    assert (code, said) == (400, {"error": "65 policies; at most 64 can be simulated at once"})
+    code, given = running.get(f"/v1/simulate?{query(65)}")
+    assert (code, given) == (400, {"error": "65 policies; at most 64 can be simulated at once"})
     assert running.get(f"/v1/simulate?{query(60, delete=['a'] * 5)}")[0] == 400
     assert running.get("/v1/simulate?policies=nonsense")[0] == 400
 

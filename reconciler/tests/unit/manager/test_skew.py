@@ -56,8 +56,8 @@ NEWER: dict[str, Any] = {"oversell": {**USAGE, "cpu": {"strategy": "byOracle"}},
 
 @pytest.mark.parametrize("settled_generation", [GENERATION, GENERATION - 1])
 def test_a_settled_version_with_an_unknown_word_in_it_withdraws_no_node(settled_generation: int) -> None:
-    settled = {"generation": settled_generation, "spec": NEWER}
-    status = {"observedGeneration": GENERATION, "settled": settled, "conditions": []}
+    stable = {"generation": settled_generation, "spec": NEWER}
+    status = {"observedGeneration": GENERATION, "stable": stable, "conditions": []}
     bench = started({"oversell": USAGE, "rollout": STEPS}, status)
     for _ in range(5):
         jobs = bench.take()
@@ -71,9 +71,9 @@ def test_a_policy_with_an_unknown_word_in_it_is_followed_as_far_as_it_is_underst
     spec = {"oversell": {**USAGE, "maxPods": 9}, "engine": "byOracle"}
     bench = started(spec, {"observedGeneration": GENERATION})
     assert {amounts(job) for job in bench.take()} == {(*FULL[:2], "9")}
-    said = {c["type"]: c for c in policy_status(bench)["conditions"]}
-    assert (said["Understood"]["status"], said["Understood"]["reason"]) == ("False", "UnknownValues")
-    assert "engine" in said["Understood"]["message"]
+    given = {c["type"]: c for c in policy_status(bench)["conditions"]}
+    assert (given["Understood"]["status"], given["Understood"]["reason"]) == ("False", "UnknownValues")
+    assert "engine" in given["Understood"]["message"]
 
 
 def test_a_policy_that_is_understood_says_nothing_of_it() -> None:
@@ -81,18 +81,18 @@ def test_a_policy_that_is_understood_says_nothing_of_it() -> None:
     assert {c["type"] for c in policy_status(bench)["conditions"]} == {"Ready", "RolledOut"}
 
 
-def test_what_a_newer_version_settled_is_written_back_as_it_was_found() -> None:
+def test_what_a_newer_version_stored_as_stable_is_written_back_as_it_was_found() -> None:
     """So that the newer version finds its own words again when it comes back."""
-    settled = {"generation": GENERATION - 1, "spec": {**NEWER, "fromTheFuture": {"a": 1}}}
+    stable = {"generation": GENERATION - 1, "spec": {**NEWER, "fromTheFuture": {"a": 1}}}
     changed = {"oversell": {**USAGE, "maxPods": 9}, "rollout": STEPS}
-    bench = started(changed, {"observedGeneration": GENERATION, "settled": settled})
-    assert policy_status(bench)["settled"] == settled
+    bench = started(changed, {"observedGeneration": GENERATION, "stable": stable})
+    assert policy_status(bench)["stable"] == stable
 
 
 def test_a_stop_is_known_by_its_field_whatever_words_its_reason_has() -> None:
     why = "evictions rose, because of a batch job, because it was Monday"
-    settled = {"generation": GENERATION - 1, "spec": {"oversell": USAGE, "rollout": STEPS}}
-    status = {"observedGeneration": GENERATION, "settled": settled, "rolloutStopped": why}
+    stable = {"generation": GENERATION - 1, "spec": {"oversell": USAGE, "rollout": STEPS}}
+    status = {"observedGeneration": GENERATION, "stable": stable, "rolloutStopped": why}
     bench = started({"oversell": {**USAGE, "maxPods": 9}, "rollout": STEPS}, status)
     assert bench.take() == []  # no node gets what was stopped
     assert policy_status(bench)["rolloutStopped"] == why

@@ -32,7 +32,7 @@ def test_a_node_that_was_withdrawn_waits_for_a_report(bench: Bench) -> None:
     bench.node(listed=True, withdrawn="silent")
     bench.report(listed=True)
     bench.sync()
-    for job in bench.take():  # open at zero room, at most
+    for job in bench.take():  # open at zero headroom, at most
         assert amounts(job)[:2] == ("0", "0")
 
 

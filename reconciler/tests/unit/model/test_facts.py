@@ -141,9 +141,9 @@ def test_a_pod_of_the_hosts_network_is_a_pod_like_any_other() -> None:
     assert pod_facts(pod(hostNetwork=True, containers=wanted)) == pod_facts(pod(containers=wanted))
 
 
-def test_a_be_pod_that_asked_for_nothing_is_offline_and_not_booked() -> None:
+def test_a_be_pod_that_asked_for_nothing_is_offline_and_requests_no_be() -> None:
     facts = online(pod(annotations=BE, containers=[{"name": "a", "resources": asks(cpu="1")}]))
-    assert (facts.qos, facts.booked, facts.be_cpu) == (Qos.BE, False, 0)
+    assert (facts.qos, facts.requests_be, facts.be_cpu) == (Qos.BE, False, 0)
 
 
 def test_a_terminating_pod_is_there_until_it_has_ended() -> None:
@@ -211,15 +211,15 @@ def test_class_of_a_pod(annotations: dict[str, str], spec: dict[str, Any], expec
 
 
 def test_a_daemonset_pod_says_be_in_vain() -> None:
-    said = pod(annotations=BE)
-    said.metadata = msgspec.convert(
+    answer = pod(annotations=BE)
+    answer.metadata = msgspec.convert(
         {
             "name": "p", "namespace": "d", "uid": "u", "annotations": BE,
             "ownerReferences": [{"kind": "DaemonSet", "name": "d", "uid": "x", "controller": True}],
         },
-        type(said.metadata),
+        type(answer.metadata),
     )  # fmt: skip
-    facts = online(said)
+    facts = online(answer)
     assert facts.qos is Qos.LS
 
 
@@ -286,9 +286,9 @@ def test_a_node_without_size_is_an_error_that_names_it() -> None:
 
 
 def annotated(text: str | None) -> NodeFacts:
-    said = node({"cpu": "4", "memory": "8Gi"})
-    said.metadata.annotations = {} if text is None else {names.RESERVED_ANNOTATION: text}
-    return node_facts(said)
+    answer = node({"cpu": "4", "memory": "8Gi"})
+    answer.metadata.annotations = {} if text is None else {names.RESERVED_ANNOTATION: text}
+    return node_facts(answer)
 
 
 @pytest.mark.parametrize(
@@ -316,6 +316,6 @@ def test_an_annotation_with_garbage_is_a_problem_of_that_node_and_never_nothing_
 
 
 def test_a_cordoned_node_is_known_to_be_cordoned() -> None:
-    said = node({"cpu": "4", "memory": "8Gi"})
-    said.spec.unschedulable = True
-    assert node_facts(said).cordoned
+    answer = node({"cpu": "4", "memory": "8Gi"})
+    answer.spec.unschedulable = True
+    assert node_facts(answer).cordoned

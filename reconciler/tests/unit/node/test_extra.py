@@ -49,7 +49,7 @@ def changes(tree, before):
     return {(Path(p).parent.name, Path(p).name): now[p] for p in now if now[p] != before[p]}
 
 
-DISK_KNOBS = Disk(weight=10, read_bytes=MIB, write_ops=50)
+DISK_KNOBS = Disk(weight=10, read_bytes_per_second=MIB, write_ops_per_second=50)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_bounds_that_others_set_are_put_back(tree, node):
     file = (tree.dir("io", group) if tree.version == 2 else tree.dir("blkio", f"{group}/c1")) / name
     old = f"{DISK} rbps=9999999 wbps=max riops=max wiops=max" if tree.version == 2 else f"{DISK} 9999999"
     file.write_text(old + "\n")
-    node.apply({BE: Knobs(extra=Extra(disk=Disk(read_bytes=MIB)))}, groups(tree))
+    node.apply({BE: Knobs(extra=Extra(disk=Disk(read_bytes_per_second=MIB)))}, groups(tree))
     assert str(MIB) in file.read_text()
     node.apply({}, groups(tree))
     assert file.read_text() == old

@@ -26,7 +26,7 @@ PROTECT = Protect(
     memory_high_percent=50,
     memory_low_percent=50,
     burst_percent=40,
-    disk=Disk(weight=10, read_bytes=5 * MIB, write_ops=50),
+    disk=Disk(weight=10, read_bytes_per_second=5 * MIB, write_ops_per_second=50),
 )
 
 
@@ -99,7 +99,7 @@ def test_a_bound_pod_reads_slowly_and_its_neighbour_does_not(pods, tmp_path):
     data.write_bytes(os.urandom(3 * MIB))
     os.sync()
     applier = Applier(detect(str(pods.root)), Journal(str(tmp_path / "journal"), str(pods.root)))
-    applier.apply({BE: Knobs(extra=Extra(disk=Disk(read_bytes=MIB)))}, GROUPS)
+    applier.apply({BE: Knobs(extra=Extra(disk=Disk(read_bytes_per_second=MIB)))}, GROUPS)
     try:
         slow, fast = (_read_directly(pods, GROUPS[uid], data) for uid in (BE, ONLINE))
     except OSError as error:
@@ -127,7 +127,7 @@ def _read_directly(real, group, path):
     ) as reader:
         controller = "io" if real.version == 2 else "blkio"
         (real.dir(controller, f"{group}/c") / "cgroup.procs").write_text(str(reader.pid))
-        told, _ = reader.communicate("\n", timeout=60)
+        result, _ = reader.communicate("\n", timeout=60)
     if reader.returncode:
         raise OSError(f"exit {reader.returncode}")
-    return float(told)
+    return float(result)

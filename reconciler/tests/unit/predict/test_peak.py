@@ -1,4 +1,4 @@
-"""Who is watched, for how long, and what is told of it."""
+"""Which pods are observed, for how long, and what is told of it."""
 
 import pytest
 
@@ -31,26 +31,26 @@ def test_cpu_is_the_minutes_mean_and_memory_its_peak() -> None:
     assert found is not None
     assert 110 <= found.cpu <= 1.1 * 116
     assert 220 * MI <= found.memory <= 1.1 * 212 * MI
-    assert found.watched == 180
+    assert found.observed_seconds == 180
 
 
 def test_a_prediction_stands_in_the_place_of_the_peaks() -> None:
-    told = taught().told(row())
-    assert (told.cpu, told.cpu_peak, told.memory_peak) == (100, None, None)
-    assert isinstance(told.predicted, Prediction)
-    assert Histories().told(row()) == row(), "none yet: the peaks are told"
+    result = taught().with_prediction(row())
+    assert (result.cpu, result.cpu_peak, result.memory_peak) == (100, None, None)
+    assert isinstance(result.predicted, Prediction)
+    assert Histories().with_prediction(row()) == row(), "none yet: the peaks are told"
 
 
 @pytest.mark.parametrize("blind", [row(cpu=None), PodUsage(uid="a", cpu=1)])
 def test_a_metric_that_is_missing_is_no_zero_and_gives_no_prediction(blind: PodUsage) -> None:
-    assert taught(3, blind).told(blind) == blind
+    assert taught(3, blind).with_prediction(blind) == blind
 
 
 def test_a_minute_that_was_not_measured_does_not_count_as_watched() -> None:
     made = taught(3)
     taught(3, row(cpu=None), histories=made, start=240)
     assert made.pods["a"].prediction is not None
-    assert made.pods["a"].prediction.watched == 180
+    assert made.pods["a"].prediction.observed_seconds == 180
 
 
 def test_a_pod_that_is_gone_is_forgotten_but_not_at_once() -> None:
@@ -68,7 +68,7 @@ def test_present_but_not_measured_is_not_gone() -> None:
     assert set(made.pods) == {"a"}
 
 
-def test_at_most_500_and_the_gone_make_room_first() -> None:
+def test_at_most_500_and_finished_pods_are_dropped_first() -> None:
     many = [row(f"{i}") for i in range(MAX_PODS)]
     made = taught(1, *many)
     made.learn(180.0, [*many[1:], row("new")], [one.uid for one in [*many[1:], row("new")]])
@@ -85,7 +85,7 @@ def test_a_restart_goes_on() -> None:
     assert after.pods["a"].prediction == before.pods["a"].prediction
     taught(1, histories=after, start=10)
     assert after.pods["a"].prediction is not None
-    assert after.pods["a"].prediction.watched == 5460
+    assert after.pods["a"].prediction.observed_seconds == 5460
 
 
 def test_a_checkpoint_of_another_version_is_refused_whole() -> None:

@@ -1,4 +1,4 @@
-"""The node's pods foretold together: claims about the forecast, the margin's account, and who takes part."""
+"""The node's pods forecast together: claims about the forecast, the margin's account, and who takes part."""
 
 import math
 import random
@@ -49,9 +49,9 @@ def test_what_is_told_is_never_below_what_is_used(values: list[float], budget: f
     forecast, margin = Forecast(horizon), Margin(horizon)
     for use in values:
         forecast.step(use, 64_000)
-        told = margin.step(use, forecast.centre, forecast.spread, budget)
-        assert math.isfinite(told)
-        assert told >= use
+        result = margin.step(use, forecast.centre, forecast.spread, budget)
+        assert math.isfinite(result)
+        assert result >= use
         assert forecast.spread >= 0
 
 
@@ -82,7 +82,7 @@ def test_a_violation_widens_at_once_and_peace_narrows_slowly() -> None:
     assert math.exp(-0.036) <= rested < 1, "an hour of peace: at most 3.5 times the budget"
     margin.step(1000.0, 100.0, 10.0, 0.01)
     assert margin.width > 1.4, "a whole hour of what was told was too little"
-    assert margin.spent > 0.5
+    assert margin.violations > 0.5
     for _ in range(60):
         before = margin.width
         margin.step(1000.0, 1000.0, 10.0, 0.01)
@@ -96,12 +96,12 @@ def test_ten_days_spend_the_budget(seed: int, budget: float) -> None:
     broken = steps = 0
     for node in range(4):
         values = noisy(100 * seed + node, 2880)
-        forecast, margin, told = Forecast(12, 300.0), Margin(12, 300.0), []
+        forecast, margin, result = Forecast(12, 300.0), Margin(12, 300.0), []
         for use in values:
             forecast.step(use, 4000)
-            told.append(margin.step(use, forecast.centre, forecast.spread, budget))
+            result.append(margin.step(use, forecast.centre, forecast.spread, budget))
         judged = range(24, len(values) - 12)
-        broken += sum(told[at] < max(values[at + 1 : at + 13]) for at in judged)
+        broken += sum(result[at] < max(values[at + 1 : at + 13]) for at in judged)
         steps += len(judged)
     assert 0.5 * budget <= broken / steps <= 1.5 * budget
 
@@ -110,19 +110,19 @@ def test_an_abrupt_rise_is_followed_at_once() -> None:
     forecast, margin = Forecast(12, 300.0), Margin(12, 300.0)
     for use in [*noisy(5, 400, wave=0.0), 4000.0]:
         forecast.step(use, 8000)
-        told = margin.step(use, forecast.centre, forecast.spread, 0.05)
-    assert told >= 4000
+        result = margin.step(use, forecast.centre, forecast.spread, 0.05)
+    assert result >= 4000
     for _ in range(13):
         forecast.step(4000.0, 8000)
-        told = margin.step(4000.0, forecast.centre, forecast.spread, 0.05)
-    assert told > 4000 * 1.01, "the hour has judged what was foretold before it"
+        result = margin.step(4000.0, forecast.centre, forecast.spread, 0.05)
+    assert result > 4000 * 1.01, "the hour has judged what was forecast before it"
 
 
 def test_together_they_need_less_than_one_by_one_and_their_parts_add_up() -> None:
     made = taught(600, pods=20)
-    found = made.cpu.told
+    found = made.cpu.current
     assert found is not None
-    assert found.use <= found.peak < found.own
+    assert found.usage <= found.peak < found.pod_peaks
     parts = sum(pod.prediction.cpu for pod in made.pods.values() if pod.prediction)
     assert found.peak <= parts <= found.peak + 20, "each rounded up"
 
@@ -130,14 +130,14 @@ def test_together_they_need_less_than_one_by_one_and_their_parts_add_up() -> Non
 @pytest.mark.parametrize("off", [{"cpu": Wanted(64_000, 0.0)}, {"cpu": Wanted(0, 0.01)}])
 def test_without_a_budget_or_a_size_each_pods_own_peak_counts(off: dict[str, Wanted]) -> None:
     made, plain = taught(200, **off), taught(200, cpu=Wanted(), memory=Wanted())
-    assert made.cpu.told is None
-    assert made.memory.told is not None
+    assert made.cpu.current is None
+    assert made.memory.current is not None
     assert [p.prediction.cpu for p in made.pods.values()] == [p.prediction.cpu for p in plain.pods.values()]  # type: ignore[union-attr]
 
 
 def test_until_two_hours_were_seen_each_pods_own_peak_counts() -> None:
-    assert taught(118).cpu.told is None, "an hour until the pods take part, and one to judge by"
-    assert taught(200).cpu.told is not None
+    assert taught(118).cpu.current is None, "an hour until the pods take part, and one to judge by"
+    assert taught(200).cpu.current is not None
 
 
 def test_a_best_effort_pod_takes_no_part() -> None:
@@ -146,15 +146,15 @@ def test_a_best_effort_pod_takes_no_part() -> None:
         rows = [PodUsage(uid=uid, cpu=1000, memory=1, memory_peak=100 * MI) for uid in ("online", "be")]
         made.learn(60.0 * minute, rows, ["online", "be"], offline={"be"}, cpu=CPU, memory=MEMORY)
     assert made.cpu.members == {"online"}
-    assert made.cpu.told is not None
-    assert made.cpu.told.use == 1000
+    assert made.cpu.current is not None
+    assert made.cpu.current.usage == 1000
 
 
 def test_pods_that_leave_take_their_part_with_them() -> None:
     made = taught(400, pods=20)
-    before = made.cpu.told
+    before = made.cpu.current
     taught(1, pods=10, histories=made, start=400)
-    after = made.cpu.told
+    after = made.cpu.current
     assert before is not None
     assert after is not None
     assert after.expected == pytest.approx(before.expected / 2, rel=0.15)
@@ -167,14 +167,14 @@ def test_a_restart_goes_on_with_what_was_learnt() -> None:
     assert after.cpu.members == before.cpu.members == {"p0", "p1", "p2"}
     for histories in (before, after):
         taught(1, histories=histories, start=600)
-    assert before.cpu.told is not None
-    assert after.cpu.told is not None
-    assert after.cpu.told.peak == pytest.approx(before.cpu.told.peak, rel=0.02)
-    assert after.cpu.told.spent == before.cpu.told.spent
+    assert before.cpu.current is not None
+    assert after.cpu.current is not None
+    assert after.cpu.current.peak == pytest.approx(before.cpu.current.peak, rel=0.02)
+    assert after.cpu.current.violations == before.cpu.current.violations
 
 
 def test_a_checkpoint_of_before_is_taken_up() -> None:
-    """Written by a version that foretold each pod alone."""
+    """Written by a version that forecast each pod alone."""
     text = msgspec.json.encode(taught(90).keep(5400.0))
     plain = msgspec.json.decode(text)
     old = {"version": 1, "pods": [pod[:3] for pod in plain["pods"]]}
@@ -212,10 +212,10 @@ def test_whoever_comes_and_goes_predictions_are_sane(moves: list[tuple[int, int]
         rows = [PodUsage(uid=f"p{i}", cpu=cpu // (i + 1), memory=1, memory_peak=cpu) for i in range(pods)]
         made.learn(60.0 * minute, rows, [row.uid for row in rows], cpu=CPU, memory=MEMORY)
         for row in rows:
-            told = made.told(row).predicted
-            assert told is not None
-            if row.uid in made.cpu.members and made.cpu.told:
-                assert told.cpu >= (row.cpu or 0)
+            result = made.with_prediction(row).predicted
+            assert result is not None
+            if row.uid in made.cpu.members and made.cpu.current:
+                assert result.cpu >= (row.cpu or 0)
 
 
 def test_what_is_kept_is_bounded() -> None:

@@ -46,10 +46,10 @@ def order(state):
     return [request.uid for request in state.requests]
 
 
-def run(told, *readings, held=None, pressure=CALM):
+def run(result, *readings, held=None, pressure=CALM):
     state = Watch()
     for one in readings:
-        state = watch(told, one, held or {}, pressure, state)
+        state = watch(result, one, held or {}, pressure, state)
     return state
 
 
@@ -68,13 +68,13 @@ def test_page_cache_is_reclaimed_before_anybody_has_to_leave():
 
 
 def test_once_above_the_high_mark_pods_leave_until_the_low_one():
-    told = spec(BIG, SMALL)
-    over = run(told, reading(0, 90, big=9, small=2), reading(10, 90, big=9, small=2))
-    between = watch(told, reading(15, 82, small=2), {}, CALM, over)  # big has left
+    result = spec(BIG, SMALL)
+    over = run(result, reading(0, 90, big=9, small=2), reading(10, 90, big=9, small=2))
+    between = watch(result, reading(15, 82, small=2), {}, CALM, over)  # big has left
     assert first(between).uid == "small"
-    below = watch(told, reading(20, 79, small=2), {}, CALM, between)
+    below = watch(result, reading(20, 79, small=2), {}, CALM, between)
     assert below.requests == ()
-    again = watch(told, reading(25, 82, small=2), {}, CALM, below)  # between the marks, from below: nothing
+    again = watch(result, reading(25, 82, small=2), {}, CALM, below)  # between the marks, from below: nothing
     assert again.requests == ()
 
 
@@ -94,25 +94,25 @@ def test_the_order_in_which_pods_leave(pods, uses, goes):
 
 
 def test_of_equals_the_youngest_leaves():
-    told = spec(BIG, SMALL)
-    state = run(told, reading(0, 50, big=2), reading(5, 90, big=2, small=2), reading(15, 90, big=2, small=2))
+    result = spec(BIG, SMALL)
+    state = run(result, reading(0, 50, big=2), reading(5, 90, big=2, small=2), reading(15, 90, big=2, small=2))
     assert first(state).uid == "small"
 
 
 def test_one_at_a_time_and_always_the_same_until_it_is_gone():
-    told = spec(BIG, SMALL)
-    state = run(told, reading(0, 90, big=9, small=2), reading(10, 90, big=9, small=2))
+    result = spec(BIG, SMALL)
+    state = run(result, reading(0, 90, big=9, small=2), reading(10, 90, big=9, small=2))
     for at in (15, 20, 25):
-        state = watch(told, reading(at, 90, big=1, small=8), {}, CALM, state)
+        state = watch(result, reading(at, 90, big=1, small=8), {}, CALM, state)
         assert first(state).uid == "big"
-    between = watch(told, reading(26, None, read=False, small=8), {}, CALM, state)
+    between = watch(result, reading(26, None, read=False, small=8), {}, CALM, state)
     assert between.requests == (), "gone; who is next is decided on a new reading of memory"
 
 
 def test_the_others_are_named_in_order_for_when_the_first_cannot_be_evicted():
     pods = [BePod(uid=f"p{i}", priority=-i % 3) for i in range(12)]
-    told, uses = spec(*pods), {f"p{i}": i for i in range(12)}
-    state = run(told, reading(0, 90, **uses), reading(10, 90, **uses))
+    result, uses = spec(*pods), {f"p{i}": i for i in range(12)}
+    state = run(result, reading(0, 90, **uses), reading(10, 90, **uses))
     assert order(state) == ["p9", "p6", "p3", "p11", "p8", "p5", "p2", "p10"]
     assert {request.reason for request in state.requests} == {"MemoryHigh"}
 
@@ -128,49 +128,51 @@ def test_a_pod_that_was_refused_goes_last_and_does_not_fill_the_list():
 
 
 def test_the_list_ends_when_one_of_its_pods_is_gone_until_memory_is_read_again():
-    told = spec(BIG, SMALL)
-    state = run(told, reading(0, 90, big=9, small=2), reading(10, 90, big=9, small=2))
+    result = spec(BIG, SMALL)
+    state = run(result, reading(0, 90, big=9, small=2), reading(10, 90, big=9, small=2))
     assert order(state) == ["big", "small"]
-    state = watch(told, reading(11, None, read=False, big=9, small=2), {}, CALM, state)
+    state = watch(result, reading(11, None, read=False, big=9, small=2), {}, CALM, state)
     assert order(state) == ["big", "small"]
-    assert order(watch(told, reading(12, None, read=False, big=9), {}, CALM, state)) == []
+    assert order(watch(result, reading(12, None, read=False, big=9), {}, CALM, state)) == []
     assert order(watch(spec(SMALL), reading(12, None, read=False, big=9, small=2), {}, CALM, state)) == [], "no pod"
 
 
 def test_memory_that_cannot_be_read_decides_nothing():
-    told = spec(BIG)
-    state = run(told, reading(0, 90, big=9), reading(10, None, big=9), reading(20, None, big=9))
+    result = spec(BIG)
+    state = run(result, reading(0, 90, big=9), reading(10, None, big=9), reading(20, None, big=9))
     assert (state.requests, state.reclaim) == ((), None)
     assert state.over_since == 0
 
 
 def test_pressure_counts_as_the_high_mark_where_the_policy_says_so():
-    told = spec(BIG, evict=Evict(memory=EvictMemory(pressure_percent=20)))
+    result = spec(BIG, evict=Evict(memory=EvictMemory(pressure_percent=20)))
     pressed = Pressure(memory=25.0)
-    state = run(told, reading(0, 50, big=9), reading(10, 50, big=9), pressure=pressed)
+    state = run(result, reading(0, 50, big=9), reading(10, 50, big=9), pressure=pressed)
     assert first(state).reason == "MemoryPressure"
     assert run(spec(BIG), reading(0, 50, big=9), reading(10, 50, big=9), pressure=pressed).requests == ()
 
 
 def test_a_pod_that_starves_for_long_is_moved_away():
-    told = spec(BIG, SMALL)
+    result = spec(BIG, SMALL)
     held = {"big": Knobs(cpu=50), "small": Knobs(cpu=400)}
     state = Watch()
     for at in range(0, 601, 100):
         assert state.requests == ()
         state = watch(
-            told, reading(at, None, read=False, throttled=("big", "small"), big=1, small=1), held, CALM, state
+            result, reading(at, None, read=False, throttled=("big", "small"), big=1, small=1), held, CALM, state
         )
     assert (first(state).uid, first(state).reason) == ("big", "CpuStarved")
     assert first(state).message == "for 600 s it was held to 50m of 1,000m asked for"
-    fed = watch(told, reading(601, None, read=False, big=1, small=1), held, CALM, state)
+    fed = watch(result, reading(601, None, read=False, big=1, small=1), held, CALM, state)
     assert fed.requests == ()
 
 
 def test_a_policy_of_0_percent_never_moves_a_starving_pod():
-    told = spec(BIG, evict=Evict(cpu=EvictCpu(satisfaction_percent=0, starved_seconds=10)))
+    result = spec(BIG, evict=Evict(cpu=EvictCpu(satisfaction_percent=0, starved_seconds=10)))
     state = run(
-        told, *[reading(at, None, read=False, throttled=("big",), big=1) for at in (0, 20)], held={"big": Knobs(cpu=10)}
+        result,
+        *[reading(at, None, read=False, throttled=("big",), big=1) for at in (0, 20)],
+        held={"big": Knobs(cpu=10)},
     )
     assert state.requests == ()
 
@@ -187,9 +189,11 @@ def test_a_node_that_only_measures_asks_nobody_to_leave(changes):
     )
 )
 def test_only_best_effort_pods_that_are_there_are_ever_asked(rounds):
-    told, state = spec(BIG, SMALL), Watch()
+    result, state = spec(BIG, SMALL), Watch()
     for step, (memory, read, big, online) in enumerate(rounds):
         uses = {"big": big, "online": online}
-        state = watch(told, reading(step * 10, memory, read=read, throttled=("big", "online"), **uses), {}, CALM, state)
+        state = watch(
+            result, reading(step * 10, memory, read=read, throttled=("big", "online"), **uses), {}, CALM, state
+        )
         assert {request.uid for request in state.requests} <= {"big"}
         assert state.reclaim in (None, "big")

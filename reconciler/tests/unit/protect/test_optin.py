@@ -32,8 +32,12 @@ def test_nothing_is_done_unless_it_is_asked_for():
         (Protect(memory_low_percent=50), None, Extra(memory_low=GIB // 2)),
         (Protect(burst_percent=40), None, Extra(burst_percent=40)),
         (Protect(disk=Disk(weight=10)), Extra(disk=Disk(weight=10)), None),
-        (Protect(disk=Disk(read_bytes=5 << 20)), Extra(disk=Disk(read_bytes=5 << 20)), None),
-        (Protect(disk=Disk(write_ops=1, read_bytes=1)), Extra(disk=Disk(write_ops=10, read_bytes=1 << 20)), None),
+        (Protect(disk=Disk(read_bytes_per_second=5 << 20)), Extra(disk=Disk(read_bytes_per_second=5 << 20)), None),
+        (
+            Protect(disk=Disk(write_ops_per_second=1, read_bytes_per_second=1)),
+            Extra(disk=Disk(write_ops_per_second=10, read_bytes_per_second=1 << 20)),
+            None,
+        ),
         (
             Protect(memory_high_percent=80, burst_percent=10, disk=Disk(weight=1)),
             Extra(memory_high=GIB * 80 // 100, disk=Disk(weight=1)),
@@ -68,7 +72,7 @@ def test_cache_and_bandwidth_are_one_group():
 )
 def test_what_is_missing_is_said_and_the_rest_is_done(missing, words):
     wanted = Protect(
-        memory_high_percent=80, memory_low_percent=50, burst_percent=40, disk=Disk(weight=10, read_ops=100)
+        memory_high_percent=80, memory_low_percent=50, burst_percent=40, disk=Disk(weight=10, read_ops_per_second=100)
     )
     made = decide(wanted, ALL - {missing})
     assert made.lacks == (words,)
@@ -89,7 +93,9 @@ protects = st.builds(
     memory_high_percent=st.integers(0, 100),
     memory_low_percent=st.integers(0, 100),
     burst_percent=st.integers(0, 100),
-    disk=st.builds(Disk, weight=st.integers(0, 1000), read_bytes=amounts, write_ops=st.integers(0, 10**7)),
+    disk=st.builds(
+        Disk, weight=st.integers(0, 1000), read_bytes_per_second=amounts, write_ops_per_second=st.integers(0, 10**7)
+    ),
 )
 
 
@@ -105,8 +111,8 @@ def test_never_what_a_pod_cannot_live_with(protect, limit, request, features):
         if extra.memory_high is not None:
             assert LEAST_HIGH <= extra.memory_high <= limit
         if extra.disk:
-            assert extra.disk.read_bytes == 0 or extra.disk.read_bytes >= LEAST_BYTES
-            assert extra.disk.write_ops == 0 or extra.disk.write_ops >= LEAST_OPS
+            assert extra.disk.read_bytes_per_second == 0 or extra.disk.read_bytes_per_second >= LEAST_BYTES
+            assert extra.disk.write_ops_per_second == 0 or extra.disk.write_ops_per_second >= LEAST_OPS
     for extra in made.online.values():
         assert extra.memory_high is None
         assert extra.disk is None

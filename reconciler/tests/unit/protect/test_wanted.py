@@ -34,7 +34,7 @@ ROWS = (PodSample(uid="a", cpu=500, throttled=True), PodSample(uid="b", cpu=100)
 
 def test_auto_splits_what_online_leaves():
     decision = decide(spec(pods=(A, B)), sample(pods=ROWS), 4000, ALL)
-    assert (decision.mode, decision.cpu_total, decision.cpu_used) == ("idle+quota", 2200, 600)
+    assert (decision.mode, decision.cpu_quota, decision.cpu_used) == ("idle+quota", 2200, 600)
     assert decision.pods == {
         "a": Knobs(cpu=2000, idle=True, memory=GIB),
         "b": Knobs(cpu=200, idle=True, memory=None),
@@ -58,7 +58,7 @@ def test_modes(mode, knobs):
 
 def test_idle_mode_has_no_ceiling():
     decision = decide(spec("idle", pods=(A, B)), sample(pods=ROWS, cpu=3900), 4000, ALL)
-    assert (decision.cpu_total, decision.pods["a"].cpu, decision.pods["b"].cpu) == (None, 2000, None)
+    assert (decision.cpu_quota, decision.pods["a"].cpu, decision.pods["b"].cpu) == (None, 2000, None)
 
 
 @pytest.mark.parametrize(
@@ -96,26 +96,26 @@ def test_online_pods_and_pods_that_are_not_here_get_nothing():
     assert decide(spec(pods=(A, ghost)), sample(pods=ROWS), 4000, ALL).pods.keys() == {"a"}
 
 
-def test_no_room_leaves_what_the_kernel_takes_at_least():
+def test_without_headroom_the_kernels_minimum_is_left():
     decision = decide(spec(pods=(A, B)), sample(pods=ROWS, cpu=4600), 4000, ALL)
-    assert decision.cpu_total == 0
+    assert decision.cpu_quota == 0
     assert {knobs.cpu for knobs in decision.pods.values()} == {MIN_QUOTA}
 
 
 def test_the_floor():
     held = spec(pods=(A,), suppress=Suppress(cpu=SuppressCpu(target_percent=65, min_percent=10)))
     decision = decide(held, sample(pods=ROWS, cpu=4000), 4000, ALL)
-    assert decision.cpu_total == 400
+    assert decision.cpu_quota == 400
     assert "the floor of 10 % is 400m" in decision.reason
 
 
 def test_a_node_use_that_is_not_known_changes_nothing():
-    before = Decision(cpu_total=1500)
+    before = Decision(cpu_quota=1500)
     decision = decide(spec(pods=(B,)), sample(pods=ROWS, cpu=None), 4000, ALL, before)
-    assert (decision.cpu_total, decision.pods["b"].cpu) == (1500, 1500)
+    assert (decision.cpu_quota, decision.pods["b"].cpu) == (1500, 1500)
     assert "not known" in decision.reason
     first = decide(spec(pods=(A, B)), sample(pods=ROWS, cpu=None), 4000, ALL)
-    assert (first.cpu_total, first.pods["a"].cpu, first.pods["b"].cpu) == (None, 2000, None)
+    assert (first.cpu_quota, first.pods["a"].cpu, first.pods["b"].cpu) == (None, 2000, None)
 
 
 @pytest.mark.parametrize(("node", "each", "ceiling"), [(1000, 0.1, 1620), (1000, 0.9, 1780), (3000, 10.99, 1798)])
@@ -124,7 +124,7 @@ def test_use_of_many_best_effort_pods_is_rounded_once_so_that_no_online_use_is_l
     pods = tuple(BePod(uid=f"be{number}", cpu_request=100) for number in range(200))
     rows = tuple(PodSample(uid=pod.uid, cpu=each) for pod in pods)
     made = decide(spec(pods=pods), sample(node, rows), 4000, ALL)
-    assert made.cpu_total == ceiling
+    assert made.cpu_quota == ceiling
 
 
 def test_down_at_once_and_up_slowly():
@@ -132,7 +132,7 @@ def test_down_at_once_and_up_slowly():
     high = decide(spec(pods=pods), sample(cpu=100, pods=ROWS), 4000, ALL)
     low = decide(spec(pods=pods), sample(cpu=2600, pods=ROWS), 4000, ALL, high)
     up = decide(spec(pods=pods), sample(cpu=100, pods=ROWS), 4000, ALL, low)
-    assert (high.cpu_total, low.cpu_total, up.cpu_total) == (2600, 100, 500)
+    assert (high.cpu_quota, low.cpu_quota, up.cpu_quota) == (2600, 100, 500)
     assert "growing slowly" in up.reason
 
 
@@ -150,4 +150,4 @@ def test_a_pod_that_wakes_up_gets_its_part_a_round_later():
     [(2000, 1700, True), (2000, 1900, False), (2000, 2400, False), (None, 100, False), (2000, None, False)],
 )
 def test_only_a_fall_beyond_the_usual_is_worth_a_second_look(before, now, again):
-    assert fell(Decision(cpu_total=before), Decision(cpu_total=now), 4000) is again
+    assert fell(Decision(cpu_quota=before), Decision(cpu_quota=now), 4000) is again

@@ -86,7 +86,7 @@ def test_the_checkpoint_of_another_cpu_manager_goes_with_the_change():
 
 
 @pytest.mark.parametrize(
-    "found, wanted, said",
+    "found, wanted, answer",
     [
         (kubelet({MAIN: "- a\n"}), {"maxPods": 1}, "is no YAML mapping"),
         (kubelet({MAIN: None}, running=False), {"maxPods": 1}, "it does not run"),
@@ -99,8 +99,8 @@ def test_the_checkpoint_of_another_cpu_manager_goes_with_the_change():
         ),
     ],
 )
-def test_what_speaks_against_it_is_said_and_nothing_planned(found, wanted, said):
-    assert any(said in problem for problem in kubelet_config.decide(found, wanted, True).problems)
+def test_what_speaks_against_it_is_said_and_nothing_planned(found, wanted, answer):
+    assert any(answer in problem for problem in kubelet_config.decide(found, wanted, True).problems)
 
 
 TOML = "/etc/containerd/config.toml"
@@ -163,7 +163,7 @@ def test_nri_is_off_by_itself_in_1_and_on_in_2(text, version, on, changes):
 
 
 @pytest.mark.parametrize(
-    "found, nri, mirrors, said",
+    "found, nri, mirrors, answer",
     [
         (containerd(version="1.6.20"), True, [], "NRI needs containerd 1.7"),
         (containerd(version=""), True, [], "not installed"),
@@ -173,8 +173,8 @@ def test_nri_is_off_by_itself_in_1_and_on_in_2(text, version, on, changes):
         (containerd("version = ["), True, [], "cannot be read as TOML"),
     ],
 )
-def test_what_containerd_could_not_do_is_said_before(found, nri, mirrors, said):
-    assert any(said in problem for problem in containerd_config.decide(found, nri, mirrors, True).problems)
+def test_what_containerd_could_not_do_is_said_before(found, nri, mirrors, answer):
+    assert any(answer in problem for problem in containerd_config.decide(found, nri, mirrors, True).problems)
 
 
 def test_absent_takes_out_only_what_is_still_ours():

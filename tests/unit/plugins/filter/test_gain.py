@@ -7,7 +7,7 @@ from ansible_collections.openfuyao.colocation.plugins.filter.gain import gain
 
 
 def row(name, used_by_be, capacity=4000, reason="2000m left"):
-    amounts = {"capacity": capacity, "onlineRequested": 1000, "used": 1500, "oversold": 2000, "promised": 500}
+    amounts = {"capacity": capacity, "onlineRequested": 1000, "used": 1500, "published": 2000, "allocated": 500}
     one = {**amounts, "usedByBe": used_by_be}
     return {"node": name, "policy": "default", "open": True, "bePods": 2, "onlinePods": 3, "reason": reason, "cpu": one, "memory": one}
 

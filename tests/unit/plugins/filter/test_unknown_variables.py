@@ -4,13 +4,13 @@ from ansible_collections.openfuyao.colocation.plugins.filter.unknown_variables i
 
 
 def test_a_misspelt_variable_is_told_with_the_nearest_known_one():
-    (said,) = unknown_variables(["colocation_kubeconfig", "colocation_polices"])
-    assert said.startswith("There is no variable colocation_polices. Did you mean colocation_policies?")
+    (answer,) = unknown_variables(["colocation_kubeconfig", "colocation_polices"])
+    assert answer.startswith("There is no variable colocation_polices. Did you mean colocation_policies?")
 
 
 def test_one_that_is_like_none_leads_to_the_documentation():
-    (said,) = unknown_variables(["colocation_zzzzzzzzzzzzzz"])
-    assert "ansible-doc" in said
+    (answer,) = unknown_variables(["colocation_zzzzzzzzzzzzzz"])
+    assert "ansible-doc" in answer
 
 
 def test_what_plays_and_roles_use_is_known():

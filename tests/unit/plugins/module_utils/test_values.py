@@ -25,13 +25,13 @@ def test_a_range_is_said_where_the_variable_is_documented():
 
 
 def test_a_wrong_type_is_left_to_the_argument_specs():
-    assert problems({"colocation_gate_soak": "soon", "colocation_manager_timeout": True, "else": 1}) == []
+    assert problems({"colocation_health_soak": "soon", "colocation_manager_timeout": True, "else": 1}) == []
 
 
 def test_a_lease_has_to_outlive_the_watch():
-    assert problems({"colocation_manager_lease": 31, "colocation_gate_soak": 30}) == []
-    (said,) = problems({"colocation_manager_lease": 30, "colocation_gate_soak": 30})
-    assert "run out" in said
+    assert problems({"colocation_manager_lease": 31, "colocation_health_soak": 30}) == []
+    (answer,) = problems({"colocation_manager_lease": 30, "colocation_health_soak": 30})
+    assert "run out" in answer
 
 
 @pytest.mark.parametrize("good", [None, 1, "25%", [1, "25%", "100%"], ["3"]])

@@ -44,7 +44,7 @@ def event(node="n1", time="2026-11-21T08:00:00Z", controller="colocation.openfuy
         "involvedObject": {"kind": "Node", "name": node},
         "eventTime": time,
         "reportingComponent": controller,
-        "reason": "RoomFell",
+        "reason": "PublishedDecreased",
         "message": "be-cpu 5,000m -> 4,000m",
     }
 

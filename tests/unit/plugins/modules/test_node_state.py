@@ -35,9 +35,9 @@ class FakeApi:
         return copy.deepcopy(self.all.get(name))
 
     def list(self, path):
-        """The NodeColocations: agents have reported where something is sold."""
-        told = [n["metadata"] for n in self.all.values() if n["status"]["capacity"]]
-        return [{"metadata": m, "status": {"observedAt": "2026-11-21T00:00:00Z"}} for m in told]
+        """The NodeColocations: agents have reported where something is published."""
+        answer = [n["metadata"] for n in self.all.values() if n["status"]["capacity"]]
+        return [{"metadata": m, "status": {"observedAt": "2026-11-21T00:00:00Z"}} for m in answer]
 
     def pods_on(self, name):
         return [p for p in self.pods if p["spec"]["nodeName"] == name]

@@ -5,7 +5,7 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster impor
 
 
 @pytest.mark.parametrize(
-    "said, wanted",
+    "answer, wanted",
     [
         ({"gitVersion": "v1.36.3"}, (1, 36)),
         ({"gitVersion": "v1.30.2-eks-1"}, (1, 30)),
@@ -13,8 +13,8 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster impor
         ({}, (0, 0)),
     ],
 )
-def test_versions_as_vendors_write_them(said, wanted):
-    assert _cluster.parse_version(said) == wanted
+def test_versions_as_vendors_write_them(answer, wanted):
+    assert _cluster.parse_version(answer) == wanted
 
 
 @pytest.mark.parametrize(
@@ -22,8 +22,8 @@ def test_versions_as_vendors_write_them(said, wanted):
     [("v1.36.3", None), ("v1.34.1", None), ("v1.30.0", None), ("v1.29.9", "1.30 or newer")],
 )
 def test_a_cluster_that_cannot_be_rolled_out_to_is_told_why(version, wanted):
-    said = _cluster.version_problems({"gitVersion": version})
-    assert (said == []) if wanted is None else (len(said) == 1 and wanted in said[0] and version in said[0])
+    answer = _cluster.version_problems({"gitVersion": version})
+    assert (answer == []) if wanted is None else (len(answer) == 1 and wanted in answer[0] and version in answer[0])
 
 
 def test_hosts_that_do_not_answer_are_named_and_left_out():
@@ -61,8 +61,8 @@ def quota(hard, **spec):
 
 
 def test_a_quota_that_counts_cpu_or_memory_refuses_best_effort_pods():
-    (said,) = _cluster.quota_warnings([quota({"requests.cpu": "4", "pods": "9"})])
-    assert "Namespace team: ResourceQuota q counts requests.cpu" in said
+    (answer,) = _cluster.quota_warnings([quota({"requests.cpu": "4", "pods": "9"})])
+    assert "Namespace team: ResourceQuota q counts requests.cpu" in answer
     assert _cluster.quota_warnings([quota({"pods": "9"}), quota({"cpu": "1"}, scopes=["NotBestEffort"])]) == []
 
 
@@ -70,8 +70,8 @@ def test_a_limit_range_with_a_minimum_refuses_them_too():
     def limits(*rows):
         return {"metadata": {"name": "r", "namespace": "team"}, "spec": {"limits": list(rows)}}
 
-    (said,) = _cluster.limit_warnings([limits({"type": "Container", "min": {"cpu": "10m"}})])
-    assert "LimitRange r wants at least so much cpu of each container" in said
+    (answer,) = _cluster.limit_warnings([limits({"type": "Container", "min": {"cpu": "10m"}})])
+    assert "LimitRange r wants at least so much cpu of each container" in answer
     harmless = [limits({"type": "Container", "default": {"cpu": "1"}}), limits({"type": "PersistentVolumeClaim"})]
     assert _cluster.limit_warnings(harmless) == []
 

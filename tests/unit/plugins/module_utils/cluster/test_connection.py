@@ -95,16 +95,16 @@ def test_helm_gets_an_inline_connection_as_one_kubeconfig():
 def test_what_helms_modules_have_no_option_for_is_in_helms_environment():
     options = {"kubeconfig": "a", "context": "c", "impersonate_user": "eve", "validate_certs": False, "proxy": "http://p"}
     assert _connection.helm(options) == {"kubeconfig": "a"}
-    said = _connection.helm_environment(options)
-    assert (said["HELM_KUBECONTEXT"], said["HELM_KUBEASUSER"], said["HTTPS_PROXY"]) == ("c", "eve", "http://p")
-    assert said["HELM_KUBEINSECURE_SKIP_TLS_VERIFY"] == "true"
+    answer = _connection.helm_environment(options)
+    assert (answer["HELM_KUBECONTEXT"], answer["HELM_KUBEASUSER"], answer["HTTPS_PROXY"]) == ("c", "eve", "http://p")
+    assert answer["HELM_KUBEINSECURE_SKIP_TLS_VERIFY"] == "true"
 
 
 @pytest.mark.parametrize("options", [{}, INLINE, {"kubeconfig": "a"}])
 def test_no_variable_of_the_operators_shell_leads_helm_elsewhere(options):
-    said = _connection.helm_environment(options)
-    assert {"HELM_KUBECONTEXT", "HELM_KUBEAPISERVER", "HELM_KUBETOKEN", "HELM_KUBECAFILE"} <= set(said)
-    assert not [name for name, value in said.items() if value not in ("", "false")]
+    answer = _connection.helm_environment(options)
+    assert {"HELM_KUBECONTEXT", "HELM_KUBEAPISERVER", "HELM_KUBETOKEN", "HELM_KUBECAFILE"} <= set(answer)
+    assert not [name for name, value in answer.items() if value not in ("", "false")]
 
 
 def test_every_variable_of_the_connection_is_documented():

@@ -69,7 +69,7 @@ def test_a_name_is_no_address(text):
 
 
 @pytest.mark.parametrize(
-    ("host", "said", "wanted"),
+    ("host", "answer", "wanted"),
     [
         ("NODE-A.Example.COM.", {}, "node-a.example.com"),
         ("node-a", {}, "node-a.example.com"),
@@ -82,13 +82,13 @@ def test_a_name_is_no_address(text):
         ("2001", {}, None),
     ],
 )
-def test_names_are_compared_as_dns_names_and_addresses_as_addresses(host, said, wanted):
+def test_names_are_compared_as_dns_names_and_addresses_as_addresses(host, answer, wanted):
     nodes = [node("node-a.example.com", "2001:db8::a"), node("node-b", "192.0.2.2", more=("2001:db8::b",))]
-    assert _identity.match_hosts({host: said}, nodes)[0] == ({host: wanted} if wanted else {})
+    assert _identity.match_hosts({host: answer}, nodes)[0] == ({host: wanted} if wanted else {})
 
 
 @pytest.mark.parametrize(
-    ("said", "there", "problem"),
+    ("answer", "there", "problem"),
     [
         ({"machine_id": M, "boot_id": BOOT}, {"machine": M, "boot": BOOT}, None),
         ({"machine_id": M.upper(), "boot_id": BOOT + "\n"}, {"machine": M, "boot": BOOT}, None),
@@ -104,8 +104,8 @@ def test_names_are_compared_as_dns_names_and_addresses_as_addresses(host, said, 
     ],
 )
 @pytest.mark.parametrize("way", [{}, {"node_name": "worker-1"}])
-def test_a_host_is_the_node_of_its_machine(said, there, problem, way):
-    found, problems = _identity.match_hosts({"worker-1": {**said, **way}}, [node("worker-1", "192.168.50.11", **there)])
+def test_a_host_is_the_node_of_its_machine(answer, there, problem, way):
+    found, problems = _identity.match_hosts({"worker-1": {**answer, **way}}, [node("worker-1", "192.168.50.11", **there)])
     if problem is None:
         assert (found, problems) == ({"worker-1": "worker-1"}, [])
     else:
@@ -129,21 +129,21 @@ def test_a_host_whose_name_and_address_lead_nowhere_is_found_by_its_machine():
 
 def test_several_kubelets_on_one_machine_are_told_apart_by_name():
     nodes = [node("n1", "192.0.2.1", M, BOOT), node("n2", "192.0.2.2", M, BOOT)]
-    said = {"machine_id": M, "boot_id": BOOT, "addresses": ["192.0.2.1", "192.0.2.2"]}
-    assert _identity.match_hosts({"n2": said}, nodes) == ({"n2": "n2"}, [])
+    answer = {"machine_id": M, "boot_id": BOOT, "addresses": ["192.0.2.1", "192.0.2.2"]}
+    assert _identity.match_hosts({"n2": answer}, nodes) == ({"n2": "n2"}, [])
     assert _identity.clone_warnings(nodes) == []
 
 
 def test_a_machine_settles_which_of_two_nodes_an_address_means():
     nodes = [node("a", "192.0.2.1", N, NEXT), node("b", "192.0.2.1", M, BOOT)]
-    said = {"machine_id": M, "boot_id": BOOT, "addresses": ["192.0.2.1"]}
-    assert _identity.match_hosts({"m1": said}, nodes) == ({"m1": "b"}, [])
+    answer = {"machine_id": M, "boot_id": BOOT, "addresses": ["192.0.2.1"]}
+    assert _identity.match_hosts({"m1": answer}, nodes) == ({"m1": "b"}, [])
 
 
 def test_clones_are_named():
     nodes = [node("a", machine=M, boot=BOOT), node("b", machine=M, boot=NEXT), node("c", machine=N, boot="x")]
-    (said,) = _identity.clone_warnings(nodes)
-    assert "Nodes a, b have the same machine-id" in said
+    (answer,) = _identity.clone_warnings(nodes)
+    assert "Nodes a, b have the same machine-id" in answer
 
 
 @pytest.mark.parametrize(("reported", "back"), [(NEXT, True), (BOOT, False), ("", True)])

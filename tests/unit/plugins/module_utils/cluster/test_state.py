@@ -90,8 +90,8 @@ def test_purge_takes_what_is_ours_and_nothing_else(found, wanted):
         (node(capacity={BE_MEMORY: "1"}, allocatable={BE_MEMORY: "1"}), False),
     ],
 )
-def test_sold_means_in_capacity_and_allocatable(found, wanted):
-    assert _state.sold(found) is wanted
+def test_published_means_in_capacity_and_allocatable(found, wanted):
+    assert _state.carries(found) is wanted
     assert _state.published(found, {"status": {"observedAt": "2026-11-21T00:00:00Z"}}) is wanted
 
 
@@ -150,8 +150,8 @@ def test_a_refusal_names_the_pods_and_spares_those_that_are_drained():
     batch = pod("job", nodeSelector={NODE_LABEL: "true"}, annotations=BE)
     assert _state.refusal(LABELLED, [batch], drain=True) is None
     assert "batch/job" in _state.refusal(LABELLED, [batch], drain=False)
-    said = _state.refusal(LABELLED, [online, batch], drain=True)
-    assert "batch/web" in said and "batch/job" not in said and "node-a" in said
+    answer = _state.refusal(LABELLED, [online, batch], drain=True)
+    assert "batch/web" in answer and "batch/job" not in answer and "node-a" in answer
 
 
 def ncol(spec=None, **status):

@@ -9,17 +9,17 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster impor
 GI = 1 << 30
 
 
-def row(name, be_pods=0, cpu=2000, memory=4 * GI, promised=0, is_open=True):
+def row(name, be_pods=0, cpu=2000, memory=4 * GI, allocated=0, is_open=True):
     return {
         "node": name,
         "open": is_open,
         "bePods": be_pods,
-        "cpu": {"oversold": cpu, "promised": promised, "capacity": 4000},
-        "memory": {"oversold": memory, "promised": 0, "capacity": 8 * GI, "used": GI},
+        "cpu": {"published": cpu, "allocated": allocated, "capacity": 4000},
+        "memory": {"published": memory, "allocated": 0, "capacity": 8 * GI, "used": GI},
     }
 
 
-def test_a_node_without_best_effort_pods_goes_before_one_that_sells_more():
+def test_a_node_without_best_effort_pods_goes_before_one_that_offers_more():
     found, why = _verify.pick([row("busy", be_pods=1, cpu=9000), row("a"), row("b", cpu=3000)], ["busy", "a", "b"])
     assert (found["node"], why) == ("b", "")
 
@@ -32,9 +32,9 @@ def test_a_busy_node_is_probed_without_a_sandbox_and_it_is_said():
 
 @pytest.mark.parametrize(
     "only",
-    [row("a", is_open=False), row("a", cpu=399), row("a", cpu=2000, promised=1700), row("a", memory=GI // 16), row("other")],
+    [row("a", is_open=False), row("a", cpu=399), row("a", cpu=2000, allocated=1700), row("a", memory=GI // 16), row("other")],
 )
-def test_without_room_there_is_no_probe(only):
+def test_without_headroom_there_is_no_probe(only):
     found, why = _verify.pick([only], ["a"])
     assert found is None
     assert "no node is open and has 400m" in why

@@ -43,7 +43,7 @@ def test_what_was_ours_is_taken_out_and_what_others_changed_since_stays():
 
 
 @pytest.mark.parametrize(
-    "wanted, effective, flag, later, said",
+    "wanted, effective, flag, later, answer",
     [
         ({"cpuManagerPolicy": "static"}, {"cpuManagerPolicy": "static"}, {}, {}, "reservedSystemCPUs"),
         ({}, {"cpuManagerPolicy": "static", "reservedSystemCPUs": "0"}, {}, {}, None),
@@ -58,9 +58,9 @@ def test_what_was_ours_is_taken_out_and_what_others_changed_since_stays():
         ({"kind": "KubeletConfiguration"}, {}, {}, {}, "kind is no setting"),
     ],
 )
-def test_what_speaks_against_settings_is_said(wanted, effective, flag, later, said):
-    told = _kubelet.problems(wanted, effective, flag, later)
-    assert (said is None and not told) or any(said in sentence for sentence in told)
+def test_what_speaks_against_settings_is_said(wanted, effective, flag, later, answer):
+    result = _kubelet.problems(wanted, effective, flag, later)
+    assert (answer is None and not result) or any(answer in sentence for sentence in result)
 
 
 def checkpoint(policy):

@@ -18,7 +18,7 @@ def found(**kw):
 
 
 @pytest.mark.parametrize(
-    "said, wanted",
+    "answer, wanted",
     [
         (found(), None),
         (found(system="FreeBSD"), "only Linux"),
@@ -35,8 +35,8 @@ def found(**kw):
         (found(disk_free_bytes=1 << 20), "1 MiB are free"),
     ],
 )
-def test_why_a_node_cannot_take_part(said, wanted):
-    problems = _node.capability_problems(said, GIB, 256 << 20)
+def test_why_a_node_cannot_take_part(answer, wanted):
+    problems = _node.capability_problems(answer, GIB, 256 << 20)
     assert (problems == []) if wanted is None else (len(problems) == 1 and wanted in problems[0])
 
 

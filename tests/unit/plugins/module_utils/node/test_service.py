@@ -69,17 +69,17 @@ class Machine:
 
 
 @pytest.mark.parametrize(
-    "states, said",
+    "states, given",
     [
         ([("active", 7)], ""),
         ([("activating", 0), ("active", 7)], ""),
         ([("failed", 0)], "it is failed"),
     ],
 )
-def test_a_service_is_well_when_the_same_process_has_been(states, said, monkeypatch):
+def test_a_service_is_well_when_the_same_process_has_been(states, given, monkeypatch):
     monkeypatch.setattr(_service, "POLL_SECONDS", 0.01)
-    assert said in _service.Unit("kubelet", Machine(*states)).watch(0.05, 0.4)
-    assert bool(_service.Unit("kubelet", Machine(*states)).watch(0.05, 0.4)) is bool(said)
+    assert given in _service.Unit("kubelet", Machine(*states)).watch(0.05, 0.4)
+    assert bool(_service.Unit("kubelet", Machine(*states)).watch(0.05, 0.4)) is bool(given)
 
 
 def test_a_service_that_is_started_again_and_again_is_not_well(monkeypatch):
@@ -96,7 +96,7 @@ io.containerd.grpc.v1           cri                      linux/amd64    {}
 """
 
 
-@pytest.mark.parametrize("listing, said", [(LISTING.format("ok"), ""), (LISTING.format("error"), "io.containerd.grpc.v1.cri"), ("", "does not answer")])
-def test_containerd_without_its_cri_plugin_is_not_well(listing, said):
-    assert said in _service.plugin_errors(listing)
-    assert bool(_service.plugin_errors(listing)) is bool(said)
+@pytest.mark.parametrize("listing, given", [(LISTING.format("ok"), ""), (LISTING.format("error"), "io.containerd.grpc.v1.cri"), ("", "does not answer")])
+def test_containerd_without_its_cri_plugin_is_not_well(listing, given):
+    assert given in _service.plugin_errors(listing)
+    assert bool(_service.plugin_errors(listing)) is bool(given)

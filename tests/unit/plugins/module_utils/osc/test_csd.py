@@ -51,7 +51,7 @@ def test_sound_definitions_pass(made):
 
 
 @pytest.mark.parametrize(
-    ("made", "rule", "line", "said"),
+    ("made", "rule", "line", "answer"),
     [
         (csd(head=REQUIRED.replace("v1beta1", "v1")), "csd-syntax", 2, "osc.io/v1beta1"),
         (csd(head=REQUIRED.replace("kafkas.example", "other.example")), "csd-syntax", 5, "kafkas.example"),
@@ -71,10 +71,10 @@ def test_sound_definitions_pass(made):
         (_csd.Csd(REQUIRED + "  defaultConfiguration: '{'\n" + definition("url", "a", ["b"]), "f", [CRD]), "csd-syntax", 6, "not JSON"),
     ],
 )
-def test_what_is_wrong_with_a_definition_is_told_with_its_line(made, rule, line, said):
+def test_what_is_wrong_with_a_definition_is_told_with_its_line(made, rule, line, answer):
     findings = list(made.check())
     assert [(f.rule, f.line) for f in findings] == [(rule, line)]
-    assert said in findings[0].message
+    assert answer in findings[0].message
     assert made.versions() is None
 
 

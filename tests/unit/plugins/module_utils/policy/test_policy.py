@@ -48,7 +48,7 @@ def test_a_field_of_a_newer_cluster_is_shown_and_not_hidden():
 
 
 @pytest.mark.parametrize(
-    "before, after, told",
+    "before, after, result",
     [
         ({"a": {"b": 1}}, {"a": {"b": 2}}, ["a.b: 1 -> 2"]),
         ({"a": 1}, {}, ["a: 1 -> not set"]),
@@ -56,5 +56,5 @@ def test_a_field_of_a_newer_cluster_is_shown_and_not_hidden():
         ({"a": [1]}, {"a": [1]}, []),
     ],
 )
-def test_changes_are_told_by_path(before, after, told):
-    assert _policy.changes(before, after) == told
+def test_changes_are_told_by_path(before, after, result):
+    assert _policy.changes(before, after) == result

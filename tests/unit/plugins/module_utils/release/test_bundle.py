@@ -81,10 +81,10 @@ def test_what_is_packed_is_unpacked_once_and_found(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "result"),
     [("images/image.tar", "another checksum"), ("../evil", "not in the bundle's list"), (None, "not complete")],
 )
-def test_what_does_not_fit_the_list_is_refused_and_leaves_nothing(tmp_path, name, told):
+def test_what_does_not_fit_the_list_is_refused_and_leaves_nothing(tmp_path, name, result):
     make(tmp_path)
     with tarfile.open(tmp_path / "out" / "b.tar") as old, tarfile.open(tmp_path / "bad.tar", "w") as new:
         for member in old:
@@ -98,7 +98,7 @@ def test_what_does_not_fit_the_list_is_refused_and_leaves_nothing(tmp_path, name
                     evil.size = 1
                     new.addfile(evil, io.BytesIO(b"x"))
             new.addfile(member, io.BytesIO(content))
-    with pytest.raises(_bundle.BundleError, match=told):
+    with pytest.raises(_bundle.BundleError, match=result):
         bundle_unpack.unpacked(str(tmp_path / "bad.tar"), str(tmp_path / "cache"))
     assert list((tmp_path / "cache").iterdir()) == []
     assert not (tmp_path / "evil").exists()

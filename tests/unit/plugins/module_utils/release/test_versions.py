@@ -15,7 +15,7 @@ def test_one_step_up_is_fine_and_so_is_a_first_rollout():
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "answer"),
     [
         ({"chart": "0.3.0", "chart_before": ""}, "Chart 0.3.0 and collection 0.2.0 do not go together"),
         ({"chart_before": "0.0.9"}, "more than one step newer. Upgrade one minor version at a time: next is 0.1."),
@@ -23,9 +23,9 @@ def test_one_step_up_is_fine_and_so_is_a_first_rollout():
         ({"images": ["localhost/openfuyao/colocation-manager:0.1.0"]}, "archive has version 0.1.0, and the chart would run 0.2.3"),
     ],
 )
-def test_what_cannot_work_together_is_told(changed, said):
+def test_what_cannot_work_together_is_told(changed, answer):
     (sentence,) = problems({**FINE, **changed})
-    assert said in sentence
+    assert answer in sentence
 
 
 def test_an_archive_with_the_version_wanted_among_others_is_fine():
@@ -35,8 +35,8 @@ def test_an_archive_with_the_version_wanted_among_others_is_fine():
 
 def test_a_cluster_newer_than_tested_is_a_warning():
     assert newer_than_tested("v1.36.3") == newer_than_tested("") == []
-    (said,) = newer_than_tested("v1.99.0-eks")
-    assert "Kubernetes 1.99" in said
+    (answer,) = newer_than_tested("v1.99.0-eks")
+    assert "Kubernetes 1.99" in answer
 
 
 def test_vendors_versions_are_read():

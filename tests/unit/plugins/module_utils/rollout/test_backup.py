@@ -54,7 +54,7 @@ def test_the_same_colocation_gives_the_same_bytes_and_is_read_back():
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "answer"),
     [
         ("", "no backup, or not all of it"),
         (_backup.text(made())[:-20], "not all of it"),
@@ -63,6 +63,6 @@ def test_the_same_colocation_gives_the_same_bytes_and_is_read_back():
         (_backup.text(made()).replace('"priority": 1', '"priority": 2'), "checksum"),
     ],
 )
-def test_what_is_no_backup_or_damaged_is_refused_in_words(text, said):
-    with pytest.raises(_backup.Unusable, match=said):
+def test_what_is_no_backup_or_damaged_is_refused_in_words(text, answer):
+    with pytest.raises(_backup.Unusable, match=answer):
         _backup.opened(text)

@@ -26,8 +26,8 @@ def lease(holder, seconds_ago=0, duration=600):
 
 
 def secret(version, status, chart="0.1.0"):
-    told = json.dumps({"chart": {"metadata": {"version": chart}}}).encode()
-    data = base64.b64encode(base64.b64encode(gzip.compress(told))).decode()
+    result = json.dumps({"chart": {"metadata": {"version": chart}}}).encode()
+    data = base64.b64encode(base64.b64encode(gzip.compress(result))).decode()
     return {"metadata": {"labels": {"version": str(version), "status": status}}, "data": {"release": data}}
 
 
@@ -54,10 +54,10 @@ def test_a_lease_without_a_readable_time_keeps_nobody_out_for_ever():
 
 
 def test_the_refusal_names_the_holder_and_the_way_out():
-    told = _rollout.refusal(lease(OTHER, seconds_ago=100), OTHER, NOW)
-    assert "bob@there," in told
-    assert "500 s" in told
-    assert "kubectl delete lease -n kube-system colocation-rollout" in told
+    result = _rollout.refusal(lease(OTHER, seconds_ago=100), OTHER, NOW)
+    assert "bob@there," in result
+    assert "500 s" in result
+    assert "kubectl delete lease -n kube-system colocation-rollout" in result
 
 
 def test_a_revision_that_hangs_or_failed_is_nothing_to_go_back_to():

@@ -52,7 +52,7 @@ def test_a_well_node_passes():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "result"),
     [
         ({"pod": None}, "no agent"),
         ({"pod": pod(ready=False)}, "not ready"),
@@ -72,8 +72,8 @@ def test_a_well_node_passes():
         ),
     ],
 )
-def test_what_a_node_misses_is_told(changes, told):
-    assert told in _wave.why_not(row(**changes), NOW)
+def test_what_a_node_misses_is_told(changes, result):
+    assert result in _wave.why_not(row(**changes), NOW)
 
 
 def test_what_was_wrong_before_the_wave_is_not_its_fault():
@@ -81,8 +81,8 @@ def test_what_was_wrong_before_the_wave_is_not_its_fault():
     assert _wave.why_not(row(ncol={"status": lacks}), NOW) is None, "what the kernel never had stops no update"
     refuses = {"observedAt": "2026-11-21T07:59:30Z", "conditions": [{"type": "Enforced", "status": "False"}]}
     assert _wave.why_not(row(refused_before="Enforced is False: x", ncol={"status": refuses}), NOW) is None
-    unsold = {"metadata": {"name": "a"}, "status": {}}
-    assert _wave.why_not(row(published_before=False, node=unsold), NOW) is None
+    unpublished = {"metadata": {"name": "a"}, "status": {}}
+    assert _wave.why_not(row(published_before=False, node=unpublished), NOW) is None
 
 
 def test_a_pod_that_will_not_start_is_told_from_one_that_is_starting():

@@ -2,7 +2,7 @@
 
 What a lie can do to the number is bounded by `compute`.
 
-Thresholds are generous, because a doubt is to mean a broken or hostile agent and not an unlucky second.
+Thresholds are generous: a suspicion should mean a broken or hostile agent and not an unlucky second.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ PODS_TIMES: Final = 2
 """Nor its pods twice of it: each mean is over the pod's own life in the window, so they may add up to more than one."""
 
 
-class Doubt(StrEnum):
-    """A kind of thing that cannot be true, in one word: for metrics, whose labels must be few."""
+class Suspicion(StrEnum):
+    """What is impossible in a report, in one word: a metric label with few values."""
 
     IMPOSSIBLE_USE = "ImpossibleUse"
     INCONSISTENT = "Inconsistent"
@@ -36,39 +36,39 @@ class Doubt(StrEnum):
     """The agent reports, and does not follow its spec: new best-effort pods are not limited."""
 
 
-def doubts(
+def suspicions(
     node: NodeFacts,
     status: NodeColocationStatus,
-    strangers: Collection[str],
+    unknown_pods: Collection[str],
     wall: float,
     behind: tuple[int, float] | None = None,
-) -> Mapping[Doubt, str]:
-    """Look at a report that has just arrived, at ``wall`` (Unix time); a sentence for each kind of doubt.
+) -> Mapping[Suspicion, str]:
+    """Look at a report that has just arrived, at ``wall`` (Unix time); a sentence for each suspicion.
 
-    ``strangers``: uids that stand in this report and stood in the one before, and that no pod of this node has.
+    ``unknown_pods``: uids in this report and in the one before that belong to no pod of this node.
     ``behind``: the generation of its spec that the agent does not follow yet, and for how many seconds it could have.
     """
-    found: dict[Doubt, str] = {}
+    found: dict[Suspicion, str] = {}
     if words := _too_much(node, status):
-        found[Doubt.IMPOSSIBLE_USE] = words
+        found[Suspicion.IMPOSSIBLE_USE] = words
     if words := _contradiction(status):
-        found[Doubt.INCONSISTENT] = words
-    if strangers:
-        found[Doubt.UNKNOWN_PODS] = (
-            f"{len(strangers)} of {len(status.pods)} rows are of pods that this node does not have"
+        found[Suspicion.INCONSISTENT] = words
+    if unknown_pods:
+        found[Suspicion.UNKNOWN_PODS] = (
+            f"{len(unknown_pods)} of {len(status.pods)} rows are of pods that this node does not have"
         )
     if words := _clock(status.observed_at, wall):
-        found[Doubt.CLOCK] = words
+        found[Suspicion.CLOCK] = words
     if behind is not None and behind[1] >= BEHIND_SECONDS:
-        found[Doubt.BEHIND] = (
+        found[Suspicion.BEHIND] = (
             f"its agent follows generation {status.observed_generation} of its spec, and not {behind[0]}, "
             f"which it could have for {behind[1]:,.0f} s"
         )
     return found
 
 
-def strangers(status: NodeColocationStatus, before: NodeColocationStatus | None, known: Collection[str]) -> set[str]:
-    """Uids in two reports one after the other that nobody knows: in one alone a pod may just have come or gone."""
+def unknown_pods(status: NodeColocationStatus, before: NodeColocationStatus | None, known: Collection[str]) -> set[str]:
+    """Uids in two consecutive reports that belong to no pod: in one alone a pod may just have come or gone."""
     unknown = {row.uid for row in status.pods if row.uid not in known}
     return unknown & {row.uid for row in before.pods} if unknown and before is not None else set()
 

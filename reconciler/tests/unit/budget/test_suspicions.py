@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from colocation.budget import (
     Candidate,
-    Doubt,
     ReportView,
+    Suspicion,
     Windows,
     add_up,
-    doubts,
     evaluate,
     select_policy,
-    strangers,
     strategies,
+    suspicions,
+    unknown_pods,
 )
 from colocation.model.facts import NodeFacts, PodFacts, Published, Qos
 from colocation.model.policy import Oversell, OversellCpu, OversellMemory, PolicySpec
@@ -55,31 +55,31 @@ HONEST = status(
     ("report", "kind"),
     [
         (HONEST, None),
-        (status(node=Usage(cpu=10**18)), Doubt.IMPOSSIBLE_USE),
-        (status(node=Usage(memory=2**62)), Doubt.IMPOSSIBLE_USE),
-        (status(system=Usage(cpu=12_501)), Doubt.IMPOSSIBLE_USE),
-        (status(pods=tuple(PodUsage(uid=str(i), cpu=5_000) for i in range(5))), Doubt.IMPOSSIBLE_USE),
-        (status(pods=tuple(PodUsage(uid=str(i), memory=90 * GI) for i in range(3))), Doubt.IMPOSSIBLE_USE),
-        (status(pods=(PodUsage(uid="a"), PodUsage(uid="a"))), Doubt.INCONSISTENT),
-        (status(pods=(PodUsage(uid="a", cpu=5, cpu_peak=4),)), Doubt.INCONSISTENT),
-        (status(node=Usage(memory=5, memory_peak=4)), Doubt.INCONSISTENT),
-        (status(observed_at="2026-11-21T00:06:00Z"), Doubt.CLOCK),
-        (status(observed_at="2026-11-20T20:00:00-03:00"), Doubt.CLOCK),
+        (status(node=Usage(cpu=10**18)), Suspicion.IMPOSSIBLE_USE),
+        (status(node=Usage(memory=2**62)), Suspicion.IMPOSSIBLE_USE),
+        (status(system=Usage(cpu=12_501)), Suspicion.IMPOSSIBLE_USE),
+        (status(pods=tuple(PodUsage(uid=str(i), cpu=5_000) for i in range(5))), Suspicion.IMPOSSIBLE_USE),
+        (status(pods=tuple(PodUsage(uid=str(i), memory=90 * GI) for i in range(3))), Suspicion.IMPOSSIBLE_USE),
+        (status(pods=(PodUsage(uid="a"), PodUsage(uid="a"))), Suspicion.INCONSISTENT),
+        (status(pods=(PodUsage(uid="a", cpu=5, cpu_peak=4),)), Suspicion.INCONSISTENT),
+        (status(node=Usage(memory=5, memory_peak=4)), Suspicion.INCONSISTENT),
+        (status(observed_at="2026-11-21T00:06:00Z"), Suspicion.CLOCK),
+        (status(observed_at="2026-11-20T20:00:00-03:00"), Suspicion.CLOCK),
         (status(observed_at="2026-11-20T21:00:00-03:00"), None),
-        (status(observed_at="9999-12-31T23:59:59-23:59"), Doubt.CLOCK),
-        (status(observed_at="0001-01-01T00:00:00+23:59"), Doubt.CLOCK),
-        (status(observed_at="yesterday"), Doubt.CLOCK),
+        (status(observed_at="9999-12-31T23:59:59-23:59"), Suspicion.CLOCK),
+        (status(observed_at="0001-01-01T00:00:00+23:59"), Suspicion.CLOCK),
+        (status(observed_at="yesterday"), Suspicion.CLOCK),
     ],
 )
-def test_what_cannot_be_true_is_told(report: NodeColocationStatus, kind: Doubt | None) -> None:
-    assert list(doubts(NODE, report, (), WALL)) == ([] if kind is None else [kind])
+def test_what_cannot_be_true_is_told(report: NodeColocationStatus, kind: Suspicion | None) -> None:
+    assert list(suspicions(NODE, report, (), WALL)) == ([] if kind is None else [kind])
 
 
-def test_a_pod_that_has_just_come_or_gone_is_no_stranger() -> None:
+def test_a_pod_that_has_just_come_or_gone_is_not_unknown() -> None:
     first, second = (status(pods=tuple(PodUsage(uid=uid) for uid in uids)) for uids in ("abc", "bcd"))
-    assert strangers(first, None, ()) == set()
-    assert strangers(second, first, {"b"}) == {"c"}
-    assert list(doubts(NODE, second, {"c"}, WALL)) == [Doubt.UNKNOWN_PODS]
+    assert unknown_pods(first, None, ()) == set()
+    assert unknown_pods(second, first, {"b"}) == {"c"}
+    assert list(suspicions(NODE, second, {"c"}, WALL)) == [Suspicion.UNKNOWN_PODS]
 
 
 def test_a_hundred_thousand_pods_are_no_report() -> None:
@@ -97,7 +97,7 @@ rows = st.builds(
     cpu_peak=maybe,
     memory=maybe,
     memory_peak=maybe,
-    predicted=st.none() | st.builds(Prediction, cpu=amounts, memory=amounts, watched=amounts),
+    predicted=st.none() | st.builds(Prediction, cpu=amounts, memory=amounts, observed_seconds=amounts),
 )
 reports = st.builds(
     NodeColocationStatus,
@@ -126,10 +126,10 @@ pods = st.builds(
     st.sampled_from(["usage", "request", "maxUsageRequest", "predicted"]),
     st.integers(0, 20),
 )
-def test_whatever_an_agent_reports_its_node_sells_at_most_max_percent(
-    said: list[NodeColocationStatus], online: list[PodFacts], most: int, strategy: str, grow: int
+def test_whatever_an_agent_reports_its_node_offers_at_most_max_percent(
+    answer: list[NodeColocationStatus], online: list[PodFacts], most: int, strategy: str, grow: int
 ) -> None:
-    """Nothing is promised here, so nothing but the result is published."""
+    """Nothing is allocated here, so nothing but the result is published."""
     oversell = Oversell(
         cpu=OversellCpu(strategy=strategy, reclaim_percent=100, max_percent=most),  # type: ignore[arg-type]
         memory=OversellMemory(strategy=strategy, reclaim_percent=100, max_percent=most),  # type: ignore[arg-type]
@@ -137,8 +137,8 @@ def test_whatever_an_agent_reports_its_node_sells_at_most_max_percent(
     )
     selection = select_policy([Candidate("p", 1, PolicySpec(oversell=oversell))], NODE.labels)
     node, windows = NODE, Windows()
-    for number, report in enumerate(said):
-        view = ReportView(report, None, float(number), since_start=True, doubts=doubts(node, report, (), WALL))
+    for number, report in enumerate(answer):
+        view = ReportView(report, None, float(number), since_start=True, suspicions=suspicions(node, report, (), WALL))
         sums = add_up(online, report, strategies(selection, report))
         made = evaluate(node, selection, view, sums, windows, float(number))
         assert (made.decision.cpu or 0) <= 10_000 * most // 100

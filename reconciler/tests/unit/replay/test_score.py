@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colocation.predict.histogram import CPU
-from colocation.predict.rules import RULES, Node
-from colocation.predict.simulate import Outcome, Point, simulate
+from colocation.replay.rules import RULES, Node
+from colocation.replay.score import Outcome, Point, score
 
 FLAT = [[1000.0] * 60] * 4
 STEPS = st.lists(st.lists(st.integers(0, 4000), min_size=40, max_size=40), min_size=1, max_size=3)
@@ -16,7 +16,7 @@ STEPS = st.lists(st.lists(st.integers(0, 4000), min_size=40, max_size=40), min_s
 
 def replay(pods: Sequence[Sequence[float]], warm_up: int = 24, horizon: int = 12) -> dict[str, Outcome]:
     group = (Node(len(pods), 4000.0 * len(pods), CPU, 95.0), pods)
-    return {one.rule: one for one in simulate([group], RULES, warm_up=warm_up, horizon=horizon)}
+    return {one.rule: one for one in score([group], RULES, warm_up=warm_up, horizon=horizon)}
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -83,7 +83,7 @@ def test_savings_at_an_equal_violation_rate_lie_between_two_points(rate: float, 
 
 
 def test_progress_is_told() -> None:
-    told: list[tuple[int, int]] = []
+    result: list[tuple[int, int]] = []
     group = (Node(1, 4000.0, CPU, 95.0), [[1.0] * 50])
-    simulate([group, group], RULES, progress=lambda done, total: told.append((done, total)))
-    assert told == [(1, 2), (2, 2)]
+    score([group, group], RULES, progress=lambda done, total: result.append((done, total)))
+    assert result == [(1, 2), (2, 2)]

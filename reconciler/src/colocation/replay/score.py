@@ -1,8 +1,8 @@
 """Replays use through rules, and counts how often each was wrong, by how much, and what it saved. Pure.
 
-At every step after the warm-up a rule foretells the node's peak over the horizon, at most the node's size (the sum of
+At every step after the warm-up a rule forecasts the node's peak over the horizon, at most the node's size (the sum of
 the requests). A violation is a step whose true peak is above it. Severity is the shortfall as a part of the true
-peak, on average over the violations. Savings are what is left to sell, as a part of the size, on average over steps.
+peak, on average over the violations. Savings are what is left to publish, as a part of the size, on average over steps.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from colocation.predict.rules import Node, Rule
+from colocation.predict.histogram import CPU, MEMORY
+from colocation.predict.peak import CPU_PERCENT, MEMORY_PERCENT
+from colocation.replay.rules import BUDGETED, RULES, Budgeted, Node, Rule
+from colocation.replay.shape import REQUEST, Pod
 
 Series = Sequence[float]
 
@@ -54,13 +57,13 @@ class _Tally:
         self.steps = self.wrong = 0
         self.short = self.saved = 0.0
 
-    def add(self, told: float, true: float, size: float) -> None:
-        told = min(told, size)
+    def add(self, predicted: float, true: float, size: float) -> None:
+        predicted = min(predicted, size)
         self.steps += 1
-        self.saved += 1 - told / size
-        if told < true * (1 - 1e-9):
+        self.saved += 1 - predicted / size
+        if predicted < true * (1 - 1e-9):
             self.wrong += 1
-            self.short += 1 - told / true
+            self.short += 1 - predicted / true
 
     def point(self) -> Point:
         steps = max(1, self.steps)
@@ -72,7 +75,7 @@ class _Tally:
         )
 
 
-def simulate(
+def score(
     groups: Sequence[tuple[Node, Sequence[Series]]],
     rules: Mapping[str, Callable[[Node], Rule]],
     *,
@@ -93,9 +96,9 @@ def simulate(
         for at in range(len(steps) - horizon):
             coming = max(sums[at + 1 : at + 1 + horizon])
             for name, rule in made.items():
-                told = rule.step(steps[at], coming)
+                predicted = rule.step(steps[at], coming)
                 if at >= warm_up:
-                    for tally, amount in zip(tallies[name], told, strict=True):
+                    for tally, amount in zip(tallies[name], predicted, strict=True):
                         tally.add(amount, coming, node.size)
         progress(done + 1, len(groups))
     outcomes = []
@@ -104,3 +107,25 @@ def simulate(
         (one,) = [point for point in curve if point.margin == usual[name]]
         outcomes.append(Outcome(rule=name, usual=one, curve=curve))
     return outcomes
+
+
+def by_rule(
+    nodes: Sequence[Sequence[Pod]],
+    column: int,
+    resource: str,
+    warm_up: int,
+    horizon: int,
+    progress: Callable[[int], None] = lambda _done: None,
+) -> list[Outcome]:
+    """One resource of a trace's nodes, through every rule and the budgeted one."""
+    request = REQUEST[resource]
+    scale, percent = (CPU, CPU_PERCENT) if resource == "cpu" else (MEMORY, MEMORY_PERCENT)
+    groups = [
+        (
+            Node(len(pods), float(request * len(pods)), scale, percent, horizon),
+            [[min(100.0, max(0.0, value)) * request / 100 for value in pod[column]] for pod in pods],
+        )
+        for pods in nodes
+    ]
+    rules = {**RULES, BUDGETED: Budgeted}
+    return score(groups, rules, warm_up=warm_up, horizon=horizon, progress=lambda done, _total: progress(done))

@@ -15,8 +15,8 @@ from colocation.predict.forecast import Forecast
 from colocation.predict.histogram import Histogram, Scale
 from colocation.predict.margin import BUDGETS, Margin, factor
 from colocation.predict.peak import MARGIN_PERCENT
+from colocation.replay.shape import STEP_SECONDS
 
-STEP_SECONDS: Final = 300.0
 PARTS: Final = (-0.5, -0.4, -0.3, -0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0)
 """A sweep for a margin that is a part of what was found."""
 
@@ -41,7 +41,7 @@ class Rule(Protocol):
         """The margin it is run with."""
 
     def step(self, use: Sequence[float], coming: float, /) -> list[float]:
-        """The peaks foretold, one a margin, after this use. ``coming``: the true peak, for the oracle only."""
+        """The predicted peaks, one a margin, after this use. ``coming``: the true peak, for the oracle only."""
 
 
 class UsageNow:
@@ -169,7 +169,7 @@ class PodPercentile:
 
 
 class OwnPeaks(PodPercentile):
-    """Each pod's decaying percentile with the margin, never below its use now: ours until all are foretold together."""
+    """Each pod's decaying percentile with the margin, never below its use now: ours before the common forecast."""
 
     usual = MARGIN_PERCENT / 100
 

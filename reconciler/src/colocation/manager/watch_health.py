@@ -1,14 +1,14 @@
-"""Whether what we know can be trusted to be as it is now: a manager that does not see must not publish.
+"""Whether the watches are up to date: a manager that cannot see changes must not publish.
 
 While a watch is interrupted its cache stands still. The others go on, so a node could be published without an online
-pod that has just been bound there, or below what a new best-effort pod was promised.
+pod that has just been bound there, or below what a new best-effort pod requests.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from colocation.kube.cache import Seeing
+from colocation.kube.cache import WatchState
 from colocation.kube.resources import NODE_COLOCATIONS
 
 PATIENCE_SECONDS: Final = 20.0
@@ -19,7 +19,7 @@ BLIND_SECONDS: Final = 300.0
 """A leader whose watch of the reports stays away for longer counts the silence again: it may be for ever."""
 
 
-class Sight:
+class WatchHealth:
     """Which watches are interrupted, and since when. Times in seconds, the caller's."""
 
     def __init__(self) -> None:
@@ -28,9 +28,9 @@ class Sight:
         self._clear_at = float("-inf")
         self._heard_since = float("-inf")
 
-    def told(self, what: str, seeing: Seeing, now: float) -> None:
+    def changed(self, what: str, state: WatchState, now: float) -> None:
         """A watch was lost, or is open again."""
-        if seeing is Seeing.LOST:
+        if state is WatchState.LOST:
             if not self._away:
                 self._clear_at = now + PATIENCE_SECONDS
             self._away.add(what)

@@ -6,54 +6,54 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colocation.kube.cache import Seeing
+from colocation.kube.cache import WatchState
 from colocation.kube.resources import NODE_COLOCATIONS, PODS
 from colocation.manager.loop import Sees, Wake
-from colocation.manager.sight import BLIND_SECONDS, PATIENCE_SECONDS, SETTLE_SECONDS, Sight
+from colocation.manager.watch_health import BLIND_SECONDS, PATIENCE_SECONDS, SETTLE_SECONDS, WatchHealth
 from colocation.model.facts import Published, Qos
 
 from .bench import GI, Bench, amounts
 
-LOST, AGAIN = Seeing.LOST, Seeing.AGAIN
+LOST, AGAIN = WatchState.LOST, WatchState.AGAIN
 
 
 def test_who_sees_may_write_at_once() -> None:
-    assert Sight().clear_at(7) == 7
+    assert WatchHealth().clear_at(7) == 7
 
 
 def test_a_lost_watch_holds_until_it_is_back_and_what_it_missed_is_in() -> None:
-    sight = Sight()
-    sight.told("pods", LOST, 10)
-    sight.told("nodes", LOST, 11)
-    sight.told("pods", AGAIN, 12)
-    assert sight.clear_at(12) == 10 + PATIENCE_SECONDS
-    sight.told("nodes", AGAIN, 13)
-    assert sight.clear_at(13) == 13 + SETTLE_SECONDS
-    assert sight.clear_at(14) == 14
+    health = WatchHealth()
+    health.changed("pods", LOST, 10)
+    health.changed("nodes", LOST, 11)
+    health.changed("pods", AGAIN, 12)
+    assert health.clear_at(12) == 10 + PATIENCE_SECONDS
+    health.changed("nodes", AGAIN, 13)
+    assert health.clear_at(13) == 13 + SETTLE_SECONDS
+    assert health.clear_at(14) == 14
 
 
 def test_a_watch_that_stays_away_holds_no_longer_than_patience_lasts() -> None:
-    sight = Sight()
-    sight.told("pods", LOST, 10)
-    sight.told("pods", LOST, 25)
-    assert sight.clear_at(26) == 30
-    assert sight.clear_at(31) == 31
+    health = WatchHealth()
+    health.changed("pods", LOST, 10)
+    health.changed("pods", LOST, 25)
+    assert health.clear_at(26) == 30
+    assert health.clear_at(31) == 31
 
 
 def test_after_a_long_outage_the_watches_have_all_of_their_time_to_come_back() -> None:
-    sight = Sight()
-    sight.told("pods", LOST, 10)
-    sight.reached(500)
-    assert sight.clear_at(500) == 500 + PATIENCE_SECONDS
+    health = WatchHealth()
+    health.changed("pods", LOST, 10)
+    health.reached(500)
+    assert health.clear_at(500) == 500 + PATIENCE_SECONDS
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.sampled_from("ab"), st.sampled_from([LOST, AGAIN])), max_size=40))
-def test_nothing_holds_for_ever(events: list[tuple[float, str, Seeing]]) -> None:
-    sight, now = Sight(), 0.0
-    for wait, what, seeing in events:
+def test_nothing_holds_for_ever(events: list[tuple[float, str, WatchState]]) -> None:
+    health, now = WatchHealth(), 0.0
+    for wait, what, state in events:
         now += wait
-        sight.told(what, seeing, now)
-        assert sight.clear_at(now) <= now + PATIENCE_SECONDS
+        health.changed(what, state, now)
+        assert health.clear_at(now) <= now + PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def bench() -> Bench:
 
 def test_what_comes_in_while_the_pods_are_not_seen_is_written_once_they_are(bench: Bench) -> None:
     bench.say(Sees(PODS, LOST))
-    bench.report(cpu=500)  # more room: but who knows which pods are there by now
+    bench.report(cpu=500)  # more headroom: but which pods are there by now is not known
     assert bench.take() == []
     bench.now += 3
     bench.say(Sees(PODS, AGAIN))

@@ -11,11 +11,11 @@ from colocation.budget import Candidate, ReportView, Selection, Windows, add_up,
 from colocation.model import names
 from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.policy import Oversell, OversellCpu, OversellMemory, PolicySpec
-from colocation.model.report import Forecasts, Foretold, NodeColocationStatus, PodUsage, Prediction, Usage
+from colocation.model.report import Forecasts, NodeColocationStatus, PodUsage, Prediction, ResourceForecast, Usage
 
 GI = 2**30
 NODE = NodeFacts("n", "N", "1", {names.NODE_LABEL: "true"}, 10_000, 10_000, 16 * GI, 16 * GI)
-CPU = Foretold(3_200, 3_900, 4_600, 7_100, 10_000, 4_200)
+CPU = ResourceForecast(3_200, 3_900, 4_600, 7_100, 10_000, 4_200)
 LEARNT = 10**6
 
 
@@ -37,9 +37,9 @@ def online(strategy: str, forecasts: Forecasts | None, parts: tuple[int, ...] = 
     )
     view = ReportView(status=status, arrived=0, since_start=True)
     sums, windows = add_up(pods, status, strategies(selection, status)), Windows()
-    told = explain(NODE, selection, view, pods, evaluate(NODE, selection, view, sums, windows, 1), windows, 1)
-    assert told.cpu is not None
-    (term,) = (term for term in told.cpu.terms if term.name == "online")
+    result = explain(NODE, selection, view, pods, evaluate(NODE, selection, view, sums, windows, 1), windows, 1)
+    assert result.cpu is not None
+    (term,) = (term for term in result.cpu.terms if term.name == "online")
     return -term.value, term.source
 
 
@@ -67,12 +67,12 @@ def test_a_forecast_that_does_not_count_is_not_told(strategy: str, forecasts: Fo
 
 
 def test_a_margin_that_is_used_up_is_none_and_not_less() -> None:
-    """Use that is already above what was expected is what is foretold."""
+    """Use that is already above what was expected is what is forecast."""
     low = msgspec.structs.replace(CPU, peak=3_500)
     assert "3,900m + margin 0m = 3,500m" in online("predicted", Forecasts(cpu=low), (3_500,))[1]
 
 
 @given(st.lists(st.integers(0, 2_000), min_size=1, max_size=5))
 def test_the_term_is_the_sum_of_the_parts_whatever_they_are(parts: list[int]) -> None:
-    told = msgspec.structs.replace(CPU, peak=sum(parts))
-    assert online("predicted", Forecasts(cpu=told), tuple(parts))[0] == sum(parts)
+    result = msgspec.structs.replace(CPU, peak=sum(parts))
+    assert online("predicted", Forecasts(cpu=result), tuple(parts))[0] == sum(parts)
