@@ -30,7 +30,7 @@ from tests.lab.waiting import eventually
 from . import cluster as parts
 from .cluster import NAMESPACE, Cluster, Manager
 
-OLDER: Final = "8885d7c076751ff18e7b97ca12d0fe73b0bdded0"
+OLDER: Final = "ddb83d1a4b5f1a7dad8c1428c8e3258bf4b1bc0a"
 
 pytestmark = pytest.mark.apiserver
 CLONE: Final = Path(__file__).parents[3]
