@@ -70,7 +70,7 @@ def measure(nodes: int, pods_each: int, churn_minutes: int = 40) -> Warm:
     metrics = Metrics()
     evictions = Evictions(nobody_leaves, events, metrics, 0, 0.0)
     outbox = Outbox(_Nobody(), Bucket(0, 1, 0.0))
-    loop = Loop(outbox, metrics, events, evictions, lambda: 0.0, lambda: True, queue.SimpleQueue())
+    loop = Loop(outbox, metrics, events, evictions, lambda: 0.0, lambda: True, lambda: 0.0, queue.SimpleQueue())
     # What a reflector does with each object of a list or watch; nobody is asked for one.
     nobody: Any = None
 

@@ -370,6 +370,28 @@ def test_pods_bound_while_their_watch_is_away_are_seen_before_anything_is_publis
     assert witness.seen() == {NOTHING, HEADROOM, after}
 
 
+@pytest.mark.parametrize("hangs", [False, True], ids=["away", "hangs"])
+def test_an_outage_longer_than_agents_may_be_silent_withdraws_none_of_them(
+    cluster: Cluster, api: ApiServer, witness: Witness, *, hangs: bool
+) -> None:
+    """Reports are as old as the outage when it ends, and agents in their back-off: they have the time to come back."""
+    cluster.policy(oversell={**FAST, "staleAfterSeconds": 10}, report={"intervalSeconds": 5, "minIntervalSeconds": 1})
+    nodes = made(cluster, 5)
+    manager = cluster.manager()
+    eventually(lambda: witness.all_are(HEADROOM, nodes), 20)
+    each(cluster.report, nodes)
+    (api.pause if hangs else api.kill)()
+    time.sleep(14)
+    (api.resume if hangs else api.start)()
+    eventually(lambda: manager.json("/readyz")["leader"], 40)
+    time.sleep(12)  # once more as long as they may be silent
+    assert metric(manager, "colocation_withdrawals_total") == 0
+    each(lambda name: cluster.report(name, cpu=2000), nodes)
+    eventually(lambda: witness.all_are(LESS, nodes), 20)
+    assert witness.seen() == {NOTHING, HEADROOM, LESS}
+    eventually(lambda: witness.all_are(NOTHING, nodes), 30, "an agent that is silent now is withdrawn as ever")
+
+
 # --- leaders and clocks ---
 
 

@@ -18,6 +18,8 @@ from colocation.model.report import Capacity, NodeColocationStatus, PodUsage, Us
 log = logging.getLogger(__name__)
 FIRST_SECONDS: Final = 5.0
 """The window must cover so much before it is worth a report."""
+BACKOFF_SECONDS: Final = 30.0
+"""The longest wait after a report that did not arrive; `colocation.model.report.RETRY_SECONDS` counts on it."""
 _PARTS: Final = ("node", "system", "forecasts", "pressure", "capabilities", "engine")
 _EMPTY: Final = ("observedGeneration", "observedAt", "windowSeconds", "agentVersion", *_PARTS)
 
@@ -112,7 +114,7 @@ class Sender:
         self._waiting: NodeColocationStatus | None = None
         self._busy = False
         self._wait: float | None = None
-        self._backoff = Backoff(first=1.0, most=30.0)
+        self._backoff = Backoff(first=1.0, most=BACKOFF_SECONDS)
         self.sent = self.failures = 0
         self.error = ""
 

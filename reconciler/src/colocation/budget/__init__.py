@@ -21,6 +21,7 @@ from colocation.budget.rollout import (
     same_effect,
 )
 from colocation.budget.select import Candidate, Selection, select_policy
+from colocation.budget.silence import Hearing, silent_at
 from colocation.budget.sums import PodSum, PodSums, Resource, add_up, add_up_one, estimate, strategies
 from colocation.budget.suspicions import Suspicion, suspicions, unknown_pods
 from colocation.budget.what_if import Outcome, what_if
@@ -36,6 +37,7 @@ __all__ = [
     "EvictionExplanation",
     "Explanation",
     "Health",
+    "Hearing",
     "Outcome",
     "PendingEviction",
     "PodSum",
@@ -67,6 +69,7 @@ __all__ = [
     "one_line",
     "same_effect",
     "select_policy",
+    "silent_at",
     "strategies",
     "suspicions",
     "top_pods",

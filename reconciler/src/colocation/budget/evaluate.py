@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
 
 from msgspec import Struct, field
 
 from colocation.budget.compute import Budget, Computed, compute_both
 from colocation.budget.publish import Allocated, Decision, PendingEviction, decide, unchanged
 from colocation.budget.select import Selection
+from colocation.budget.silence import ALWAYS, Hearing, silent_at
 from colocation.budget.sums import PodSums
 from colocation.budget.suspicions import Suspicion
 from colocation.budget.window import SlidingMinimum, Windows
 from colocation.model import names
 from colocation.model.facts import NodeFacts
 from colocation.model.fit import cut
-from colocation.model.policy import PolicySpec
 from colocation.model.report import SENTENCE_LENGTH, NodeColocationStatus
 
 
@@ -34,10 +33,6 @@ class Withdrawal(StrEnum):
     STALE_REPORT = "StaleReport"
 
 
-RETRY_SECONDS: Final = 60.0
-"""The longest that an agent waits before it sends a refused report again (Retry-After is capped to this)."""
-
-
 class ReportView(Struct, frozen=True, gc=False):
     """A node's report as the manager holds it. Times are seconds on the manager's own clock."""
 
@@ -47,6 +42,8 @@ class ReportView(Struct, frozen=True, gc=False):
     arrived: float | None = None
     since_start: bool = False
     """It arrived after this manager started: until then a published number may fall but not rise."""
+    missed: float = 0.0
+    """`Hearing.missed` when it arrived."""
     suspicions: Mapping[Suspicion, str] = field(default_factory=dict)
     """What in it cannot be true."""
 
@@ -67,6 +64,8 @@ class Evaluation(Struct, frozen=True, gc=False):
     decision: Decision
     held: bool
     """Rise is held back: no report since the manager started."""
+    silent_at: float | None
+    """When the report goes stale, if none comes; None: there is none that counts."""
     next_at: float | None
     """When to look again even if nothing happens."""
     computed: Computed | None
@@ -84,23 +83,23 @@ def evaluate(
     evicting: PendingEviction | None = None,
     *,
     foreign: bool = False,
-    heard_since: float = float("-inf"),
+    hearing: Hearing = ALWAYS,
 ) -> Evaluation:
     """Decide a node. ``windows`` is the node's memory and is moved on to ``now``; nothing else is changed.
 
     ``pods`` were added up by the strategies of this selection, from this report. ``last``: what was decided before;
     its sums are taken over if nothing they were made of has changed. ``evicting``: what is taken from the results, so
     that the headroom of an evicted pod comes back as slowly as any other. ``foreign``: the numbers that are here are
-    another manager's; only that manager may withdraw them, until the node is ours to publish for. ``heard_since``:
-    before this moment the manager could see no report, so an agent has from then on at least one report interval and
-    one retry before it counts as silent.
+    another manager's; only that manager may withdraw them, until the node is ours to publish for. ``hearing``: when
+    reports could come in at all.
     """
-    withdrawal, withdraw, stale_at = _withdraw_reason(node, selection, report, now, heard_since)
+    already = last is not None and last.withdrawal is Withdrawal.STALE_REPORT and last.report is report
+    withdrawal, withdraw, stale_at = _withdraw_reason(node, selection, report, now, hearing, already=already)
     if withdraw is not None:
         withdraw = cut(withdraw, SENTENCE_LENGTH)  # it is written into an annotation
     waits_until = None
     if withdrawal is Withdrawal.NO_REPORT:
-        waits_until = _waits_until(node, selection, windows, now, heard_since)
+        waits_until = _waits_until(node, selection, windows, now, hearing)
     foreign = foreign and withdrawal in (Withdrawal.UNLABELLED, Withdrawal.NO_POLICY, Withdrawal.DISABLED)
     computed = cpu = memory = None
     max_pods = 0
@@ -146,14 +145,13 @@ def evaluate(
         withdrawal=withdrawal,
         decision=decision,
         held=held,
+        silent_at=stale_at,
         next_at=next_at,
         computed=computed,
     )
 
 
-def _waits_until(
-    node: NodeFacts, selection: Selection, windows: Windows, now: float, heard_since: float
-) -> float | None:
+def _waits_until(node: NodeFacts, selection: Selection, windows: Windows, now: float, hearing: Hearing) -> float | None:
     """Until when the numbers of another manager stand: as long as an agent of ours may be silent; None: they do not.
 
     A node that is taken over has numbers that pods were placed by, and an agent that has just been told to begin.
@@ -161,14 +159,9 @@ def _waits_until(
     if node.published.absent or node.withdrawn is not None or selection.winner is None:
         return None
     if windows.waits_since is None:
-        windows.waits_since = now
-    until = _silent_at(windows.waits_since, selection.winner.spec, heard_since)
+        windows.waits_since, windows.waits_missed = now, hearing.missed
+    until = silent_at(selection.winner.spec, windows.waits_since, windows.waits_missed, hearing)
     return until if now < until else None
-
-
-def _silent_at(last: float, spec: PolicySpec, heard_since: float) -> float:
-    """When an agent that was last heard of at ``last`` counts as silent, if nothing comes."""
-    return max(last + spec.oversell.stale_after_seconds, heard_since + spec.report.interval_seconds + RETRY_SECONDS)
 
 
 def _headroom(
@@ -185,7 +178,7 @@ def _headroom(
 
 
 def _withdraw_reason(
-    node: NodeFacts, selection: Selection, report: ReportView, now: float, heard_since: float
+    node: NodeFacts, selection: Selection, report: ReportView, now: float, hearing: Hearing, *, already: bool
 ) -> tuple[Withdrawal | None, str | None, float | None]:
     """Why the node takes no part, if it does not; else when its report goes stale."""
     if not node.takes_part:
@@ -198,7 +191,7 @@ def _withdraw_reason(
         return Withdrawal.INVALID_REPORT, f"the report cannot be used: {report.problem}", None
     if report.status is None or report.arrived is None or not report.status.observed_at:
         return Withdrawal.NO_REPORT, "no report has arrived yet", None
-    stale_at = _silent_at(report.arrived, selection.winner.spec, heard_since)
+    stale_at = silent_at(selection.winner.spec, report.arrived, report.missed, hearing, already=already)
     if now >= stale_at:
         seconds = selection.winner.spec.oversell.stale_after_seconds
         return Withdrawal.STALE_REPORT, f"no report for {seconds} s: the agent is silent", None

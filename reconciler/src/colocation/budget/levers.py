@@ -25,15 +25,15 @@ def levers(node: NodeFacts, evaluation: Evaluation, windows: Windows, now: float
     ):
         if budget is not None:
             messages += (f"{budget.resource}: {words}" for words in _of(budget, window, headroom, allocated, now))
-    winner, arrived = evaluation.selection.winner, evaluation.report.arrived
+    winner = evaluation.selection.winner
     if winner is not None and not holds(winner.spec.oversell.max_pods, evaluation.allocated):
         messages.append(
             f"maxPods: at least {max(evaluation.allocated.pods, 1)}, or fewer best-effort pods, before new ones may "
             "come"
         )
-    if winner is not None and arrived is not None:
-        left = arrived + winner.spec.oversell.stale_after_seconds - now
-        messages.append(f"silence: without a report within {max(0.0, left):.0f} s everything is withdrawn")
+    if evaluation.silent_at is not None:
+        left = max(0.0, evaluation.silent_at - now)
+        messages.append(f"silence: without a report within {left:.0f} s everything is withdrawn")
     return tuple(messages)
 
 

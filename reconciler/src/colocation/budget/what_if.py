@@ -9,6 +9,7 @@ from colocation.budget.evaluate import ReportView, evaluate
 from colocation.budget.explain import summarize
 from colocation.budget.publish import Decision, decide
 from colocation.budget.select import Selection
+from colocation.budget.silence import ALWAYS, Hearing
 from colocation.budget.sums import PodSums
 from colocation.budget.window import Windows
 from colocation.model.facts import NodeFacts, Published
@@ -22,10 +23,12 @@ class Outcome(Struct, frozen=True):
     reason: str
 
 
-def what_if(node: NodeFacts, selection: Selection, report: ReportView, pods: PodSums, now: float) -> Outcome:
+def what_if(
+    node: NodeFacts, selection: Selection, report: ReportView, pods: PodSums, now: float, hearing: Hearing = ALWAYS
+) -> Outcome:
     """Decide a node as if nothing had been published: what it carries now counts for what is allocated only."""
     unpublished = msgspec.structs.replace(node, published=Published(), withdrawn=None)
-    evaluation = evaluate(unpublished, selection, report, pods, Windows(), now)
+    evaluation = evaluate(unpublished, selection, report, pods, Windows(), now, hearing=hearing)
     decision = decide(
         node,
         evaluation.headroom_cpu,

@@ -66,6 +66,8 @@ class Windows(Struct):
     memory: SlidingMinimum = field(default_factory=lambda: SlidingMinimum(0))
     waits_since: float | None = None
     """Since when the first report of a node that was published by somebody else is awaited."""
+    waits_missed: float = 0.0
+    """`Hearing.missed` then."""
 
     def resize(self, seconds: float) -> None:
         """Use another length from now on."""

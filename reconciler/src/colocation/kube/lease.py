@@ -72,6 +72,8 @@ class Elector:
         self._meta = _Metadata(name=name, namespace=namespace)
         self.identity = identity
         self.holder = ""
+        self.answered_at = clock()
+        """When the API server last answered, whoever holds the lease; it is asked every `RETRY_SECONDS`."""
         self._valid_until = float("-inf")
         self._seen: tuple[str, float] = ("", float("-inf"))  # the Lease's version, and when we first saw it
         self._led = False
@@ -98,8 +100,10 @@ class Elector:
         """Acquire, renew or look; seconds until the next round."""
         try:
             self._try()
+            self.answered_at = self._clock()
         except ApiError as error:
             if error.code == 409:
+                self.answered_at = self._clock()
                 log.info("lost a race for the lease")
             else:
                 log.warning("lease not reached", extra={"error": str(error)})

@@ -30,6 +30,7 @@ from colocation.kube.resources import NODE_COLOCATIONS, Resource
 from colocation.manager.events import About, Events
 from colocation.manager.evictions import Evictions
 from colocation.manager.evictor import Outcome
+from colocation.manager.hearing import Ear
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import NodeState, colocation_facts
 from colocation.manager.patches import NODE, POLICY, SPEC, node_job, spec_job
@@ -46,8 +47,6 @@ IDLE_SECONDS: Final = 1.0
 """The loop comes round at least so often: its heartbeat, and the lease, are looked at."""
 AGAIN_SECONDS: Final = 5.0
 """A node whose deciding failed is tried again after this time: not at once, or the fault fills loop and log."""
-PAUSED_SECONDS: Final = 10.0
-"""A loop that comes round this late stood still: what arrived meanwhile is still to be read."""
 AWAIT_SECONDS: Final = 180.0
 """A started manager catches up until each node has reported once, or no other one has within so long."""
 TAKE_SECONDS: Final = 0.05
@@ -95,17 +94,19 @@ class Loop:
         evictions: Evictions,
         clock: Callable[[], float],
         may_write: Callable[[], bool],
+        answered_at: Callable[[], float],
         inbox: queue.SimpleQueue[Any],
     ) -> None:
         self.state = State()
         self.inbox, self.beat = inbox, clock()
         self._outbox, self._metrics, self._clock, self._may_write = outbox, metrics, clock, may_write
+        self._answered_at = answered_at
         self._events, self._policies = events, Policies(self.state, events)
         self.evictions = evictions
         self._timers: list[tuple[float, str]] = []
-        self._watch_health = WatchHealth()
+        self._watch_health, self._ear = WatchHealth(), Ear()
         self._led = self._caught_up = False
-        self._began = self._came_round = clock()
+        self._began = clock()
 
     @property
     def leads(self) -> bool:
@@ -125,9 +126,7 @@ class Loop:
     def round(self) -> bool:
         """Do what is due, then wait for the next message or timer; False after a `Stop`."""
         now = self._clock()
-        if now - self._came_round > PAUSED_SECONDS:
-            self._watch_health.paused(now)
-        self._came_round = now
+        self._ear.awake(now)
         try:
             until = self.step(now)
             self.beat = now  # only now: a loop that fails again and again is not alive
@@ -166,8 +165,9 @@ class Loop:
             case Sees():
                 self._watch_health.changed(message.resource.plural, message.state, now)
                 self._metrics.watch(message.resource.plural, is_open=message.state is WatchState.AGAIN)
-                if message.resource == NODE_COLOCATIONS:  # how long each agent may still be silent has changed
-                    self.state.dirty.update(self.state.nodes)
+                if message.resource == NODE_COLOCATIONS:
+                    self._ear.told(message.state, now)
+                    self._hear(now)
             case Ask(cancelled=False):
                 self._answer(message, now)
 
@@ -183,21 +183,20 @@ class Loop:
         if not self.state.synced:
             return None
         leads = self._lead(now)
+        self._hear(now)
         if self.state.edited:  # somebody waits for what follows from it
             self._outbox.lift()
             self._caught_up = False
         look_at = self._policies.step(now, leads=leads)
-        while self._timers and self._timers[0][0] <= now:
-            at, name = heapq.heappop(self._timers)
-            node = self.state.nodes.get(name)
-            if node is not None and node.due == at:
-                self.state.dirty.add(name)
+        self._expire(now)
         if self.state.dirty:
             began = time.perf_counter()
             for name in self._take_dirty():
                 self._evaluate_alone(name, now)
             self._metrics.recompute.observe(time.perf_counter() - began)
-        if now >= look_at:
+        if self._ear.deaf:  # how nodes were before says nothing of how they are
+            look_at = now + IDLE_SECONDS
+        elif now >= look_at:
             for job in self._policies.look(now):
                 if not self._outbox.busy(job.key):
                     self._outbox.put(job, now)
@@ -208,6 +207,17 @@ class Loop:
         self._metrics.decided_on(self.state.seen)
         times = [self._write(now) if leads else None, self._timers[0][0] if self._timers else None, look_at]
         return min(t for t in times if t is not None)
+
+    def _expire(self, now: float) -> None:
+        """Nodes whose time has come are dirty."""
+        while self._timers and self._timers[0][0] <= now:
+            at, name = heapq.heappop(self._timers)
+            node = self.state.nodes.get(name)
+            if node is not None and node.due == at:
+                self.state.dirty.add(name)
+
+    def _hear(self, now: float) -> None:
+        self.state.hearing = self._ear.look(now, self._answered_at())
 
     def _lead(self, now: float) -> bool:
         leads = self._may_write()
@@ -305,7 +315,7 @@ class Loop:
                 node.evaluation,
                 evicting,
                 foreign=node.foreign,
-                heard_since=self._watch_health.heard_since(leads=self._led),
+                hearing=self.state.hearing,
             )
         except Exception as error:  # a fault of ours costs that node alone, and on the safe side
             log.exception("node cannot be evaluated", extra={"node": node.name})
@@ -391,7 +401,10 @@ class Loop:
                 message = self.inbox.get(block=end is None and wait > 0, timeout=wait or None)
             except queue.Empty:
                 break
-            end = end or time.monotonic() + TAKE_SECONDS
+            if end is None:
+                end = time.monotonic() + TAKE_SECONDS
+                self._ear.awake(self._clock())
+                self._hear(self._clock())
             if isinstance(message, Stop):
                 return False
             try:

@@ -100,6 +100,7 @@ def run(login: Login, options: Options) -> int:
     who = options.identity or identity()
     elector = Elector(rest, options.namespace, LEASE_NAME, who, changed=lambda _: inbox.put(Wake()))
     may_write = _always if options.dry_run else elector.may_write
+    answered_at = boottime if options.dry_run else lambda: elector.answered_at
     writers = Writers(rest, may_write, inbox.put)
     writer: Writer = DryWriter(inbox.put, options.show) if options.dry_run else writers
     # Lifted while it catches up: a started manager is late already, and the server says 429 if it is too much for it.
@@ -109,7 +110,7 @@ def run(login: Login, options: Options) -> int:
     evictor = Evictor(rest, may_write, inbox.put)
     leave = nobody_leaves if options.dry_run else evictor.send
     evictions = Evictions(leave, events, metrics, options.evictions_per_minute, boottime())
-    loop = Loop(outbox, metrics, events, evictions, boottime, may_write, inbox)
+    loop = Loop(outbox, metrics, events, evictions, boottime, may_write, answered_at, inbox)
     stopped = threading.Event()
 
     def stop(*_: object) -> None:

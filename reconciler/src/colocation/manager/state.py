@@ -11,6 +11,7 @@ import msgspec
 
 from colocation.budget import (
     Candidate,
+    Hearing,
     ReportView,
     Selection,
     Staged,
@@ -54,6 +55,8 @@ class State:
         """Objects that cannot be read: (resource, key) -> why."""
         self.seen: dict[str, str] = {}
         """The newest resourceVersion taken in, by resource (plural)."""
+        self.hearing = Hearing()
+        """When reports could come in, as of the last look."""
         self.joined_at = float("-inf")
         """When a node's first report came."""
         self._pod_node: dict[str, str] = {}
@@ -237,7 +240,9 @@ class State:
                     _disown(node)
             case Bad():
                 node.colocation = ColocationFacts("", "", "", None)
-                node.report = ReportView(problem=event.reason, arrived=now, since_start=True)
+                node.report = ReportView(
+                    problem=event.reason, arrived=now, since_start=True, missed=self.hearing.missed
+                )
                 self._report_changed(node)
             case Delete():
                 node.colocation, node.report, node.awaited = None, ReportView(), None
@@ -254,7 +259,7 @@ class State:
             return
         if before.arrived is None:
             self.joined_at = now
-        node.report = ReportView(facts.status, facts.problem, now, since_start=not first)
+        node.report = ReportView(facts.status, facts.problem, now, since_start=not first, missed=self.hearing.missed)
         if facts.status is not None:
             uids = {pod.cgroup_uid: pod.cgroup_uid for pod in node.pods.values()}
             if node.facts is not None and not first:

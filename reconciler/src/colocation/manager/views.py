@@ -131,7 +131,7 @@ def simulate(
         sums = node.sums
         if sums is None or sums.strategies != by:
             sums = budget.add_up(node.pods.values(), node.report.status, by, node.gone_be)
-        result = budget.what_if(node.facts, selection, node.report, sums, now)
+        result = budget.what_if(node.facts, selection, node.report, sums, now, loop.state.hearing)
         held, winner = node.facts.published, node.selection.winner if node.selection else None
         found.append(
             {

@@ -9,14 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 from colocation.kube.cache import WatchState
-from colocation.kube.resources import NODE_COLOCATIONS
 
 PATIENCE_SECONDS: Final = 20.0
 """So long nothing is written for the sake of a watch that is away; then silence has to be withdrawn all the same."""
 SETTLE_SECONDS: Final = 0.5
 """After the last watch is back: what it missed comes in."""
-BLIND_SECONDS: Final = 300.0
-"""A leader whose watch of the reports stays away for longer counts the silence again: it may be for ever."""
 
 
 class WatchHealth:
@@ -26,7 +23,6 @@ class WatchHealth:
         """Nothing is known to be interrupted."""
         self._away: set[str] = set()
         self._clear_at = float("-inf")
-        self._heard_since = float("-inf")
 
     def changed(self, what: str, state: WatchState, now: float) -> None:
         """A watch was lost, or is open again."""
@@ -34,10 +30,8 @@ class WatchHealth:
             if not self._away:
                 self._clear_at = now + PATIENCE_SECONDS
             self._away.add(what)
-            self._interrupted(what, now)
         elif what in self._away:
             self._away.discard(what)
-            self._interrupted(what, now)
             if not self._away:
                 self._clear_at = now + SETTLE_SECONDS
 
@@ -45,21 +39,6 @@ class WatchHealth:
         """The API server answers again (the lease is ours): what was interrupted has all of its time to come back."""
         if self._away:
             self._clear_at = now + PATIENCE_SECONDS
-            self.paused(now)
-
-    def paused(self, now: float) -> None:
-        """The manager itself stood still until now, as a stopped process does: nothing could reach it."""
-        self._heard_since = now
-
-    def heard_since(self, *, leads: bool) -> float:
-        """From when on silence is the agents' own: before, no report could have been seen."""
-        if NODE_COLOCATIONS.plural not in self._away:
-            return self._heard_since
-        return self._heard_since + BLIND_SECONDS if leads else float("inf")
-
-    def _interrupted(self, what: str, now: float) -> None:
-        if what == NODE_COLOCATIONS.plural:
-            self._heard_since = now
 
     def clear_at(self, now: float) -> float:
         """From when on it may be written; ``now`` if it may be already."""

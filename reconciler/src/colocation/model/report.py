@@ -14,6 +14,9 @@ from colocation.model.policy import Evict, Protect, Report, Suppress, ViolationB
 from colocation.model.rubik import Rubik
 
 Amount = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+RETRY_SECONDS: Final = 70.0
+"""An agent whose report did not arrive has tried again within this many seconds: the request is given up after 35 s at
+most, and then the agent waits for 30 s, its largest back-off; or, refused at once, for Retry-After, 60 s at most."""
 MAX_PODS: int = 500
 """Rows in a report; more are never sent."""
 MAX_EVICTION_REQUESTS: Final = 8

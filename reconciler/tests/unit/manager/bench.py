@@ -57,8 +57,17 @@ class Bench:
         metrics = Metrics()
         self.asked: list[Eviction] = []
         evictions = Evictions(self.asked.append, self.events, metrics, per_minute, self.now)
+        self.answered_at: float | None = None
+        """When the API server last answered; None: it always does."""
         self.loop = Loop(
-            outbox, metrics, self.events, evictions, lambda: self.now, lambda: self.leads, queue.SimpleQueue()
+            outbox,
+            metrics,
+            self.events,
+            evictions,
+            lambda: self.now,
+            lambda: self.leads,
+            lambda: self.now if self.answered_at is None else self.answered_at,
+            queue.SimpleQueue(),
         )
         self.version = 10
 

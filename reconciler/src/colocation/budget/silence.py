@@ -1,0 +1,38 @@
+"""When a node's agent counts as silent: by the time in which a report could have reached the manager.
+
+While the manager cannot see, no agent is silent: that time counts for none. After it the agents, whose reports may have
+failed meanwhile, have the time to come back; once a report, so that a watch that breaks again and again does not keep a
+dead agent's node published.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from colocation.model.policy import PolicySpec
+from colocation.model.report import RETRY_SECONDS
+
+
+class Hearing(Struct, frozen=True, gc=False):
+    """In what time reports could reach the manager. Seconds on its own clock."""
+
+    missed: float = 0.0
+    """So far in which none could, since the manager began."""
+    back_at: float = float("-inf")
+    """When the last such time ended; while it lasts: now."""
+
+
+ALWAYS = Hearing()
+"""Every report could have come in."""
+
+
+def silent_at(spec: PolicySpec, since: float, missed: float, hearing: Hearing, *, already: bool = False) -> float:
+    """When an agent that was last heard ``since`` counts as silent.
+
+    ``missed``: `Hearing.missed` at that time. ``already``: it was silent before this interruption, and stays so.
+    """
+    at = since + spec.oversell.stale_after_seconds + hearing.missed - missed
+    if already or hearing.back_at <= since:
+        return at
+    grace = spec.report.interval_seconds + RETRY_SECONDS
+    return max(at, min(hearing.back_at, at) + grace)
