@@ -1,7 +1,8 @@
 """Version skew: an older agent, manager or CRD beside today's, and an upgrade and its rollback, on a real API server.
 
 "Older" is one commit, `OLDER`: the last one before the newest change of the CRDs. A change of the CRDs sets it to the
-message of the commit before itself. Its tree is taken out of git's history, so a clone without that history fails here, and says so.
+message of the commit before itself. Its tree is taken out of git's history, so a clone without that history fails here,
+and says so.
 """
 
 from __future__ import annotations
