@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _containerd, _layout
 from ansible_collections.openfuyao.colocation.plugins.plugin_utils import _toml_edit
 from ansible_collections.openfuyao.colocation.plugins.plugin_utils._settings import JSON, Plan, SettingsAction, as_before
 
 HEADER = "# Written by the Ansible collection openfuyao.colocation; its uninstall puts back what was here before.\n"
 NRI = ("plugins", "io.containerd.nri.v1.nri", "disable")
-CRI = {2: ("plugins", "io.containerd.grpc.v1.cri"), 3: ("plugins", "io.containerd.cri.v1.images")}
-"""Where the registries' settings are, by the version of the configuration, not of containerd: 2.x reads both."""
+_GRPC, _IMAGES = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
+CRI = {2: ("plugins", _GRPC), 3: ("plugins", _IMAGES), 4: ("plugins", _IMAGES)}
+"""Where the registries' settings are, by the version of a file, not of containerd: 2.x reads all of them."""
 
 
 def hosts_toml(mirror: JSON) -> str:
@@ -37,11 +39,13 @@ def decide(found: JSON, nri: bool | None, mirrors: list[JSON], present: bool) ->
         nri, mirrors = None, []
     wants = nri is not None or bool(mirrors)
     texts, section, main = found["texts"], found["section"], found["main"]
+    settings: list[Setting] = []
     try:
         files = {path: as_before(section, texts, path, _undo) for path in {main, *(section.get("files") or {})}}
         problems = _problems(found, _toml_edit.load(files[main], main), nri, mirrors) if wants else []
         if wants and not problems:
-            files[main] = _main(files[main], found, nri, mirrors)
+            settings, problems = _settings(found, files[main], nri, mirrors)
+            files[main] = _written(files[main], found, settings)
     except _toml_edit.CannotEdit as e:
         return Plan(problems=[f"{e}; change it by hand"])
     for mirror in mirrors:
@@ -51,63 +55,134 @@ def decide(found: JSON, nri: bool | None, mirrors: list[JSON], present: bool) ->
         # hosts.toml is read at each pull
         restart=files[main] != texts[main] or bool(section.get("pending")),
         forget=not wants,
+        in_force=[{"path": list(one.in_force), "value": str(one.value).lower() if isinstance(one.value, bool) else one.value} for one in settings],
         problems=problems,
     )
 
 
-def _main(text: str | None, found: JSON, nri: bool | None, mirrors: list[JSON]) -> str | None:
-    content = _toml_edit.load(text, found["main"])
-    version = content.get("version", _file_version(found["version"]))
-    wanted: dict[tuple[str, ...], t.Any] = {}
-    if nri is not None and _nri_now(content, found["version"]) != nri:
-        wanted[NRI] = not nri
-    registry = (*CRI[version], "registry", "config_path")
-    if mirrors and not _toml_edit.get(content, registry):
-        wanted[registry] = found["certs_dir"]
-    if not wanted:
+class Setting(t.NamedTuple):
+    """One value to write: where it is in the main file, and where in what containerd says is in force."""
+
+    path: tuple[str, ...]
+    in_force: tuple[str, ...]
+    value: bool | str
+
+
+def _settings(found: JSON, base: str | None, nri: bool | None, mirrors: list[JSON]) -> tuple[list[Setting], list[str]]:
+    """The values that have to be written, and why they would not win."""
+    main = found["main"]
+    dumped = _toml_edit.load(found["dump"], "what containerd says is in force")
+    version = _version(_toml_edit.load(base, main), found)
+    wanted = [] if nri is None or _toml_edit.get(dumped, NRI[:2]) is None else [Setting(NRI, NRI, not nri)]
+    if mirrors:
+        registry = ("registry", "config_path")
+        wanted.append(Setting((*CRI[version], *registry), (*_cri(dumped), *registry), found["certs_dir"]))
+    now, then = _toml_edit.load(found["texts"][main], main), _toml_edit.load(base, main)
+    due, problems = [], []
+    for one in wanted:
+        in_force, ours = _toml_edit.get(dumped, one.in_force), _toml_edit.get(now, one.path) == one.value
+        if one.path != NRI and in_force and not (ours and _toml_edit.get(then, one.path) != one.value):
+            continue  # any directory that is configured will do
+        if in_force == one.value:
+            if ours:
+                due.append(one)
+            continue
+        winners = _winners(found, one)
+        if winners:
+            problems.append(
+                f"{' and '.join(winners)}, which {main} imports, decides {'.'.join(one.in_force[1:])}: it is {_plain(in_force)}, and was to "
+                f"become {_plain(one.value)}. Correct it there"
+            )
+        elif ours:
+            problems.append(f"{main} has {'.'.join(one.path[1:])} = {_plain(one.value)}, but by `containerd config dump` it is {_plain(in_force)}")
+        due.append(one)
+    return due, problems
+
+
+def _winners(found: JSON, setting: Setting) -> list[str]:
+    """Imported files that would override the value in the main file. containerd 1.x takes the whole section of a plugin from the
+    last file that has one; 2.x merges value by value."""
+    whole = found["version"].startswith("1.")
+    told = []
+    for path in found["imported"]:
+        content = _toml_edit.load(found["texts"].get(path), path)
+        plugins = {setting.path[1], setting.in_force[1]}
+        if any(_toml_edit.get(content, ("plugins", name, *(() if whole else setting.path[2:]))) is not None for name in plugins):
+            told.append(path)
+    return told
+
+
+def _written(text: str | None, found: JSON, settings: list[Setting]) -> str | None:
+    if not settings:
         return text
-    edited = text if text is not None else f"{HEADER}version = {version}\n"
-    for path, value in wanted.items():
-        edited = _toml_edit.set_value(edited, path, value)
+    edited = text if text is not None else f"{HEADER}version = {_version({}, found)}\n"
+    for one in settings:
+        edited = _toml_edit.set_value(edited, one.path, one.value)
     return edited
 
 
 def _problems(found: JSON, content: JSON, nri: bool | None, mirrors: list[JSON]) -> list[str]:
-    answer = tuple(int(part) for part in (found["version"] or "0.0.0").split("."))
+    unmanaged = _layout.unmanaged(found["layout"], "containerd")
+    if unmanaged:
+        return [unmanaged]
     if not found["version"]:
-        return ["containerd is not installed, or does not say its version. Install it first"]
-    version = content.get("version", 1 if content else _file_version(found["version"]))
+        return ["no containerd was found that says its version. With another runtime, leave colocation_containerd_* unset for this host"]
+    if found["dump_error"]:
+        return [f"containerd cannot read its configuration, and would not come back from a restart: {found['dump_error']}"]
+    dumped = _toml_edit.load(found["dump"], "what containerd says is in force")
+    told = _disabled(found, dumped, nri)
+    version = _version(content, found)
     if version not in CRI:
-        return [
-            f"{found['main']} is of version {version}; this collection knows 2 and 3. `containerd config migrate` makes a newer one"
-        ]
-    result = []
-    if version == 3 and answer < (2, 0):
-        result.append(f"{found['main']} is of version 3, which containerd {found['version']} does not read")
-    if nri and answer < (1, 7):
-        result.append(f"NRI needs containerd 1.7 or newer, and this is {found['version']}. Upgrade it, or leave colocation_containerd_nri unset")
-    old = _toml_edit.get(content, (*CRI[version], "registry", "mirrors")) or {}
+        end = ". `containerd config migrate` shows it as a newer one" if version == 1 else ""
+        return [*told, f"{found['main']} is of version {version}; this collection knows 2, 3 and 4{end}"]
+    if nri and _toml_edit.get(dumped, NRI[:2]) is None and not told:
+        told.append(
+            f"this containerd {found['version']} has no NRI (1.7 and newer have). Leave colocation_containerd_nri unset, or upgrade containerd"
+        )
+    registry = _toml_edit.get(dumped, (*_cri(dumped), "registry")) or {}
+    old = sorted(registry.get("mirrors") or {})
     if mirrors and old:
-        result.append(
-            f"{found['main']} has registry.mirrors for {', '.join(sorted(old))}, and containerd refuses them beside config_path. Name "
-            "them in colocation_containerd_mirrors, and take them out of the file"
+        told.append(
+            f"{found['main']} or a file that it imports has registry.mirrors for {', '.join(old)}, and containerd refuses them beside "
+            "config_path. Name them in colocation_containerd_mirrors, and take them out of the file"
+        )
+    tls = sorted(name for name, one in (registry.get("configs") or {}).items() if one.get("tls"))
+    if mirrors and tls:
+        told.append(
+            f"{found['main']} or a file that it imports has registry.configs with tls for {', '.join(tls)}, and containerd refuses that "
+            "beside config_path. Say it as ca or skip_verify of colocation_containerd_mirrors, and take it out of the file"
         )
     return result
 
 
-def _nri_now(content: JSON, version: str) -> bool:
-    disabled = _toml_edit.get(content, NRI)
-    return version >= "2" if disabled is None else not disabled
+def _disabled(found: JSON, dumped: JSON, nri: bool | None) -> list[str]:
+    """What disabled_plugins keeps from loading: the lists of all files count together."""
+    off = sorted(set(dumped.get("disabled_plugins") or []) & {*_containerd.CRI, *([NRI[1]] if nri else [])})
+    if not off:
+        return []
+    paths = [found["main"], *found["imported"]]
+    where = [one for one in paths if set(_toml_edit.load(found["texts"].get(one), one).get("disabled_plugins") or []) & {*off, "cri"}]
+    return [f"disabled_plugins in {' and '.join(where) or found['main']} has {', '.join(off)}. Take it out there"]
 
 
-def _file_version(containerd: str) -> int:
-    return 3 if containerd and int(containerd.split(".")[0]) >= 2 else 2
+def _cri(dumped: JSON) -> tuple[str, ...]:
+    return CRI.get(dumped.get("version", 2), CRI[4])
+
+
+def _version(content: JSON, found: JSON) -> int:
+    """Of a file; one that is to be made is of 2 for containerd 1.x, else of 3, which all of 2.x read."""
+    version: int = content.get("version", 1 if content else 2 if found["version"].startswith("1.") else 3)
+    return version
+
+
+def _plain(value: t.Any) -> str:
+    return "not set" if value is None else _toml_edit.render(value)
 
 
 def _undo(current: str, ours: str, before: str) -> str:
     """Others changed the file since: only the values that are still ours are put back."""
     ours_now, then = _toml_edit.load(ours, "what was written"), _toml_edit.load(before, "what was there before")
-    for path in (NRI, *((*place, "registry", "config_path") for place in CRI.values())):
+    for path in (NRI, *((*place, "registry", "config_path") for place in (CRI[2], CRI[3]))):
         put, had = _toml_edit.get(ours_now, path), _toml_edit.get(then, path)
         if put != had and _toml_edit.get(_toml_edit.load(current, "the configuration"), path) == put:
             current = _toml_edit.set_value(current, path, had)

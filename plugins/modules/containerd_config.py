@@ -12,8 +12,10 @@ version_added: 0.2.0
 author:
   - The openfuyao.colocation contributors (@openfuyao)
 description:
-  - Sets single values of containerd's configuration, of version 2 (containerd 1.x) or 3 (containerd 2.x); all other lines stay as they
-    are. Where there is no file, one is made with these values only.
+  - Sets single values of containerd's configuration, of version 2 (containerd 1.x), 3 or 4 (containerd 2.x); all other lines stay as
+    they are. Where there is no file, one is made with these values only.
+  - What is in force is what C(containerd config dump) says, with every file that the main one imports. A value that an imported file
+    overrides is refused, with that file's name, and so is a configuration with which the CRI plugin would not load.
   - A mirror is a C(hosts.toml), which containerd reads at each pull. It is restarted only if its own configuration had to change,
     and running containers live on.
   - What was there before is kept in the state directory, to the byte. If containerd does not come back, it is put back.
@@ -136,62 +138,55 @@ done:
   returned: success
   type: list
   elements: str
-previous:
-  description: Path to text of the files before this task, for M(openfuyao.colocation.node_service) to undo it.
+files:
+  description: The files that were changed, or would be in check mode. M(openfuyao.colocation.node_service) with C(undo=true) puts them back.
   returned: success
-  type: dict
+  type: list
+  elements: str
 found:
-  description: What was found on the node.
+  description: What was found on the node, without the texts of its files.
   returned: when there is nothing to do
   type: dict
 """
 
 import os
 import re
-import shutil
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _kubelet, _node, _service
-
-DEFAULT_CONFIG = "/etc/containerd/config.toml"
-PLACES = f"{os.environ.get('PATH', '')}:/usr/local/bin:/usr/bin"
+from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _containerd, _layout, _node
 
 
 def look(module: AnsibleModule) -> dict[str, t.Any]:
     """What there is of containerd, for the action plugin to decide by."""
     given = module.params
-    unit = _service.Unit("containerd", module.run_command)
-    pid = unit.show("MainPID").get("MainPID", "0") if _node.booted() else "0"
-    argv = (_node.read(f"/proc/{pid}/cmdline") or "").rstrip("\0").split("\0") if pid != "0" else []
-    program = argv[0] if argv and os.path.isabs(argv[0]) else shutil.which("containerd", path=PLACES)
-    version = ""
-    if program:
-        _rc, out, _err = module.run_command([program, "--version"])
+    program = _containerd.find(module.run_command, given["config_file"])
+    version, dumped, wrong = "", "", ""
+    if program.path:
+        _rc, out, _err = module.run_command([program.path, "--version"])  # a program that fails says no version
         version = next(iter(re.findall(r"\bv?(\d+\.\d+\.\d+)", out)), "")
+        dumped, wrong = _containerd.dump(program, module.run_command)
     section = _node.Before(given["path"]).notes.get("containerd") or {}
-    flags = _kubelet.flags(argv)
-    main = given["config_file"] or flags.get("config") or flags.get("c") or DEFAULT_CONFIG
-    texts = {one: _node.read(one) for one in {main, *section.get("files", {})}}
-    folder = _certs_dir(texts[main] or "") or given["certs_dir"]
+    imported = _containerd.imported(program.main, dumped)
+    texts = {one: _node.read(one) for one in {program.main, *imported, *section.get("files", {})}}
+    set_to = [_containerd.value_of(dumped, ("plugins", cri, "registry", "config_path")) for cri in _containerd.CRI]
+    folder = next((one.split(":")[0] for one in set_to if one), given["certs_dir"])
     for mirror in given["mirrors"]:
         one = os.path.join(folder, mirror["registry"], "hosts.toml")
         texts[one] = _node.read(one)
     return {
         "booted": _node.booted(),
-        "running": bool(argv),
+        "running": bool(program.argv),
+        "layout": _layout.find(),
         "version": version,
-        "main": main,
+        "main": program.main,
+        "imported": imported,
+        "dump": dumped,
+        "dump_error": wrong,
         "certs_dir": folder,
         "texts": texts,
         "section": section,
     }
-
-
-def _certs_dir(text: str) -> str:
-    """The first directory of config_path, wherever it stands: only to know what else to read."""
-    found = re.search(r"^\s*config_path\s*=\s*[\"']([^\"':]+)", text, re.MULTILINE)
-    return found.group(1) if found else ""
 
 
 def main() -> None:

@@ -98,12 +98,13 @@ done:
   returned: success
   type: list
   elements: str
-previous:
-  description: Path to text of the files before this task, for M(openfuyao.colocation.node_service) to undo it.
+files:
+  description: The files that were changed, or would be in check mode. M(openfuyao.colocation.node_service) with C(undo=true) puts them back.
   returned: success
-  type: dict
+  type: list
+  elements: str
 found:
-  description: What was found on the node.
+  description: What was found on the node, without the texts of its files.
   returned: when there is nothing to do
   type: dict
 """

@@ -15,6 +15,7 @@ description:
   - What was there before is written down in the state directory before anything is changed, to the byte.
   - After the restart the service is watched. If it does not come back, the files are put back, it is restarted with them, and the
     task fails with what its log said.
+  - Passwords in the files (registries, HTTP headers) are masked in everything that is returned, logged or shown as a difference.
   - A change that was cut off in the middle (power, ssh) is noted as pending; the next run restarts and watches again.
   - This is what M(openfuyao.colocation.kubelet_config) and M(openfuyao.colocation.containerd_config) change a node by.
 extends_documentation_fragment:
@@ -40,6 +41,10 @@ options:
       - Path to the whole text that it is to have; V(null) removes the file. Mode and owner of a file that is there are kept.
     type: dict
     default: {}
+  config_file:
+    description:
+      - The main file of containerd. By default that of its command line.
+    type: path
   stale:
     description:
       - Files to remove while the service is stopped, such as a checkpoint of another policy.
@@ -51,6 +56,30 @@ options:
       - Whether the files mean anything to the service before it is restarted. Never done on a machine that is not booted.
     type: bool
     default: true
+  in_force:
+    description:
+      - Values that have to be in what C(containerd config dump) says after the change, each with its O(in_force[].path). If one is not,
+        or containerd cannot read the files, or they keep its CRI plugin from loading, the files are put back and nothing is restarted.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description:
+          - The names of the tables, and that of the value.
+        type: list
+        elements: str
+        required: true
+      value:
+        description:
+          - The value as it is written there, without quotes.
+        type: str
+        required: true
+  undo:
+    description:
+      - Put the files back that the last task with this service changed, instead of O(files).
+    type: bool
+    default: false
   forget:
     description:
       - What is written is no longer ours, even where it is not what was there before us, since others changed it too.
@@ -86,7 +115,7 @@ EXAMPLES = r"""
 - name: Put a kubelet's configuration back by hand
   openfuyao.colocation.node_service:
     service: kubelet
-    files: "{{ changed_before.previous }}"
+    undo: true
 """
 
 RETURN = r"""
@@ -95,10 +124,11 @@ done:
   returned: always
   type: list
   elements: str
-previous:
-  description: The files as they were before this task, to be given as O(files) if it has to be undone.
+files:
+  description: The files that were changed, or would be in check mode. O(undo=true) puts them back.
   returned: always
-  type: dict
+  type: list
+  elements: str
 restarted:
   description: Whether the service was restarted.
   returned: always
@@ -109,23 +139,26 @@ put_back:
   type: bool
 """
 
+import copy
 import os
 import shutil
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _node, _service
+from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _containerd, _node, _secrets, _service
 
 
 class NodeService:
     def __init__(self, module: AnsibleModule) -> None:
         self.module, self.given = module, module.params
         self.name: str = self.given["service"]
-        self.wanted: _service.Texts = self.given["files"]
-        self.now: _service.Texts = {path: _node.read(path) for path in self.wanted}
-        self.changed = [path for path, text in self.wanted.items() if self.now[path] != text]
         self.before = _node.Before(self.given["path"])
         self.section = self.before.section(self.name)
+        self.wanted: _service.Texts = self.section.get("last") or {} if self.given["undo"] else self.given["files"]
+        self.now: _service.Texts = {path: _node.read(path) for path in self.wanted}
+        # The texts as a whole are in no log of this node; of what is returned only the passwords are taken out.
+        module.no_log_values = {one for text in [*self.wanted.values(), *self.now.values()] for one in _secrets.secrets(text)}
+        self.changed = [path for path, text in self.wanted.items() if self.now[path] != text]
         self.unproved = _service.put_back(self.section)
         self.stale = [path for path in self.given["stale"] if os.path.exists(path)]
         self.restart = self.given["restart"] and _node.booted() and bool(self.changed or self.unproved or self.stale)
@@ -134,7 +167,7 @@ class NodeService:
         self.result: dict[str, t.Any] = {
             "changed": bool(self.changed or self.unproved or self.stale),
             "done": self._told(),
-            "previous": {path: self.now[path] for path in self.changed},
+            "files": self.changed,
             "restarted": False,
             "put_back": False,
             "diff": [
@@ -146,21 +179,33 @@ class NodeService:
     def apply(self) -> None:
         if not self.result["changed"] and not (self.given["forget"] and self.section.get("files")):
             return
+        noted = copy.deepcopy(self.section)
         _service.begin(self.section, {path: self.now[path] for path in self.changed})
         self.before.save()
-        wrong = self._change(self.wanted)
+        wrong = self._write(self.wanted)
+        if wrong:
+            _service.write_all(self.section, {path: self.now[path] for path in self.changed})
+            self.before.notes[self.name] = noted
+            self.before.save()
+            self.result.update(changed=False, done=[], files=[], diff=[])
+            self.module.fail_json(
+                msg=f"{self.name} was not restarted with the new configuration: {wrong}. The files were put back; correct what was asked "
+                "for, or the file that says otherwise, and run this again.",
+                **self.result,
+            )
+        wrong = self._start(self.given["stale"])
         if wrong:
             self._put_back(wrong)
         _service.proved(self.section, {path: _node.read(path) for path in self._ours()}, self.given["forget"])
-        if not self.section.get("files") and not self.section.get("made"):
+        if not any(self.section.get(one) for one in ("files", "made", "last")):
             self.before.notes.pop(self.name)
         self.before.save()
 
     def _ours(self) -> t.Iterable[str]:
         return {*self.section.get("files", {}), *self.wanted}
 
-    def _change(self, texts: _service.Texts) -> str:
-        """Write and restart; what is wrong then, or nothing."""
+    def _write(self, texts: _service.Texts) -> str:
+        """Write; why a restart with these files would not do what it is for, or nothing."""
         try:
             _service.write_all(self.section, texts)
         except OSError:
@@ -168,15 +213,25 @@ class NodeService:
             _service.write_all(self.section, {path: self.now[path] for path in self.changed})
             raise
         self.before.save()
+        if not self.restart or self.name != "containerd":
+            return ""
+        program = _containerd.find(self._run, self.given["config_file"])
+        if not program.path:
+            return ""
+        return _containerd.foreseen(*_containerd.dump(program, self._run), self.given["in_force"])
+
+    def _start(self, stale: list[str]) -> str:
+        """Restart, where that is asked for; what is wrong then, or nothing."""
         if not self.restart:
             return ""
         self.result["restarted"] = True
-        stale = [path for path in self.given["stale"] if os.path.exists(path)]
-        return self.unit.start_anew(stale) or self.unit.watch(self.given["settle"], self.given["timeout"])
+        there = [path for path in stale if os.path.exists(path)]
+        return self.unit.start_anew(there) or self.unit.watch(self.given["settle"], self.given["timeout"])
 
     def _put_back(self, wrong: str) -> None:
-        declared = self.unit.last_words()
-        again = self._change(_service.put_back(self.section))
+        said = self.unit.last_words()
+        _service.write_all(self.section, _service.put_back(self.section))
+        again = self._start(self.given["stale"])
         self.result.update(put_back=True, changed=True)
         if not again:
             _service.proved(self.section, {path: _node.read(path) for path in self._ours()})
@@ -214,7 +269,18 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "service": {"type": "str", "choices": list(_service.SERVICES), "required": True},
-            "files": {"type": "dict", "default": {}},
+            "files": {"type": "dict", "default": {}, "no_log": True},
+            "config_file": {"type": "path"},
+            "in_force": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "path": {"type": "list", "elements": "str", "required": True},
+                    "value": {"type": "str", "required": True},
+                },
+            },
+            "undo": {"type": "bool", "default": False},
             "stale": {"type": "list", "elements": "path", "default": []},
             "restart": {"type": "bool", "default": True},
             "forget": {"type": "bool", "default": False},

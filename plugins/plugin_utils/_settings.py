@@ -28,6 +28,7 @@ class Plan:
     stale: list[str] = field(default_factory=list)
     restart: bool = True
     forget: bool = False
+    in_force: list[JSON] = field(default_factory=list)
     health_url: str = ""
     problems: list[str] = field(default_factory=list)
     told: JSON = field(default_factory=dict)
@@ -59,7 +60,7 @@ class SettingsAction(ActionBase):
     def run(self, tmp: str | None = None, task_vars: JSON | None = None) -> JSON:
         super().run(tmp, task_vars)
         args = dict(self._task.args)
-        asked: JSON = self._execute_module(f"{COLLECTION}.{self.SERVICE}_config", module_args=args, task_vars=task_vars)
+        asked = self._unseen(f"{self.SERVICE}_config", args, task_vars)
         if asked.get("failed") or asked.get("unreachable"):
             return asked
         found: JSON = asked["found"]
@@ -69,17 +70,31 @@ class SettingsAction(ActionBase):
             return {"failed": True, "msg": f"The {self.SERVICE} of this node is left as it is: {result}. Nothing was changed."}
         section = found["section"]
         wanted = {path: text for path, text in plan.files.items() if found["texts"].get(path) != text}
-        idle = {"changed": False, "done": [], "previous": {}, "restarted": False, **plan.told}
+        idle = {"changed": False, "done": [], "files": [], "restarted": False, **plan.told}
         if not wanted and not section.get("pending") and not (plan.forget and section.get("files")):
-            return {**idle, "found": found}
+            # without the texts, which may have passwords
+            return {**idle, "found": {name: found[name] for name in found if name not in ("dump", "texts", "states", "section")}}
         service = {
             "service": self.SERVICE,
             "files": plan.files,
             "stale": plan.stale if wanted or section.get("pending") else [],
             "restart": plan.restart and asked["asked"]["restart"],
             "forget": plan.forget,
+            "in_force": plan.in_force,
+            **({"config_file": found["main"]} if self.SERVICE == "containerd" else {}),
             "health_url": plan.health_url,
             **{name: args[name] for name in ("settle", "timeout", "path") if name in args},
         }
-        done: JSON = self._execute_module(f"{COLLECTION}.node_service", module_args=service, task_vars=task_vars)
+        done = self._unseen("node_service", service, task_vars)
         return {**done, **plan.told, "stale": plan.stale, "health_url": plan.health_url}
+
+    def _unseen(self, module: str, args: JSON, task_vars: JSON | None) -> JSON:
+        """Run a module whose arguments and answer, with the passwords in the files, are in no log and not in C(-vvv)."""
+        before = self._task.no_log, self._play_context.no_log
+        self._task.no_log = self._play_context.no_log = True
+        try:
+            answer: JSON = self._execute_module(f"{COLLECTION}.{module}", module_args=args, task_vars=task_vars)
+        finally:
+            self._task.no_log, self._play_context.no_log = before
+        answer.pop("invocation", None)
+        return answer

@@ -40,26 +40,48 @@ def read(path: str) -> str | None:
 
 
 def write(path: str, text: str, mode: int | None = 0o644) -> None:
-    """Replace a file as a whole: a reader sees the old text or the new one. Mode None: as it has been, owner too."""
+    """Replace a file as a whole: a reader sees the old text or the new one, and others never more than they may read of the old.
+
+    Mode None: as it has been, with owner, ACL and SELinux context. (C(module.atomic_move) would lose the ACL.)
+    """
     path = os.path.realpath(path)  # a link stays one
     os.makedirs(os.path.dirname(path), exist_ok=True)
     new = f"{path}.colocation-new"
     try:
-        with open(new, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new)  # of a run that was cut off
+        with open(new, "x", encoding="utf-8", errors="surrogateescape", newline="", opener=_private) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        if mode is None and os.path.exists(path):
-            have = os.stat(path)
-            os.chown(new, have.st_uid, have.st_gid)
-            mode = stat.S_IMODE(have.st_mode)
-        os.chmod(new, 0o644 if mode is None else mode)
+            _like(path, file.fileno(), mode)
         os.replace(new, path)
     except OSError as e:
         with contextlib.suppress(OSError):
             os.unlink(new)
         # A disk that is full names no file, and nobody knows the new one's name.
         raise OSError(e.errno, e.strerror, path) from e
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _like(path: str, new: int, mode: int | None) -> None:
+    """Owner, mode and extended attributes of the file that is replaced; the ACL last, since chmod would change its mask."""
+    if not os.path.exists(path):
+        os.fchmod(new, 0o644 if mode is None else mode)
+        return
+    have = os.stat(path)
+    if mode is None:
+        os.fchown(new, have.st_uid, have.st_gid)
+    os.fchmod(new, stat.S_IMODE(have.st_mode) if mode is None else mode)
+    try:
+        names = os.listxattr(path)
+    except OSError:  # a file system without them
+        return
+    for name in names if mode is None else [one for one in names if one == "security.selinux"]:
+        os.setxattr(new, name, os.getxattr(path, name))
 
 
 class Before:

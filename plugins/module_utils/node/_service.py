@@ -10,6 +10,7 @@ The note of a service in the state directory (one section of _node.Before):
 
     files    path -> {before: text or None, ours: text or None}     what was there before us, and what we wrote last
     pending  path -> text or None     what was there before a change that has not proved itself yet
+    last     path -> text or None     what was there before the last change, for it to be undone
     made     directories that were made for these files
 """
 
@@ -41,6 +42,7 @@ def begin(section: JSON, now: Texts) -> None:
     """Before files are changed: what they are. The first note of what was there before us stays, and so does the first
     text of a change that never proved itself, which is the last that did."""
     files, pending = section.setdefault("files", {}), section.setdefault("pending", {})
+    section["last"] = dict(now)
     for path, text in now.items():
         files.setdefault(path, {"before": text, "ours": text})
         pending.setdefault(path, text)

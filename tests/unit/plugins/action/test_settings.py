@@ -107,12 +107,26 @@ TOML = "/etc/containerd/config.toml"
 V2 = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "/certs"  # mine\n'
 
 
-def containerd(text=V2, version="1.7.24", section=None, certs="/certs", **texts):
+def containerd(text=V2, version="1.7.24", section=None, certs="/certs", layout="", wrong="", **texts):
+    """With a dump as containerd would print it, of the values that count here; test_containerd_real.py asks real ones."""
+    old = version.startswith("1.")
+    values = tomllib.loads(text or "") if text and not wrong else {}
+    plugins = values.get("plugins", {})
+    registry = next((one["registry"] for one in plugins.values() if "registry" in one), {"config_path": ""})
+    nri = plugins.get("io.containerd.nri.v1.nri", {"disable": old})
+    cri = "io.containerd.grpc.v1.cri" if old else "io.containerd.cri.v1.images"
+    dump = [f"version = {2 if old else 3}", f"[plugins.'{cri}'.registry]", f"config_path = '{registry.get('config_path', '')}'"]
+    dump += [f"[plugins.'{cri}'.registry.mirrors.'{name}']" for name in registry.get("mirrors", {})]
+    dump += [] if version.startswith("1.6") else ["[plugins.'io.containerd.nri.v1.nri']", f"disable = {str(nri['disable']).lower()}"]
     return {
         "booted": True,
         "running": True,
+        "layout": layout,
         "version": version,
         "main": TOML,
+        "imported": [],
+        "dump": "\n".join(dump),
+        "dump_error": wrong,
         "certs_dir": certs,
         "texts": {TOML: text, **texts},
         "section": section or {},
@@ -165,12 +179,16 @@ def test_nri_is_off_by_itself_in_1_and_on_in_2(text, version, on, changes):
 @pytest.mark.parametrize(
     "found, nri, mirrors, answer",
     [
-        (containerd(version="1.6.20"), True, [], "NRI needs containerd 1.7"),
-        (containerd(version=""), True, [], "not installed"),
+        (containerd(version="1.6.20"), True, [], "has no NRI (1.7 and newer have)"),
+        (containerd(version=""), True, [], "no containerd was found"),
         (containerd("[plugins]\n"), True, [], "is of version 1"),
-        (containerd("version = 3\n"), True, [], "does not read"),
+        (containerd("version = 3\n", wrong="too new"), True, [], "would not come back from a restart: too new"),
+        (containerd("version = 9\n", version="2.4.0"), True, [], "knows 2, 3 and 4"),
+        (containerd(layout="k3s"), True, [], "/etc/rancher/k3s/registries.yaml"),
+        (containerd(layout="rke2"), None, [MIRROR], "this node runs rke2"),
+        (containerd(layout="microk8s", version=""), None, [MIRROR], "containerd-template.toml"),
         (containerd("version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry.mirrors.'x']\n"), None, [MIRROR], "registry.mirrors for x"),
-        (containerd("version = ["), True, [], "cannot be read as TOML"),
+        (containerd("version = [", wrong=" "), True, [], "cannot be read as TOML"),
     ],
 )
 def test_what_containerd_could_not_do_is_said_before(found, nri, mirrors, answer):
