@@ -174,7 +174,7 @@ class Prepare:
             self.module.fail_json(msg=f"No kernel argument: {', '.join(bad)}. Correct colocation_node_boot_arguments.")
         noted: dict[str, t.Any] = self.before.section("boot")
         ours: list[str] = noted.get("arguments", [])
-        if not self.arguments and not ours:
+        if not self.arguments and not ours and not noted.get("menu_due"):
             del self.before.notes["boot"]
             return
         loader = noted.get("loader") or self.loader
@@ -192,10 +192,13 @@ class Prepare:
         if loader == "grub":
             wanted = _boot.grub_text(self.arguments) if self.arguments else None
             if self._file(_boot.GRUB_FILE, wanted):
-                self._do("renewed the boot menu", "", None, None, lambda: self._command(["update-grub"]))
-                noted.update(loader=loader, arguments=self.arguments)
+                noted.update(loader=loader, arguments=self.arguments, menu_due=True)
+            if noted.get("menu_due"):  # noted until it is done: the file alone does not show it
+                self._do("renewed the boot menu", "", None, None, lambda: self._renew(noted))
             return
-        _rc, info, _err = self.module.run_command(["grubby", "--info=ALL"])
+        rc, info, err = self.module.run_command(["grubby", "--info=ALL"])
+        if rc:
+            self.module.fail_json(msg=f"grubby --info=ALL failed: {err.strip() or info.strip()}. No kernel argument was changed.")
         have = _boot.grubby_arguments(info)
         add = [one for one in self.arguments if one not in have]
         drop = [one for one in ours if one not in self.arguments and one in have]
@@ -209,7 +212,11 @@ class Prepare:
                     answer,
                     lambda h=how, w=answer: self._command(["grubby", "--update-kernel=ALL", f"{h}={w}"]),
                 )
-        noted.update(loader=loader, arguments=[*(one for one in ours if one not in drop), *add])
+        # Those to be taken out are ours until grubby has done it.
+        noted.update(loader=loader, arguments=[*(one for one in ours if one in drop or one in self.arguments), *add])
+        if drop:
+            kept = [one for one in noted["arguments"] if one not in drop]
+            self._do("", "", None, None, lambda: noted.update(arguments=kept))
 
     def _resctrl(self) -> None:
         on = self.module.params["resctrl"]
@@ -238,6 +245,10 @@ class Prepare:
         if on:
             os.makedirs(os.path.dirname(_boot.RESCTRL_LINK), exist_ok=True)
             os.symlink(_boot.RESCTRL_UNIT, _boot.RESCTRL_LINK)
+
+    def _renew(self, noted: dict[str, t.Any]) -> None:
+        self._command(["update-grub"])
+        noted.pop("menu_due")
 
     def _command(self, argv: list[str]) -> None:
         rc, _out, err = self.module.run_command(argv)

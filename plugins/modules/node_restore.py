@@ -80,13 +80,20 @@ def would_restore(journal: str, cgroup_root: str) -> dict[str, list[str]]:
     return {"restored": [e.path for e in reversed(entries)], "gone": [], "failed": []}
 
 
-def settings_back(module: AnsibleModule, before: _node.Before) -> list[str]:
-    """Undo node_prepare, the last thing first."""
-    done: list[str] = []
-    steps: list[tuple[str, t.Callable[[], None]]] = []
+def settings_back(module: AnsibleModule, before: _node.Before) -> tuple[list[str], list[str]]:
+    """Undo node_prepare, the last thing first; what was put back, and what could not be, with the reason.
+
+    A step that failed is tried again by the next run: the note stays, and what is already as it was before is no step.
+    """
+
+    def run(*argv: str) -> str:
+        rc, out, err = module.run_command(list(argv))
+        return f"{' '.join(argv)} failed: {err.strip() or out.strip() or f'exit code {rc}'}" if rc else ""
+
+    steps: list[tuple[str, t.Callable[[], str | None]]] = []
     for where in before.notes.get("mounts") or {}:
         if _boot.mounted(_node.read("/proc/mounts") or "", where):
-            steps.append((f"unmounted {where}", lambda p=where: module.run_command(["umount", p])))
+            steps.append((f"unmounted {where}", lambda p=where: run("umount", p)))
     for path in before.notes.get("links") or {}:
         if os.path.lexists(path):
             steps.append((f"removed {path}", lambda p=path: os.unlink(p)))
@@ -103,20 +110,28 @@ def settings_back(module: AnsibleModule, before: _node.Before) -> list[str]:
             steps.append((f"set {name} back to {value}", lambda n=name, v=value: _set(n, v)))
     for name in before.notes.get("modules") or {}:
         if _node.loaded(name):
-            # -r would take others along; a module in use stays, and goes with the next boot
-            steps.append((f"unloaded the kernel module {name}", lambda n=name: module.run_command(["rmmod", n])))
+            # -r would take others along; one in use stays loaded until the next boot, and that is said
+            steps.append((f"unloaded the kernel module {name}", lambda n=name: run("rmmod", n)))
     boot = before.notes.get("boot") or {}
-    if boot.get("loader") == "grub" and any(_boot.GRUB_FILE in what for what, _step in steps):
-        steps.append(("renewed the boot menu", lambda: module.run_command(["update-grub"])))
+    if boot.get("loader") == "grub":
+        # Also where the file is gone by now: an earlier run may have failed after that.
+        steps.append(("renewed the boot menu", lambda: run("update-grub")))
     if boot.get("loader") == "grubby" and boot.get("arguments"):
         words = " ".join(boot["arguments"])
-        command = ["grubby", "--update-kernel=ALL", f"--remove-args={words}"]
-        steps.append((f"took out the kernel argument(s) {words}", lambda: module.run_command(command)))
+        steps.append(
+            (f"took out the kernel argument(s) {words}", lambda: run("grubby", "--update-kernel=ALL", f"--remove-args={words}"))
+        )
+    done, failed = [], []
     for what, step in steps:
-        if not module.check_mode:
-            step()
-        done.append(what)
-    return done
+        try:
+            wrong = "" if module.check_mode else step()
+        except OSError as e:
+            wrong = f"not {what}: {e}"
+        if wrong:
+            failed.append(wrong)
+        else:
+            done.append(what)
+    return done, failed
 
 
 def still_ours(notes: dict[str, t.Any]) -> list[str]:
@@ -159,11 +174,13 @@ def main() -> None:
                 done=[],
             )
         back = would_restore(journal, root) if module.check_mode else _journal.restore(journal, root)
-        done = settings_back(module, _node.Before(path))
-        if back["failed"]:
+        done, failed = settings_back(module, _node.Before(path))
+        failed = [*back["failed"], *failed]
+        if failed:
             module.fail_json(
-                msg=f"{len(back['failed'])} value(s) could not be put back: {'; '.join(back['failed'])}. "
-                f"{path} is kept; run  this again.",
+                msg=f"This node is not yet as it was: {'; '.join(failed)}. What was there before is still noted in {path}: mend that (a "
+                "kernel module in use goes with the next boot), and run this again; it does only what is left.",
+                changed=bool(back["restored"] or done),
                 restored=back["restored"],
                 gone=back["gone"],
                 done=done,
