@@ -9,16 +9,24 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _kubelet
+from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _kubelet, _layout
 from ansible_collections.openfuyao.colocation.plugins.plugin_utils import _yaml_edit
 from ansible_collections.openfuyao.colocation.plugins.plugin_utils._settings import JSON, Plan, SettingsAction, as_before
 
 
 def decide(found: JSON, config: JSON, present: bool) -> Plan:
     """The plan for one node; what speaks against it is in its problems."""
+    unmanaged = _layout.unmanaged(found["layout"], "kubelet")
+    if unmanaged and (present or not found["section"]):
+        return Plan(problems=[unmanaged] if present and config else [])
     if not found["running"] and found["booted"] and not found["section"].get("pending") and found["texts"].get(found["main"]) is None:
         return Plan(
-            problems=["it does not run, so that it cannot be seen which files it reads. Start it, or say config_file"] if present else []
+            problems=[
+                f"no kubelet runs as the unit kubelet here, and there is no {found['main']}, so that it cannot be seen which files it reads. "
+                "If one should, `journalctl -u kubelet` says why it does not; in an image that is being built, say config_file"
+            ]
+            if present
+            else []
         )
     try:
         return _decide(found, config if present else {}, present)
@@ -41,7 +49,11 @@ def _decide(found: JSON, config: JSON, present: bool) -> Plan:
     elif config:
         wanted = _kubelet.merge(base, config)
         now = texts[main]
-        files[main] = now if now is not None and _yaml_edit.load(now, main) == wanted else _yaml_edit.edit(files[main] or "", wanted)
+        empty = "{}\n" if main.endswith(".json") else ""
+        files[main] = now if now is not None and _yaml_edit.load(now, main) == wanted else _yaml_edit.edit(files[main] or empty, wanted)
+    by_kubeadm = found["layout"] == _layout.KUBEADM and main == _kubelet.DEFAULT_CONFIG and not drop_in and bool(config)
+    if by_kubeadm:
+        files[_kubelet.KUBEADM_PATCH] = _yaml_edit.dump(config)
     before, after = _effective(texts, found, others, main, drop_in), _effective(files, found, others, main, drop_in)
     later = {name: content for name, content in others.items() if drop_in and name > _kubelet.DROP_IN}
     if not drop_in:
@@ -50,14 +62,15 @@ def _decide(found: JSON, config: JSON, present: bool) -> Plan:
     if drop_in and any(value is None for value in config.values()):
         problems.append("a drop-in cannot take a field out; leave those that are null out of the settings")
     stale = [os.path.join(found["root"], name) for name in _kubelet.stale_states(found["states"], before, after)]
-    changed = any(texts.get(path) != text for path, text in files.items())
+    changed = any(texts.get(path) != text for path, text in files.items() if path != _kubelet.KUBEADM_PATCH)
     return Plan(
         files={path: text for path, text in files.items() if path in texts or text is not None},
         stale=stale if changed or section.get("pending") else [],
+        restart=changed or bool(section.get("pending")),
         forget=not config,
         health_url=_kubelet.health_url(after, found["flags"]),
         problems=problems,
-        told={"method": "drop-in" if drop_in else "merge"},
+        told={"method": "drop-in" if drop_in else "merge", "kubeadm_patches": _kubelet.KUBEADM_PATCHES if by_kubeadm else ""},
     )
 
 

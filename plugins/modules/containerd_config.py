@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: containerd_config
 short_description: NRI and registry mirrors of a node's containerd
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - The openfuyao.colocation contributors (@openfuyao)
 description:
@@ -16,6 +16,7 @@ description:
     they are. Where there is no file, one is made with these values only.
   - What is in force is what C(containerd config dump) says, with every file that the main one imports. A value that an imported file
     overrides is refused, with that file's name, and so is a configuration with which the CRI plugin would not load.
+  - Nodes of k3s, rke2 and microk8s, which write this configuration themselves, are named and left as they are.
   - A mirror is a C(hosts.toml), which containerd reads at each pull. It is restarted only if its own configuration had to change,
     and running containers live on.
   - What was there before is kept in the state directory, to the byte. If containerd does not come back, it is put back.

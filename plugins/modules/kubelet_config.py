@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: kubelet_config
 short_description: Settings of a node's kubelet, merged into what it has, and taken out again
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - The openfuyao.colocation contributors (@openfuyao)
 description:
@@ -18,6 +18,9 @@ description:
     file since, else setting by setting.
   - Kubelet is restarted, and has to be well for O(settle) seconds. If it is not, the configuration of before is put back.
   - A checkpoint of the CPU or memory manager that would keep kubelet from starting with the new policy is removed while it is stopped.
+  - Where kubeadm wrote the file, the settings are a patch of kubeadm too, in C(/etc/kubernetes/patches); give that directory to
+    C(kubeadm upgrade node --patches), which writes the file anew.
+  - Nodes of k3s, rke2 and microk8s are named and left as they are.
   - What a command line flag says otherwise is refused, since flags win over files.
   - The configuration is parsed where ansible runs. The node needs no PyYAML.
 extends_documentation_fragment:
@@ -93,6 +96,12 @@ method:
   description: V(drop-in) or V(merge), by what this kubelet can do.
   returned: success
   type: str
+kubeadm_patches:
+  description:
+    - The directory to be given to C(kubeadm upgrade node --patches), which otherwise writes kubelet's configuration without these settings.
+      Empty where kubeadm does not write it.
+  returned: success
+  type: str
 done:
   description: What was changed, or would be in check mode, a clause each.
   returned: success
@@ -113,7 +122,7 @@ import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _kubelet, _node, _service
+from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _kubelet, _layout, _node, _service
 
 
 def look(path: str, config_file: str | None, unit: _service.Unit, proc: str = "/proc") -> dict[str, t.Any]:
@@ -128,10 +137,13 @@ def look(path: str, config_file: str | None, unit: _service.Unit, proc: str = "/
     folder = _kubelet.uses_drop_in(flags)
     root = flags.get("root-dir", _kubelet.DEFAULT_ROOT)
     drop_ins = sorted(n for n in os.listdir(folder) if n.endswith(".conf")) if os.path.isdir(folder) else []
-    paths = {main, *section.get("files", {}), *(os.path.join(folder, name) for name in drop_ins)}
+    layout = _layout.find()
+    patches = [_kubelet.KUBEADM_PATCH] if layout == _layout.KUBEADM else []
+    paths = {main, *patches, *section.get("files", {}), *(os.path.join(folder, name) for name in drop_ins)}
     return {
         "booted": _node.booted(),
         "running": bool(argv),
+        "layout": layout,
         "flags": flags,
         "main": main,
         "drop_in_folder": folder,

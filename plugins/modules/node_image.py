@@ -88,7 +88,7 @@ images:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _node
+from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _layout, _node
 
 SECTION = "images"
 
@@ -101,9 +101,12 @@ class Images:
         self.ctr = module.get_bin_path("ctr", opt_dirs=["/usr/local/bin", "/opt/bin", "/usr/local/sbin"])
 
     def run(self, *args: str) -> str:
+        unmanaged = _layout.unmanaged(_layout.find(), "images")
+        if unmanaged:
+            self.module.fail_json(msg=f"{unmanaged[0].upper()}{unmanaged[1:]}. Nothing was changed.")
         if not self.ctr:
             self.module.fail_json(
-                msg="ctr was not found on this node. It comes with containerd; with another runtime, put the "
+                msg="ctr was not found on this node, by which images are imported. With another runtime, put the "
                 "images into a registry and leave colocation_image_archive unset."
             )
         command = [self.ctr, "-n", self.module.params["namespace"], "images", *args]

@@ -4,10 +4,11 @@
 
 # This plugin util is **PRIVATE** to the collection; it can change at any time.
 
-"""Change top-level keys of a YAML mapping, and leave every other line, comments included, as it is."""
+"""Change top-level keys of a YAML mapping, and leave every other line, comments included, as it is. JSON stays JSON."""
 
 from __future__ import annotations
 
+import json
 import re
 import typing as t
 
@@ -38,6 +39,9 @@ def edit(text: str, wanted: JSON) -> str:
     have = load(text, "the configuration")
     if have == wanted:
         return text
+    if _is_json(text):
+        indent = re.match(r"\s*\{\s*?\n(\s+)\S", text)
+        return json.dumps(wanted, indent=len(indent.group(1)) if indent else None, ensure_ascii=False) + text[len(text.rstrip()) :]
     edited = _cut(text, [key for key in have if have[key] != wanted.get(key) or key not in wanted])
     for key in [key for key in wanted if key not in have or have[key] != wanted[key]]:
         if edited and not edited.endswith("\n"):
@@ -49,6 +53,13 @@ def edit(text: str, wanted: JSON) -> str:
     except NoMapping:
         pass
     return dump(wanted)  # anchors, a flow mapping, several documents: nothing that could be kept line by line
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 def dump(value: JSON) -> str:

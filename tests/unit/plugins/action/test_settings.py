@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 
 import pytest
@@ -17,6 +18,7 @@ def kubelet(texts=None, section=None, flags=None, drop_ins=(), folder="", states
     return {
         "booted": True,
         "running": True,
+        "layout": "",
         "flags": flags or {},
         "main": MAIN,
         "drop_in_folder": folder,
@@ -32,7 +34,7 @@ def kubelet(texts=None, section=None, flags=None, drop_ins=(), folder="", states
 def test_without_a_drop_in_folder_settings_are_merged_and_comments_stay():
     plan = kubelet_config.decide(kubelet(), {"maxPods": 200, "systemReserved": {"cpu": "1"}}, True)
     assert yaml.safe_load(plan.files[MAIN])["systemReserved"] == {"cpu": "1"}
-    assert plan.told == {"method": "merge"}
+    assert plan.told == {"method": "merge", "kubeadm_patches": ""}
     kept = kubelet_config.decide(kubelet(), {"systemReserved": {"cpu": "1"}}, True)
     assert "maxPods: 110  # theirs\n" in kept.files[MAIN]
 
@@ -45,7 +47,7 @@ def test_with_a_drop_in_folder_the_main_file_is_not_touched():
         "kind": "KubeletConfiguration",
         "maxPods": 200,
     }
-    assert plan.told == {"method": "drop-in"}
+    assert plan.told == {"method": "drop-in", "kubeadm_patches": ""}
 
 
 def test_a_kubelet_that_is_given_a_drop_in_folder_later_gets_its_own_file_back():
@@ -89,7 +91,9 @@ def test_the_checkpoint_of_another_cpu_manager_goes_with_the_change():
     "found, wanted, answer",
     [
         (kubelet({MAIN: "- a\n"}), {"maxPods": 1}, "is no YAML mapping"),
-        (kubelet({MAIN: None}, running=False), {"maxPods": 1}, "it does not run"),
+        (kubelet({MAIN: None}, running=False), {"maxPods": 1}, "no kubelet runs as the unit kubelet"),
+        (kubelet({MAIN: None}, running=False, layout="k3s"), {"maxPods": 1}, "kubelet-arg in /etc/rancher/k3s/config.yaml"),
+        (kubelet(layout="microk8s"), {"maxPods": 1}, "/var/snap/microk8s/current/args/kubelet"),
         (kubelet(folder="/d"), {"maxPods": None}, "cannot take a field out"),
         (kubelet(), {"cpuManagerPolicy": "static"}, "reservedSystemCPUs"),
         (
@@ -101,6 +105,43 @@ def test_the_checkpoint_of_another_cpu_manager_goes_with_the_change():
 )
 def test_what_speaks_against_it_is_said_and_nothing_planned(found, wanted, answer):
     assert any(answer in problem for problem in kubelet_config.decide(found, wanted, True).problems)
+
+
+DEFAULT = "/var/lib/kubelet/config.yaml"
+PATCH = "/etc/kubernetes/patches/kubeletconfiguration90-openfuyao-colocation+merge.yaml"
+
+
+def test_where_kubeadm_wrote_the_file_the_settings_are_a_patch_of_kubeadm_too():
+    found = kubelet({DEFAULT: TEXT, PATCH: None}, layout="kubeadm", main=DEFAULT)
+    plan = kubelet_config.decide(found, {"maxPods": 200}, True)
+    assert yaml.safe_load(plan.files[PATCH]) == {"maxPods": 200}
+    assert plan.told["kubeadm_patches"] == "/etc/kubernetes/patches"
+    assert plan.restart
+    written = {**found, "texts": {DEFAULT: plan.files[DEFAULT], PATCH: None}}
+    assert not kubelet_config.decide(written, {"maxPods": 200}, True).restart, "kubelet does not read the patch"
+    section = {"files": {path: {"before": found["texts"][path], "ours": plan.files[path]} for path in plan.files}}
+    back = kubelet_config.decide({**found, "texts": dict(plan.files), "section": section}, {}, False)
+    assert back.files == {DEFAULT: TEXT, PATCH: None}
+
+
+@pytest.mark.parametrize("layout, main, folder", [("", DEFAULT, ""), ("kubeadm", MAIN, ""), ("kubeadm", DEFAULT, "/d")])
+def test_elsewhere_kubeadm_gets_no_patch(layout, main, folder):
+    plan = kubelet_config.decide(kubelet({main: TEXT}, layout=layout, main=main, folder=folder), {"maxPods": 200}, True)
+    assert PATCH not in plan.files
+
+
+@pytest.mark.parametrize(
+    "text, indent", [('{"kind": "KubeletConfiguration", "maxPods": 110}', None), ('{\n    "maxPods": 110\n}\n', 4), (None, None)]
+)
+def test_a_configuration_in_json_stays_json_there_and_back(text, indent):
+    main = "/etc/kubernetes/kubelet.json"
+    ours = kubelet_config.decide(kubelet({main: text}, main=main), {"maxPods": 200, "featureGates": {"A": True}}, True).files[main]
+    assert json.loads(ours) == {**json.loads(text or "{}"), "maxPods": 200, "featureGates": {"A": True}}
+    assert ("\n    " in ours) is (indent == 4)
+    section = {"files": {main: {"before": text, "ours": ours}}}
+    theirs = ours.replace("}", ', "podPidsLimit": 9}', 1) if indent is None else ours
+    back = kubelet_config.decide(kubelet({main: theirs}, section, main=main), {}, False).files[main]
+    assert back is None or isinstance(json.loads(back), dict)
 
 
 TOML = "/etc/containerd/config.toml"
