@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: backup_info
 short_description: Say what a cluster's colocation was made from, as one document
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - The openfuyao.colocation contributors (@openfuyao)
 description:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: bundle
 short_description: Make one checksummed archive of all that a site without internet needs
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - The openfuyao.colocation contributors (@openfuyao)
 description:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: bundle_unpack
 short_description: Check a bundle, and unpack it to install from
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - The openfuyao.colocation contributors (@openfuyao)
 description:

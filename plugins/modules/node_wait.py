@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: node_wait
 short_description: Wait until nodes are ready, or have published what they oversell
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - The openfuyao.colocation contributors (@openfuyao)
 description:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: rollout
 short_description: Keep other rollouts out, and remember in the cluster what can be gone back to
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - The openfuyao.colocation contributors (@openfuyao)
 description:

@@ -1,4 +1,4 @@
-"""Files of a service changed by the real modules, through ansible, on this machine: what is shown of them, and the way back."""
+"""Files of a service changed by the real modules, through ansible: what is shown of them, and the way back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 
 from .conftest import ansible
 
-SECRET = "hunter22-of-bob"  # noqa: S105
+SECRET = "hunter22-of-bob"
 MAIN = f"""version = 2
 [plugins."io.containerd.grpc.v1.cri".registry.configs."r.example".auth]
   password = "{SECRET}"
@@ -19,13 +19,20 @@ MAIN = f"""version = 2
 def play(tmp_path: Path, *tasks: dict[str, object], fails: bool = False) -> str:
     """All that ansible-playbook says with -vvv and --diff."""
     file = tmp_path / "play.yml"
-    file.write_text(yaml.safe_dump([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": list(tasks)}]))
+    file.write_text(
+        yaml.safe_dump([{"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": list(tasks)}])
+    )
     return ansible("ansible-playbook", str(file), "-vvv", "--diff", fails=fails, ANSIBLE_NOCOLOR="1")
 
 
 def service(tmp_path: Path, **args: object) -> dict[str, object]:
     return {
-        "openfuyao.colocation.node_service": {"service": "containerd", "path": str(tmp_path / "state"), "restart": False, **args}
+        "openfuyao.colocation.node_service": {
+            "service": "containerd",
+            "path": str(tmp_path / "state"),
+            "restart": False,
+            **args,
+        }
     }
 
 
@@ -37,7 +44,9 @@ def main(tmp_path: Path) -> Path:
     return file
 
 
-def test_passwords_are_in_nothing_that_ansible_shows_and_the_rest_of_the_difference_is(tmp_path: Path, main: Path) -> None:
+def test_passwords_are_in_nothing_that_ansible_shows_and_the_rest_of_the_difference_is(
+    tmp_path: Path, main: Path
+) -> None:
     said = play(tmp_path, service(tmp_path, files={str(main): "oom_score = -999\n" + MAIN}))
     assert main.read_text() == "oom_score = -999\n" + MAIN
     assert "oom_score = -999" in said.replace("\\n", "\n").split("changed:")[0]

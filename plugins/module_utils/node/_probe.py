@@ -166,7 +166,7 @@ def _try_cgroup(
             features.update({name: _no("controller {} is not there".format(controller)) for name in mine})
             continue
         if not try_writes:
-            group = os.path.join(roots[controller], pods)
+            group = os.path.join(roots[controller], pods or _a_group(roots[controller]))
             features.update({name: _there(os.path.join(group, file)) for name, (file, *rest) in mine.items()})
             continue
         with _scratch(roots[controller], pods) as (mine_group, reason):
@@ -235,6 +235,11 @@ def _for_rubik(roots: Dict[str, str], pods: str, proc_root: str) -> Features:
         cost = _no("the kernel was started without cgroup1_writeback")
     features["blkio.cost"] = cost
     return features
+
+
+def _a_group(root: str) -> str:
+    """Any group below a hierarchy's root, whose files show what its groups have; the root itself has fewer in cgroup v2."""
+    return next(iter(_directories(root)), "")
 
 
 def _a_disk() -> str:
