@@ -63,7 +63,7 @@ def test_the_last_change_is_undone_without_the_texts_being_given(tmp_path: Path,
 
 
 def test_what_containerd_config_reads_is_in_nothing_that_ansible_shows(tmp_path: Path, main: Path) -> None:
-    task = {
+    task: dict[str, object] = {
         "openfuyao.colocation.containerd_config": {
             "state": "absent",
             "config_file": str(main),

@@ -39,6 +39,8 @@ def _rancher(name: str) -> Layout:
 
 
 LAYOUTS = (
+    # First: `kubeadm reset` takes its mark away, while directories of the others are often left behind.
+    Layout(KUBEADM, ("/var/lib/kubelet/kubeadm-flags.env",), "", "", ""),
     _rancher("rke2"),
     _rancher("k3s"),
     Layout(
@@ -48,7 +50,6 @@ LAYOUTS = (
         "kubelet's settings are in /var/snap/microk8s/current/args/kubelet",
         "import the archive with `microk8s ctr image import`",
     ),
-    Layout(KUBEADM, ("/var/lib/kubelet/kubeadm-flags.env",), "", "", ""),
 )
 
 

@@ -238,7 +238,7 @@ def _for_rubik(roots: Dict[str, str], pods: str, proc_root: str) -> Features:
 
 
 def _a_group(root: str) -> str:
-    """Any group below a hierarchy's root, whose files show what its groups have; the root itself has fewer in cgroup v2."""
+    """Any group below a hierarchy's root: its files show what groups have; the root itself has fewer in cgroup v2."""
     return next(iter(_directories(root)), "")
 
 

@@ -27,3 +27,9 @@ def test_what_is_not_managed_is_said_with_the_way_there_and_no_advice_to_install
     assert variable in said
     assert "nstall" not in said
     assert "start it" not in said.lower()
+
+
+def test_what_another_distribution_left_behind_does_not_make_a_node_of_kubeadm_its_own(tmp_path):
+    for mark in ("var/lib/kubelet/kubeadm-flags.env", "var/lib/rancher/k3s"):
+        (tmp_path / mark).mkdir(parents=True)
+    assert _layout.find(str(tmp_path)) == "kubeadm"
