@@ -60,7 +60,7 @@ def _rows(options: dict[str, Any], above: str) -> list[str]:
             else ""
         )
         lines = option["description"]  # one sentence, or a list of paragraphs: ansible takes both
-        told = " ".join(_text(line) for line in ([lines] if isinstance(lines, str) else lines))
+        summary = " ".join(_text(line) for line in ([lines] if isinstance(lines, str) else lines))
         if "choices" in option:
             summary += " One of " + ", ".join(f"`{choice}`" for choice in option["choices"]) + "."
         rows.append(f"| `{above}{name}` | {kind} | {default} | {summary} |")

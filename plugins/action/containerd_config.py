@@ -103,13 +103,13 @@ def _winners(found: JSON, setting: Setting) -> list[str]:
     """Imported files that would override the value in the main file. containerd 1.x takes the whole section of a plugin from the
     last file that has one; 2.x merges value by value."""
     whole = found["version"].startswith("1.")
-    told = []
+    result = []
     for path in found["imported"]:
         content = _toml_edit.load(found["texts"].get(path), path)
         plugins = {setting.path[1], setting.in_force[1]}
         if any(_toml_edit.get(content, ("plugins", name, *(() if whole else setting.path[2:]))) is not None for name in plugins):
-            told.append(path)
-    return told
+            result.append(path)
+    return result
 
 
 def _written(text: str | None, found: JSON, settings: list[Setting]) -> str | None:
@@ -130,25 +130,25 @@ def _problems(found: JSON, content: JSON, nri: bool | None, mirrors: list[JSON])
     if found["dump_error"]:
         return [f"containerd cannot read its configuration, and would not come back from a restart: {found['dump_error']}"]
     dumped = _toml_edit.load(found["dump"], "what containerd says is in force")
-    told = _disabled(found, dumped, nri)
+    result = _disabled(found, dumped, nri)
     version = _version(content, found)
     if version not in CRI:
         end = ". `containerd config migrate` shows it as a newer one" if version == 1 else ""
-        return [*told, f"{found['main']} is of version {version}; this collection knows 2, 3 and 4{end}"]
-    if nri and _toml_edit.get(dumped, NRI[:2]) is None and not told:
-        told.append(
+        return [*result, f"{found['main']} is of version {version}; this collection knows 2, 3 and 4{end}"]
+    if nri and _toml_edit.get(dumped, NRI[:2]) is None and not result:
+        result.append(
             f"this containerd {found['version']} has no NRI (1.7 and newer have). Leave colocation_containerd_nri unset, or upgrade containerd"
         )
     registry = _toml_edit.get(dumped, (*_cri(dumped), "registry")) or {}
     old = sorted(registry.get("mirrors") or {})
     if mirrors and old:
-        told.append(
+        result.append(
             f"{found['main']} or a file that it imports has registry.mirrors for {', '.join(old)}, and containerd refuses them beside "
             "config_path. Name them in colocation_containerd_mirrors, and take them out of the file"
         )
     tls = sorted(name for name, one in (registry.get("configs") or {}).items() if one.get("tls"))
     if mirrors and tls:
-        told.append(
+        result.append(
             f"{found['main']} or a file that it imports has registry.configs with tls for {', '.join(tls)}, and containerd refuses that "
             "beside config_path. Say it as ca or skip_verify of colocation_containerd_mirrors, and take it out of the file"
         )

@@ -229,7 +229,7 @@ class NodeService:
         return self.unit.start_anew(there) or self.unit.watch(self.given["settle"], self.given["timeout"])
 
     def _put_back(self, wrong: str) -> None:
-        said = self.unit.last_words()
+        declared = self.unit.last_words()
         _service.write_all(self.section, _service.put_back(self.section))
         again = self._start(self.given["stale"])
         self.result.update(put_back=True, changed=True)
