@@ -2,21 +2,33 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Says who runs this play: user, machine, and the process of ansible-playbook.
+"""Says who runs this play, and renews its Lease beside it for as long as it runs.
 
-A rollout that was killed on this machine must not lock its operator out: its process is looked for here.
+A holder is USER@HOST:PID:START:PLACE. PLACE is where the number of a process means that process: one boot of one machine, and one
+PID namespace on it. Two containers may have one host name, and each its process 1.
 """
 
 from __future__ import annotations
 
 import getpass
 import os
+import shutil
+import signal
 import socket
+import time
 import typing as t
 
+from ansible import constants
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 MODULE = "openfuyao.colocation.rollout"
+KEEPER = "colocation_lease_keeper"
+"""The fact that names the process that renews the Lease, as PID:START."""
+PARTS = 4
+"""The Lease is renewed when this part of its time has passed, so that some renewals may fail."""
+LOOK_SECONDS = 1.0
+DEFAULT_DURATION = 120
 
 
 def started(pid: int) -> str:
@@ -29,19 +41,28 @@ def started(pid: int) -> str:
         pass
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-            return file.read().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):  # no /proc here: the number alone has to do
+            state, *rest = file.read().rpartition(")")[2].split()
+    except (OSError, ValueError):  # no /proc here: the number alone has to do
         return "0"
+    return "" if state in ("Z", "X") else rest[18]
+
+
+def place() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return f"{file.read().strip()}/{os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # no Linux: the host's name has to do
+        return socket.gethostname()
 
 
 def holder(pid: int) -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()}:{pid}:{started(pid)}"
+    return f"{getpass.getuser()}@{socket.gethostname()}:{pid}:{started(pid)}:{place()}"
 
 
 def is_gone(other: str) -> bool:
-    """True if this holder ran on this machine, and runs no more."""
-    who, pid, since = (*other.split(":"), "", "")[:3]
-    return who.rpartition("@")[2] == socket.gethostname() and pid.isdigit() and started(int(pid)) != since
+    """True if this holder ran where its process would be seen from here, and runs no more."""
+    _who, pid, since, where = (*other.split(":", 3), "", "", "")[:4]
+    return where == place() and pid.isdigit() and started(int(pid)) != since
 
 
 class ActionModule(ActionBase):
@@ -50,9 +71,63 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         super().run(tmp, task_vars)
         # A worker is a child of ansible-playbook, which lives as long as the play.
-        args = {**self._task.args, "holder": holder(os.getppid()), "gone": []}
+        playbook = os.getppid()
+        args = {**self._task.args, "holder": holder(playbook), "gone": []}
         result = self._execute_module(MODULE, module_args=args, task_vars=task_vars)
         held = result.get("held_by")
         if result.get("failed") and held and is_gone(str(held)):
             result = self._execute_module(MODULE, module_args={**args, "gone": [held]}, task_vars=task_vars)
+        if result.get("acquired"):
+            result["ansible_facts"] = {KEEPER: self._keep(playbook, args, task_vars)}
+        elif args.get("state") in ("ended", "undone", "released") and not result.get("failed"):
+            _end(str((task_vars or {}).get("ansible_facts", {}).get(KEEPER, "")))
         return result
+
+    def _keep(self, playbook: int, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> str:
+        """Start the process that renews the Lease; its PID:START."""
+        since = started(playbook)
+        child = os.fork()
+        if child:
+            return f"{child}:{started(child)}"
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.setsid()
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1, 2):
+                os.dup2(nothing, stream)
+            Display()._final_q = None  # whatever is said is no part of the play
+            self._renew(playbook, since, args, task_vars)
+        finally:
+            os._exit(0)
+
+    def _renew(self, playbook: int, since: str, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> None:
+        every = int(args.get("duration") or DEFAULT_DURATION) / PARTS
+        due = time.monotonic() + every
+        while True:
+            time.sleep(LOOK_SECONDS)
+            if started(playbook) != since:  # failed, stopped or killed: the others need not wait
+                self._ask({**args, "state": "released"}, task_vars)
+                shutil.rmtree(constants.DEFAULT_LOCAL_TMP, ignore_errors=True)
+                return
+            if time.monotonic() >= due:
+                due = time.monotonic() + every
+                if self._ask({**args, "state": "renewed"}, task_vars).get("held") is False:
+                    return
+
+    def _ask(self, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        """The module's answer; empty if there was none, so that it is asked again."""
+        # The folders of the task and of ansible-playbook go when these end.
+        self._connection._shell.tmpdir = None
+        os.makedirs(constants.DEFAULT_LOCAL_TMP, exist_ok=True)
+        try:
+            answer: dict[str, t.Any] = self._execute_module(MODULE, module_args=args, task_vars=task_vars)
+            self._remove_tmp_path(self._connection._shell.tmpdir)
+        except Exception:  # a connection that broke, a full disk: whatever it was, the next try may work
+            return {}
+        return answer
+
+
+def _end(keeper: str) -> None:
+    pid, _, since = keeper.partition(":")
+    if pid.isdigit() and since and started(int(pid)) == since:
+        os.kill(int(pid), signal.SIGTERM)

@@ -71,7 +71,6 @@ backup:
       type: str
 """
 
-import json
 import typing as t
 
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, API_VERSION, NAMESPACE
@@ -87,7 +86,7 @@ def gather(api: Api) -> dict[str, t.Any]:
         raise ValueError(f"There is nothing to back up: namespace {NAMESPACE} has no Helm release {RELEASE}.")
     kept = api.get(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{ROLLOUT_CONFIGMAP}") or {}
     policies = api.list(f"/apis/{API_GROUP}/{API_VERSION}/colocationpolicies")
-    notes = json.loads((kept.get("data") or {}).get("steps") or "{}")
+    notes = _rollout.read((kept.get("data") or {}).get("steps"))
     values = _rollout.values_of(secrets, release["revision"])
     return _backup.document(release, values, notes, policies, api.nodes())
 

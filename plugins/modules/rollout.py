@@ -16,8 +16,11 @@ description:
     also from different control machines.
   - Notes in the ConfigMap C(openfuyao-colocation/colocation-rollout) what was there before a rollout (revision of the
     Helm release, policies, settings of nodes), so that any control machine can go one step back.
-  - A holder is one run of C(ansible-playbook). One that has died on the same control machine is found dead at once, by its
-    process; one on another machine when the Lease was not renewed for O(duration) seconds.
+  - A holder is one run of C(ansible-playbook). While it runs, a process beside it renews the Lease, and gives it back when the run
+    ends, however that ends.
+  - A run that was killed together with that process is found dead at once from where its processes could be seen (the same boot of
+    the same machine, the same PID namespace), by its process. From elsewhere it is so when the Lease was not renewed for
+    O(duration) seconds.
   - The Lease and the notes are no part of what a play is asked for, so they never count as changed.
   - Has a corresponding action plugin, which says who is running this play.
 extends_documentation_fragment:
@@ -36,14 +39,18 @@ options:
   state:
     description:
       - V(taken) takes the Lease, or renews it where this play has it already.
-      - V(begun) does so too, and notes what is there now as what to go back to. After a rollout that was not finished the
+      - V(renewed) renews it if this play has it, and does nothing else.
+      - V(begun) takes it too, and notes what is there now as what to go back to. After a rollout that was not finished the
         older note stays.
+      - With V(begun), what a killed roll-out left of a Helm operation (C(pending-install), C(pending-upgrade), C(pending-rollback)) is
+        taken away, since helm refuses another one while it is there. One that no roll-out has left is not touched, and named.
       - V(ended) makes that note the step back if anything has changed since, and gives the Lease back.
       - V(undone) is for after a step back. It forgets the note, and gives the Lease back.
       - V(released) only gives the Lease back.
     type: str
     choices:
       - taken
+      - renewed
       - begun
       - ended
       - undone
@@ -51,9 +58,9 @@ options:
     required: true
   duration:
     description:
-      - Seconds for which the Lease holds unless renewed. Must be longer than any one step of a play.
+      - Seconds for which the Lease holds unless renewed.
     type: int
-    default: 1800
+    default: 120
   settings:
     description:
       - With O(state=ended), Node name to the settings that were made on it.
@@ -106,9 +113,17 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+acquired:
+  description: Whether the Lease was taken, and was not this play's before.
+  returned: unless O(state=renewed)
+  type: bool
+held:
+  description: Whether the Lease is this play's.
+  returned: with O(state=renewed)
+  type: bool
 back:
   description: Where a step back leads; V(null) if there is nothing to go back to.
-  returned: always
+  returned: unless O(state=renewed)
   type: dict
   contains:
     revision:
@@ -126,34 +141,33 @@ back:
       type: dict
 unfinished:
   description: Whether a rollout before this one was not finished.
-  returned: always
+  returned: unless O(state=renewed)
   type: bool
 release:
   description: The Helm release as it is now, with C(revision), C(status) and C(version); V(null) if there is none.
-  returned: always
+  returned: unless O(state=renewed)
   type: dict
 policies:
   description: The policies that a rollout made, as they are now, each with name and spec.
-  returned: always
+  returned: unless O(state=renewed)
   type: list
   elements: dict
 policies_by_hand:
   description: The policies that no rollout made, in the same form.
-  returned: always
+  returned: unless O(state=renewed)
   type: list
   elements: dict
 affinity:
   description: Affinity for the manager, to the Nodes that its image was brought to; empty where a registry has it.
-  returned: always
+  returned: unless O(state=renewed)
   type: dict
 summary:
   description: Where a step back leads, in words.
-  returned: always
+  returned: unless O(state=renewed)
   type: str
 """
 
 import datetime
-import json
 import typing as t
 
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, API_VERSION, NAMESPACE
@@ -168,6 +182,7 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils.rollout impor
 
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{LEASE_NAMESPACE}/leases"
 NOTES = f"/api/v1/namespaces/{NAMESPACE}/configmaps/{ROLLOUT_CONFIGMAP}"
+SECRETS = f"/api/v1/namespaces/{NAMESPACE}/secrets"
 KEY = "steps"
 RACES = 5
 
@@ -176,8 +191,8 @@ class Held(Exception):
     """Somebody else is at work."""
 
 
-def take(api: Api, me: str, gone: list[str], duration: int) -> None:
-    """Have the Lease afterwards, or raise Held."""
+def take(api: Api, me: str, gone: list[str], duration: int) -> bool:
+    """Have the Lease afterwards, or raise Held. True if it was not ours before."""
     for _race in range(RACES):
         now = datetime.datetime.now(datetime.timezone.utc)
         lease = api.get(f"{LEASES}/{LEASE}")
@@ -186,20 +201,38 @@ def take(api: Api, me: str, gone: list[str], duration: int) -> None:
             raise Held(_rollout.refusal(lease, holder, now))
         stamp = _rollout.stamp(now)
         spec = {"holderIdentity": me, "leaseDurationSeconds": duration, "renewTime": stamp}
+        new = (lease or {}).get("spec", {}).get("holderIdentity") != me
         try:
             if lease is None:
                 body = {"metadata": {"name": LEASE}, "spec": {**spec, "acquireTime": stamp}}
                 api.request("POST", LEASES, {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", **body})
             else:
-                if (lease.get("spec") or {}).get("holderIdentity") != me:
+                if new:
                     spec["acquireTime"] = stamp
                 decided_on = {"resourceVersion": lease["metadata"]["resourceVersion"]}
                 api.merge(f"{LEASES}/{LEASE}", {"metadata": decided_on, "spec": spec})
-            return
+            return new
         except ApiError as e:
             if e.status != 409:
                 raise
     raise Held("Another rollout began at the same moment. Nothing was changed; run this again.")
+
+
+def renew(api: Api, me: str) -> bool:
+    """Whether the Lease is mine, which it is for another while then."""
+    lease = api.get(f"{LEASES}/{LEASE}")
+    if lease is None or (lease.get("spec") or {}).get("holderIdentity") != me:
+        return False
+    stamp = _rollout.stamp(datetime.datetime.now(datetime.timezone.utc))
+    decided_on = {"resourceVersion": lease["metadata"]["resourceVersion"]}
+    try:
+        api.merge(f"{LEASES}/{LEASE}", {"metadata": decided_on, "spec": {"renewTime": stamp}})
+    except ApiError as e:
+        if e.status == 404:
+            return False
+        if e.status != 409:  # another task of this play renewed it at the same moment, or it is asked again soon
+            raise
+    return True
 
 
 def release(api: Api, me: str) -> None:
@@ -220,18 +253,25 @@ class Rollout:
     def __init__(self, api: Api, params: dict[str, t.Any], check_mode: bool) -> None:
         self.api, self.params, self.check_mode = api, params, check_mode
         self.kept = api.get(NOTES)
-        self.notes = json.loads(((self.kept or {}).get("data") or {}).get(KEY) or "{}")
+        self.notes = _rollout.read(((self.kept or {}).get("data") or {}).get(KEY))
         selector = f"owner=helm,name={RELEASE}"
-        self.secrets = api.list(f"/api/v1/namespaces/{NAMESPACE}/secrets", label_selector=selector)
+        self.secrets = api.list(SECRETS, label_selector=selector)
         found = api.list(f"/apis/{API_GROUP}/{API_VERSION}/colocationpolicies")
         self.policies, self.by_hand = _rollout.policies_of(found), _rollout.policies_of(found, by_hand=True)
 
     def run(self) -> dict[str, t.Any]:
         state, notes = self.params["state"], self.notes
         unfinished = bool(notes.get("pending"))
+        cut = _rollout.interrupted(self.secrets)
         good = _rollout.good_revision(self.secrets)
         there = _rollout.snapshot(good, self.policies, notes.get("settings") or {})
         if state == "begun":
+            # A roll-out notes what was there before it begins; before the first one there is no revision that Helm finished.
+            if cut and not unfinished and good is not None:
+                raise ValueError(_rollout.not_ours(cut[-1]))
+            full = _rollout.too_big(self.kept, notes, {*self.params["nodes"], *(notes.get("settings") or {})})
+            if full:
+                raise ValueError(full)
             notes = _rollout.begun(notes, there)
             if self.params["image"] is not None:
                 known = {n["metadata"]["name"] for n in self.api.nodes()} if self.params["image"] else set()
@@ -242,15 +282,19 @@ class Rollout:
             notes = _rollout.ended(notes, there, self.params["settings"])
         elif state == "undone":
             notes = _rollout.undone(notes)
+        acquired = False
         if not self.check_mode:
             if state in ("taken", "begun"):
-                take(self.api, self.params["holder"], self.params["gone"], self.params["duration"])
+                acquired = take(self.api, self.params["holder"], self.params["gone"], self.params["duration"])
+            if state == "begun" and cut:
+                self._forget(cut)
             if notes != self.notes and self.kept:
-                self.api.merge(NOTES, {"data": {KEY: json.dumps(notes, sort_keys=True)}})
+                self.api.merge(NOTES, {"data": {KEY: _rollout.written(notes)}})
             if state in ("ended", "undone", "released"):
                 release(self.api, self.params["holder"])
         back = _rollout.target(notes)
         return {
+            "acquired": acquired,
             "back": back,
             "unfinished": unfinished,
             "release": _rollout.release_of(self.secrets),
@@ -263,15 +307,26 @@ class Rollout:
         }
 
 
+    def _forget(self, cut: list[dict[str, t.Any]]) -> None:
+        """Take away Helm's notes of what a killed roll-out had begun: the next upgrade starts from the last revision that was finished."""
+        for secret in cut:
+            try:
+                self.api.request("DELETE", f"{SECRETS}/{secret['metadata']['name']}", {"preconditions": {"uid": secret["metadata"]["uid"]}})
+            except ApiError as e:
+                if e.status not in (404, 409):
+                    raise
+        self.secrets = [s for s in self.secrets if s not in cut]
+
+
 def main() -> None:
     module, api = make_module(
         {
             "state": {
                 "type": "str",
-                "choices": ["taken", "begun", "ended", "undone", "released"],
+                "choices": ["taken", "renewed", "begun", "ended", "undone", "released"],
                 "required": True,
             },
-            "duration": {"type": "int", "default": 1800},
+            "duration": {"type": "int", "default": 120},
             "settings": {"type": "dict", "default": {}},
             "image": {"type": "str"},
             "nodes": {"type": "list", "elements": "str", "default": []},
@@ -282,6 +337,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
+        if module.params["state"] == "renewed":
+            module.exit_json(changed=False, held=module.check_mode or renew(api, module.params["holder"]))
         result = Rollout(api, module.params, module.check_mode).run()
     except Held as e:
         held = api.get(f"{LEASES}/{LEASE}") or {}

@@ -14,6 +14,7 @@ import gzip
 import json
 import typing as t
 
+from ansible_collections.openfuyao.colocation.plugins.module_utils._own_names import ROLLOUT_CONFIGMAP
 from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._state import age_seconds
 
 JSON = t.Dict[str, t.Any]
@@ -46,7 +47,7 @@ def refusal(lease: JSON, holder: str, now: datetime.datetime) -> str:
     spec = lease["spec"]
     left = int(spec.get("leaseDurationSeconds") or 0) - (age_seconds(str(spec.get("renewTime")), now) or 0)
     return (
-        f"Another rollout is at work: {holder.rsplit(':', 2)[0]}, since {spec.get('acquireTime')}. Wait until it is done. "
+        f"Another rollout is at work: {holder.partition(':')[0]}, since {spec.get('acquireTime')}. Wait until it is done. "
         f"If it has died, its Lease is free in {max(0, left)} s, or at once after: kubectl delete lease -n "
         f"{lease['metadata']['namespace']} {lease['metadata']['name']}. Nothing was changed."
     )
@@ -168,6 +169,65 @@ def undone(notes: JSON) -> JSON:
     if went:
         after["settings"] = went.get("settings") or {}
     return after
+
+
+def interrupted(secrets: t.Iterable[JSON]) -> list[JSON]:
+    """Helm's notes of an installation, upgrade or rollback that has not ended: helm refuses the next one while such a note is there."""
+    return [s for s in secrets if s["metadata"]["labels"].get("status", "").startswith("pending-")]
+
+
+def not_ours(cut: JSON) -> str:
+    """Why a note is left alone that no roll-out of this collection has left behind."""
+    labels, made = cut["metadata"]["labels"], cut["metadata"].get("creationTimestamp", "?")
+    return (
+        f"Helm's release {labels.get('name')} is {labels.get('status')} since {made} (revision {_revision(cut)}), and no roll-out of this "
+        f"collection left it so. Wait until that helm has ended; if it was killed: helm rollback {labels.get('name')} -n "
+        f"{cut['metadata'].get('namespace')}. Nothing was changed."
+    )
+
+
+STEPS = ("pending", "previous")
+FULL = 1_000_000
+"""Bytes that the ConfigMap may hold; the API server refuses it above 1 MiB."""
+
+
+def written(notes: JSON) -> str:
+    """Notes as they are kept: each settings once, with the nodes that have them, since most nodes have the same."""
+    packed = {**notes, **{step: {**notes[step], "settings": _packed(notes[step])} for step in STEPS if notes.get(step)}}
+    if "settings" in notes:
+        packed["settings"] = _packed(notes)
+    return json.dumps(packed, sort_keys=True)
+
+
+def read(text: str | None) -> JSON:
+    """Notes out of what is kept."""
+    notes: JSON = json.loads(text or "{}")
+    for place in (notes, *(notes[step] for step in STEPS if notes.get(step))):
+        if "settings" in place:
+            place["settings"] = {node: row["settings"] for row in place["settings"] for node in row["nodes"]}
+    return notes
+
+
+def _packed(place: JSON) -> list[JSON]:
+    rows: dict[str, JSON] = {}
+    for node, settings in sorted((place.get("settings") or {}).items()):
+        rows.setdefault(json.dumps(settings, sort_keys=True), {"settings": settings, "nodes": []})["nodes"].append(node)
+    return list(rows.values())
+
+
+def too_big(kept: JSON | None, notes: JSON, nodes: t.Collection[str]) -> str | None:
+    """Why a roll-out could not be noted at its end, found at its start: by then there are two steps, with settings of every node."""
+    settings = {**{node: {} for node in nodes}, **(notes.get("settings") or {})}
+    step = {**(notes.get("pending") or {}), "settings": settings}
+    end = written({**notes, "settings": settings, "pending": step, "previous": step})
+    others = sum(len(str(value).encode()) for key, value in ((kept or {}).get("data") or {}).items() if key != "steps")
+    size = len(end.encode()) + others
+    if size <= FULL:
+        return None
+    return (
+        f"What this roll-out would have to note in ConfigMap {ROLLOUT_CONFIGMAP} is {size} bytes, and {FULL} fit ({len(nodes)} nodes). "
+        "Give nodes the same settings, not each its own, or roll out to fewer nodes. Nothing was changed."
+    )
 
 
 def left_over(policies: t.Iterable[JSON], wanted: t.Iterable[str]) -> list[str]:

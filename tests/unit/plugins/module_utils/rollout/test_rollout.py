@@ -129,3 +129,34 @@ def test_policies_are_told_apart_by_who_made_them():
         {"name": "bare", "spec": {}},
         {"name": "hand", "spec": {"priority": 1}},
     ]
+
+
+SETTINGS = {"sysctls": {"vm.swappiness": "10", "vm.overcommit_memory": "1"}, "modules": [], "boot_arguments": [], "resctrl": False}
+
+
+def steps(count):
+    each = {f"node-{i:05}.rack-7.example.org": SETTINGS for i in range(count)}
+    step = {"revision": 3, "version": "0.1.0", "policies": [], "settings": each}
+    return {"settings": each, "pending": step, "previous": step, "image": {"sha256": "a", "nodes": ["n"]}}
+
+
+@pytest.mark.parametrize("notes", [{}, {"image": {}}, steps(0), steps(3), {**steps(2), "pending": None}])
+def test_what_is_written_is_read_again(notes):
+    assert _rollout.read(_rollout.written(notes)) == notes
+    assert _rollout.read(None) == {}
+
+
+def test_the_notes_of_five_thousand_nodes_fit_into_a_configmap():
+    """As one row for each node they were above 1 MiB from about 2,100 nodes on."""
+    before = {"labelsBefore": dict.fromkeys(steps(5000)["settings"]), "namespaceMade": True}
+    kept = {"data": {"before": json.dumps(before), "steps": "{}"}}
+    assert len(json.dumps(steps(2300))) > 1 << 20
+    assert len(_rollout.written(steps(5000))) + len(kept["data"]["before"]) < 1_000_000
+    assert _rollout.too_big(kept, {"settings": steps(5000)["settings"]}, set(steps(5000)["settings"])) is None
+
+
+def test_what_would_not_fit_at_the_end_is_told_at_the_start():
+    each = {f"n{i}": {"sysctls": {"vm.swappiness": str(i)}} for i in range(9000)}
+    said = _rollout.too_big(None, {"settings": each}, set(each))
+    assert "(9000 nodes)" in said
+    assert said.endswith("Nothing was changed.")
