@@ -15,14 +15,17 @@ DAY = 86400
 RANGES: dict[str, tuple[int, int]] = {
     "colocation_manager_timeout": (1, DAY),
     "colocation_manager_drain_timeout": (1, DAY),
-    "colocation_manager_lease": (10, DAY),
-    "colocation_health_soak": (0, DAY),
-    "colocation_health_pressure_rise": (1, 100),
+    "colocation_manager_lease": (30, 3600),
+    "colocation_gate_soak": (0, DAY),
+    "colocation_gate_pressure_rise": (1, 100),
     "colocation_max_fail_percentage": (0, 99),
     "colocation_preflight_memory_mib": (0, 1 << 30),
     "colocation_preflight_disk_mib": (0, 1 << 30),
 }
+SERIAL = ("colocation_waves", "colocation_serial")
 WAVE = re.compile(r"[1-9][0-9]*|[1-9][0-9]?%|100%")
+
+PART = re.compile(r"[0-9]+|[0-9]{1,2}%|100%")
 
 
 def problems(values: t.Mapping[str, t.Any]) -> list[str]:
@@ -33,15 +36,31 @@ def problems(values: t.Mapping[str, t.Any]) -> list[str]:
         for name, number in numbers.items()
         if number is not None and not RANGES[name][0] <= number <= RANGES[name][1]
     ]
-    lease, soak = numbers["colocation_manager_lease"], numbers["colocation_health_soak"]
-    if lease is not None and soak is not None and lease <= soak:
-        answer.append(
-            f"colocation_manager_lease is {lease} and colocation_health_soak {soak}: the Lease would run out while a wave is watched."
-        )
-    return answer + waves(values.get("colocation_waves"))
+    return said + sick(values.get("colocation_max_sick_nodes")) + [told for name in SERIAL for told in serial(name, values.get(name))]
 
 
-def waves(value: t.Any) -> list[str]:
+def differing(values: t.Mapping[str, t.Sequence[t.Any]], host: str, first: str) -> list[str]:
+    """A sentence for each variable of which two hosts say something else, where a play can only go by one."""
+    return [
+        f"{name} is {here} for {host} and {there} for {first}, and a play can go by one only. Set it for all of colocation_nodes."
+        for name, (here, there) in values.items()
+        if here != there
+    ]
+
+
+def part(value: t.Any, whole: int) -> int:
+    """A number, or a percentage of a whole, rounded up."""
+    text = str(value)
+    return -(-int(text[:-1]) * whole // 100) if text.endswith("%") else int(text)
+
+
+def sick(value: t.Any) -> list[str]:
+    if value is None or (not isinstance(value, bool) and PART.fullmatch(str(value))):
+        return []
+    return [f"colocation_max_sick_nodes is {value}; it must be a number of nodes, or a part of them from 0% to 100%."]
+
+
+def serial(name: str, value: t.Any) -> list[str]:
     """A play's C(serial)."""
     if value is None:
         return []
@@ -49,7 +68,7 @@ def waves(value: t.Any) -> list[str]:
     bad = [w for w in each if isinstance(w, bool) or not WAVE.fullmatch(str(w))]
     if bad or not each:
         what = ", ".join(str(w) for w in bad) or "empty"
-        return [f"colocation_waves: {what}: a wave is a number of hosts from 1, or a part of them from 1% to 100%."]
+        return [f"{name}: {what}: a wave is a number of hosts from 1, or a part of them from 1% to 100%."]
     return []
 
 

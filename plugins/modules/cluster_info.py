@@ -24,7 +24,7 @@ options:
     description:
       - Inventory hosts to find the Nodes of. Each key is the inventory name, the value what
         M(openfuyao.colocation.node_capabilities_info) returned for it, of which C(hostname), C(addresses) and
-        C(problems) are read, or that it was unreachable.
+        C(problems) are read, or that it was unreachable or failed.
       - A host is the Node with its inventory name or C(hostname); else the one with an InternalIP among its
         C(addresses).
     type: dict
@@ -42,9 +42,16 @@ options:
     default: false
   may_fail:
     description:
-      - Percent of the O(hosts) that may be unreachable. Up to that they are warnings, and not among the RV(problems).
+      - Percent of the O(hosts) that may be unreachable, or may not have been able to answer. Up to that they are warnings, and not
+        among the RV(problems).
     type: int
     default: 0
+  may_be_sick:
+    description:
+      - How many of the Nodes of O(hosts) may be not ready, as a number or as a part of them with a percent sign, rounded up. Up to that
+        they are warnings, and not among the RV(problems).
+    type: str
+    default: "0"
 requirements:
   - python >= 3.9
   - kubernetes >= 24.2.0
@@ -109,6 +116,21 @@ hosts:
   type: dict
   sample:
     rack1-machine7: node-a
+may_be_sick:
+  description: The number that O(may_be_sick) comes to.
+  returned: always
+  type: int
+left_out:
+  description:
+    - Inventory name to Node name, for the hosts that did not answer and that O(may_fail) allows to go without. The Node's name is
+      the one in O(node_names), or the inventory name.
+  returned: always
+  type: dict
+server:
+  description: Host and port of the API server, by which an operator tells clusters apart.
+  returned: always
+  type: str
+  sample: 192.0.2.10:6443
 nodes:
   description: Node name to what a rollout needs of it.
   returned: always
@@ -165,6 +187,7 @@ record_exists:
 import json
 import typing as t
 
+from ansible_collections.openfuyao.colocation.plugins.module_utils import _values
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, NAMESPACE
 from ansible_collections.openfuyao.colocation.plugins.module_utils._own_names import ROLLOUT_CONFIGMAP
 from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _cluster, _identity
@@ -177,20 +200,26 @@ CRDS = (f"colocationpolicies.{API_GROUP}", f"nodecolocations.{API_GROUP}")
 
 
 def gather(
-    api: Api, hosts: dict[str, dict[str, t.Any]], node_names: dict[str, str], migrate: bool, may_fail: int
+    api: Api,
+    hosts: dict[str, dict[str, t.Any]],
+    node_names: dict[str, str],
+    migrate: bool,
+    may_fail: int,
+    may_be_sick: str = "0",
 ) -> dict[str, t.Any]:
     version = api.request("GET", "/version")
     admission = api.get("/apis/admissionregistration.k8s.io/v1") or {}
     served = any(r.get("name") == "mutatingadmissionpolicies" for r in admission.get("resources") or [])
     nodes = api.nodes()
-    reached, unreached = _cluster.reached(hosts)
-    tolerated: list[str] = []
-    if 100 * len(unreached) <= may_fail * len(hosts):
-        tolerated, unreached = unreached, []
+    reached, silent = _cluster.reached(hosts)
+    tolerated = silent if 100 * len(silent) <= may_fail * len(hosts) else {}
+    unreached = [] if tolerated else list(silent.values())
     matched, unmatched = _identity.match_hosts(
         {h: {**answer, "node_name": node_names.get(h)} for h, answer in reached.items()}, nodes
     )
     rows = {node["metadata"]["name"]: _cluster.node_row(node) for node in nodes}
+    sick = _cluster.not_ready(nodes, matched.values())
+    limit = _values.part(may_be_sick, len(matched))
     namespace = api.get(f"/api/v1/namespaces/{NAMESPACE}")
     kept = api.get(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{ROLLOUT_CONFIGMAP}") if namespace else None
     others = _takeover.others(
@@ -209,9 +238,11 @@ def gather(
         + _cluster.version_problems(version)
         + unmatched
         + _cluster.node_problems(reached)
+        + ([f"{len(sick)} nodes are sick, and colocation_max_sick_nodes allows {limit}. {' '.join(sick)}"] if len(sick) > limit else [])
         + _takeover.problems(others, migrate),
         "host_problems": unreached + unmatched,
-        "warnings_found": tolerated
+        "warnings_found": list(tolerated.values())
+        + (sick if len(sick) <= limit else [])
         + _versions.newer_than_tested(version.get("gitVersion"))
         + _cluster.quota_warnings(api.list("/api/v1/resourcequotas"))
         + _cluster.limit_warnings(api.list("/api/v1/limitranges"))
@@ -219,6 +250,9 @@ def gather(
         + _identity.clone_warnings(nodes),
         "gains": {host: _cluster.gains(answer.get("features") or {}) for host, answer in reached.items()},
         "hosts": matched,
+        "may_be_sick": limit,
+        "left_out": {host: node_names.get(host) or host for host in tolerated},
+        "server": api.server,
         "nodes": rows,
         "taking_part": sorted(n["metadata"]["name"] for n in nodes if _cluster.takes_part(n)),
         "namespace_exists": namespace is not None,
@@ -237,12 +271,13 @@ def main() -> None:
             "node_names": {"type": "dict", "default": {}},
             "migrate": {"type": "bool", "default": False},
             "may_fail": {"type": "int", "default": 0},
+            "may_be_sick": {"type": "str", "default": "0"},
         },
         supports_check_mode=True,
     )
     try:
         given = module.params
-        found = gather(api, given["hosts"], given["node_names"], given["migrate"], given["may_fail"])
+        found = gather(api, given["hosts"], given["node_names"], given["migrate"], given["may_fail"], given["may_be_sick"])
     except (ApiError, ValueError) as e:
         module.fail_json(msg=str(e))
     module.exit_json(changed=False, **found)

@@ -54,7 +54,9 @@ options:
   drain:
     description:
       - With O(state=absent), evict the best-effort pods and wait until the oversold resources are gone from the Node.
-      - Uses the Eviction API, so PodDisruptionBudgets hold; what they refuse is tried again until O(timeout).
+      - Uses the Eviction API, so PodDisruptionBudgets hold; what they refuse is tried again until O(timeout). Every pod is tried.
+        Nodes whose pods have not left by then get their label back, so that an agent looks after them.
+      - A pod that the API server would not let go however long one waits stops the task before anything is changed.
     type: bool
     default: false
   purge:
@@ -64,6 +66,12 @@ options:
       - With O(drain=true), it is done after the pods have gone, instead of waiting for the manager.
     type: bool
     default: false
+  may_be_sick:
+    description:
+      - With O(state=present), how many of the O(nodes) may have published nothing when O(timeout) is over. They keep the label and
+        are named in RV(summary). Those that are not ready are not waited for.
+    type: int
+    default: 0
   timeout:
     description:
       - Seconds to wait in all.
@@ -129,6 +137,10 @@ nodes:
       description: What is published, in bytes.
       type: int
       sample: 1073741824
+    why:
+      description: Why it has published nothing.
+      returned: with O(may_be_sick), where that is so
+      type: str
     evicted:
       description: Pods that were evicted, or would be in check mode.
       type: list
@@ -157,10 +169,12 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils._names import
     BE_MEMORY,
     NODE_LABEL,
 )
-from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _state
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _cluster, _state
 from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import Api, ApiError, make_module
 
 POLL_SECONDS = 1.0
+MOST_POLL_SECONDS = 5.0
+TOO_MANY = 429
 CONFLICT_TRIES = 20
 
 
@@ -178,6 +192,7 @@ class NodeState:
         self.drain = params["drain"]
         self.purge = params["purge"]
         self.timeout = params["timeout"]
+        self.may_be_sick = params["may_be_sick"]
         self.deadline = time.monotonic() + params["timeout"]
         self.check_mode = check_mode
         self.changed = False
@@ -206,10 +221,12 @@ class NodeState:
         ]
         if refusals:
             raise Failure(" ".join(refusals))
+        if self.drain:
+            self._ask_in_advance()
         for name, node in found.items():
             if _state.label_of(node) is not None:
                 self._label(name, None)
-        if self.drain:
+        if self.drain and not self.check_mode:
             self._evict_all()
         if self.purge:
             for name in found:
@@ -262,53 +279,87 @@ class NodeState:
             waiting = [n for n in self.nodes if n not in nodes or not _state.published(nodes[n], ncols.get(n))]
             if not waiting:
                 return
-            if not self._sleep():
+            sick = [n for n in waiting if n in nodes and not _cluster.ready(nodes[n])]
+            # A node that is not ready publishes nothing, however long one waits.
+            if (waiting == sick and len(sick) <= self.may_be_sick) or not self._sleep():
                 break
         now = datetime.datetime.now(datetime.timezone.utc)
-        answer = [
-            f"{name}: "
-            + (_state.why_unpublished(nodes[name], ncols.get(name), now) if name in nodes else "the Node has gone")
-            for name in waiting
-        ]
+        why = {name: self._why_not_published(nodes.get(name), ncols.get(name), now) for name in waiting}
+        if len(waiting) <= self.may_be_sick:
+            for name, said in why.items():
+                self.rows[name]["why"] = said
+            return
         raise Failure(
             f"{len(waiting)} of {len(self.nodes)} node(s) have published nothing within {self.timeout} s. "
-            + "; ".join(answer)
+            + "; ".join(f"{name}: {said}" for name, said in why.items())
             + "."
         )
 
-    def _evict_all(self) -> None:
-        refused: dict[str, str] = {}
-        while True:
-            left: list[str] = []
-            for name in self.nodes:
-                for pod in self.api.pods_on(name):
-                    if _state.must_leave(pod):
-                        left.append(_state.pod_name(pod))
-                        self._evict(name, pod, refused)
-            if not left or self.check_mode:
-                return
-            if not self._sleep():
-                answer = [f"{pod} ({refused[pod]})" if pod in refused else f"{pod} (terminating)" for pod in left]
-                raise Failure(
-                    f"{len(left)} best-effort pod(s) have not left within {self.timeout} s: {', '.join(answer)}. The "
-                    "nodes are closed to new ones; run this again, or give it a longer timeout."
-                )
+    @staticmethod
+    def _why_not_published(node: dict[str, t.Any] | None, ncol: dict[str, t.Any] | None, now: datetime.datetime) -> str:
+        if node is None:
+            return "the Node has gone"
+        if not _cluster.ready(node):
+            return f"the node is not ready: {_cluster.why_not_ready(node)}"
+        return _state.why_unpublished(node, ncol, now)
 
-    def _evict(self, name: str, pod: dict[str, t.Any], refused: dict[str, str]) -> None:
+    def _evict_all(self) -> None:
+        """Try every pod, again and again. Those that stay are named, and their nodes stay in the colocation."""
+        refused: dict[str, ApiError] = {}
+        looked_at, pause = self.nodes, POLL_SECONDS
+        while True:
+            left = {name: pods for name in looked_at for pods in [self._must_leave(name)] if pods}
+            for name, pods in left.items():
+                for pod in pods:
+                    self._evict(name, pod, refused)
+            if not left and looked_at == self.nodes:
+                return
+            # A node without such pods is looked at once more at the end: one may have been on its way there.
+            looked_at = list(left) or self.nodes
+            if left and not self._sleep(pause):
+                self._stay(left, refused)
+            pause = min(2 * pause, MOST_POLL_SECONDS)
+
+    def _must_leave(self, name: str) -> list[dict[str, t.Any]]:
+        return [pod for pod in self.api.pods_on(name) if _state.must_leave(pod)]
+
+    def _ask_in_advance(self) -> None:
+        """A budget that is used up now (429) may allow it later; whatever else the API server says will not change by waiting."""
+        refused: dict[str, ApiError] = {}
+        for name in self.nodes:
+            for pod in self._must_leave(name):
+                self._evict(name, pod, refused, dry_run=True)
+        told = [f"{pod} ({e.message})" for pod, e in refused.items() if e.status != TOO_MANY]
+        if told:
+            raise Failure(f"{len(told)} best-effort pod(s) cannot be evicted: {', '.join(told)}. Nothing was changed.")
+
+    def _stay(self, left: dict[str, list[dict[str, t.Any]]], refused: dict[str, ApiError]) -> None:
+        """Without the label no agent would look after the pods that are still there, so those nodes get it back."""
+        back = [name for name in left if self.before[name]["label"] is not None]
+        for name in back:
+            self._label(name, self.before[name]["label"])
+        names = [_state.pod_name(pod) for pods in left.values() for pod in pods]
+        told = [f"{pod} ({refused[pod].message})" if pod in refused else f"{pod} (terminating)" for pod in names]
+        raise Failure(
+            f"{len(names)} best-effort pod(s) have not left within {self.timeout} s: {', '.join(told)}. "
+            + (f"Node(s) {', '.join(back)} have their label again. " if back else "")
+            + "Run this again, or give it a longer timeout."
+        )
+
+    def _evict(self, name: str, pod: dict[str, t.Any], refused: dict[str, ApiError], dry_run: bool = False) -> None:
         metadata, known = pod["metadata"], _state.pod_name(pod)
         if metadata.get("deletionTimestamp"):
             refused.pop(known, None)
             return
         try:
-            self.api.evict(metadata["namespace"], metadata["name"], metadata["uid"], dry_run=self.check_mode)
+            self.api.evict(metadata["namespace"], metadata["name"], metadata["uid"], dry_run=dry_run)
         except ApiError as e:
-            if e.status in (404, 409):  # gone, or another pod of that name by now
-                return
-            if e.status == 429:  # a PodDisruptionBudget says: not now
-                refused[known] = e.message
-                return
-            raise
+            if e.status not in (404, 409):  # gone, or another pod of that name by now
+                refused[known] = e
+            return
         refused.pop(known, None)
+        if dry_run and not self.check_mode:
+            return
         self.changed = True
         if known not in self.rows[name]["evicted"]:
             self.rows[name]["evicted"].append(known)
@@ -367,11 +418,13 @@ class NodeState:
             if not self.check_mode:
                 self.after[name] = {"label": _state.label_of(node), "keys": _state.leftover_keys(node)}
 
-    def _sleep(self) -> bool:
+    def _sleep(self, seconds: float | None = None) -> bool:
         """False once the time is over."""
-        if time.monotonic() + POLL_SECONDS > self.deadline:
+        seconds = POLL_SECONDS if seconds is None else seconds
+        left = self.deadline - time.monotonic()
+        if left <= 0:
             return False
-        time.sleep(POLL_SECONDS)
+        time.sleep(min(seconds, left))
         return True
 
 
@@ -383,6 +436,7 @@ def argument_spec() -> dict[str, t.Any]:
         "drain": {"type": "bool", "default": False},
         "purge": {"type": "bool", "default": False},
         "timeout": {"type": "int", "default": 300},
+        "may_be_sick": {"type": "int", "default": 0},
     }
 
 

@@ -55,6 +55,13 @@ options:
         before. Not looked at without O(soak).
     type: int
     default: 30
+  may_be_sick:
+    description:
+      - How many of the O(nodes) that were sick before may be left as they are. One that is not ready keeps its agent. One whose older
+        agent was not well gets the new one, which need not be well.
+      - A node that was well before, or whose agent is of the new version already, is judged in any case.
+    type: int
+    default: 0
   timeout:
     description:
       - Seconds to wait in all, the soak not counted.
@@ -84,6 +91,10 @@ replaced:
   returned: always
   type: list
   elements: str
+left:
+  description: Nodes that were sick before, and why each is left for a later run.
+  returned: always
+  type: dict
 problems:
   description: Why the health check failed, a sentence each.
   returned: always
@@ -103,7 +114,7 @@ import typing as t
 from urllib.parse import quote
 
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, API_VERSION, NAMESPACE
-from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _state
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _cluster, _state
 from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import Api, ApiError, make_module
 from ansible_collections.openfuyao.colocation.plugins.module_utils.rollout import _wave
 
@@ -128,6 +139,7 @@ class Wave:
         self.deadline = time.monotonic() + params["timeout"]
         self.replaced: list[str] = []
         self.problems: list[str] = []
+        self.left: dict[str, str] = {}
         self.rows: dict[str, dict[str, t.Any]] = {}
         self.versions: dict[str, str] = {}
         self.failures = 0.0
@@ -147,6 +159,7 @@ class Wave:
         return {
             "changed": bool(self.replaced),
             "replaced": self.replaced,
+            "left": self.left,
             "problems": self.problems,
             "versions": self.versions,
             "diff": {"before": hashes, "after": dict.fromkeys(hashes, "replaced")},
@@ -169,19 +182,29 @@ class Wave:
 
     def _replace(self) -> None:
         wanted = self._wanted()
-        todo = [n for n, row in self.rows.items() if row["pod"] is not None and _wave.outdated(row["pod"], wanted)]
+        self.left = {n: why for n, row in self.rows.items() for why in [_wave.sick_before(row, wanted, self._now())] if why}
+        if len(self.left) > self.params["may_be_sick"]:
+            told = [f"{name}: {why}" for name, why in self.left.items()]
+            self._close([f"{len(told)} node(s) were sick before, and {self.params['may_be_sick']} may be", *told])
+        untouched = [n for n in self.left if not _cluster.ready(self.rows[n]["node"])]
+        todo = [
+            n
+            for n, row in self.rows.items()
+            if row["pod"] is not None and n not in untouched and _wave.outdated(row["pod"], wanted)
+        ]
         if self.check_mode:
             self.replaced = todo
             return
-        # The health check covers all nodes of the wave, so that a rollout that was cut short is judged by the run that finishes it.
-        away = [name for name in self.rows if name not in todo] if self.params["soak"] else []
+        # A gate is for all nodes of the wave, so that a rollout that was cut short is judged by the run that finishes it.
+        away = [n for n in self.rows if n not in todo and n not in self.left] if self.params["soak"] else []
         most = self.params["at_once"] or len(self.rows)
         while True:
             while todo and len(away) < most:
                 name = todo.pop(0)
                 self._delete(self.rows[name]["pod"])
                 self.replaced.append(name)
-                away.append(name)
+                if name not in self.left:
+                    away.append(name)
             why = {n: w for n in away for w in [self._why_not(n, wanted)] if w}
             away = list(why)
             if not away and not todo:
@@ -205,14 +228,15 @@ class Wave:
     def _soak(self) -> None:
         """Watch: everything has to stay as it is."""
         wanted = self._wanted() if self.rows else ""
-        begun = {name: _wave.restarts(self.rows[name]["pod"]) for name in self.replaced}
+        judged = [name for name in self.replaced if name not in self.left]
+        begun = {name: _wave.restarts(self.rows[name]["pod"]) for name in judged}
         lowest: dict[str, dict[str, float]] = {}
         end = time.monotonic() + self.params["soak"]
         while time.monotonic() < end:
             time.sleep(POLL_SECONDS)
             self._look()
-            problems = [f"{n} did not stay well: {w}" for n in self.replaced for w in [self._why_not(n, wanted)] if w]
-            for name in self.replaced if not problems else []:
+            problems = [f"{n} did not stay well: {w}" for n in judged for w in [self._why_not(n, wanted)] if w]
+            for name in judged if not problems else []:
                 if _wave.restarts(self.rows[name]["pod"]) > begun[name]:
                     problems.append(f"{name}: its new agent restarted")
                 seen = _wave.pressure(self.rows[name]["ncol"])
@@ -315,6 +339,7 @@ def main() -> None:
             "soak": {"type": "int", "default": 0},
             "pressure_rise": {"type": "int", "default": 30},
             "timeout": {"type": "int", "default": 300},
+            "may_be_sick": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
     )

@@ -16,7 +16,7 @@ import json
 import sys
 import traceback
 import typing as t
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
@@ -63,6 +63,12 @@ class Api:
 
     def __init__(self, client: t.Any) -> None:
         self._client = client
+
+    @property
+    def server(self) -> str:
+        """Host and port of the API server, by which an operator tells clusters apart."""
+        host = str(self._client.configuration.host)
+        return urlsplit(host).netloc or host
 
     def request(
         self,

@@ -70,19 +70,33 @@ def why_not_ready(node: JSON) -> str:
     return condition.get("message") or condition.get("reason") or "kubelet has not said anything yet"
 
 
+def not_ready(nodes: t.Iterable[JSON], names: t.Collection[str]) -> list[str]:
+    """A sentence for each of these Nodes that is not ready."""
+    return [
+        f"Node {n['metadata']['name']} is not ready: {why_not_ready(n)}."
+        for n in nodes
+        if n["metadata"]["name"] in names and not ready(n)
+    ]
+
+
 def heartbeat(node: JSON) -> str:
     """When kubelet last said how it is (RFC 3339); the node controller does not touch this."""
     return ready_condition(node).get("lastHeartbeatTime") or ""
 
 
-def reached(hosts: dict[str, JSON]) -> tuple[dict[str, JSON], list[str]]:
-    """The hosts that answered, and a sentence for each that did not."""
-    answered = {host: given for host, given in hosts.items() if not given.get("unreachable")}
-    problems = []
+def reached(hosts: dict[str, JSON]) -> tuple[dict[str, JSON], dict[str, str]]:
+    """The hosts that answered, and why each other did not: no connection, or one without what modules need there.
+
+    A module that fails before it begins (no Python, a password for sudo, a folder without exec) answers nothing either.
+    """
+    answered = {host: said for host, said in hosts.items() if not said.get("unreachable") and not said.get("failed")}
+    silent = {}
     for host in sorted(set(hosts) - set(answered)):
-        given = " ".join(str(hosts[host].get("msg") or "no answer").split()).rstrip(".")
-        problems.append(f"Inventory host {host} cannot be reached: {given.replace('Task failed: ', '', 1)}.")
-    return answered, problems
+        words = [str(hosts[host].get("msg") or "no answer"), str(hosts[host].get("module_stderr") or "").partition("\n")[0]]
+        said = " ".join(" ".join(words).split()).replace("Task failed: ", "", 1).rstrip(".")
+        what = "cannot be reached" if hosts[host].get("unreachable") else "runs no module"
+        silent[host] = f"Inventory host {host} {what}: {said}."
+    return answered, silent
 
 
 def node_problems(hosts: dict[str, JSON]) -> list[str]:
@@ -172,8 +186,8 @@ def other_managers(nodes: t.Iterable[JSON], ours: bool) -> list[str]:
                 writers.setdefault(who, set()).update(field_managers(node, key))
     return [
         f"Nodes {', '.join(sorted(names)[:5])}{' and more' if len(names) > 5 else ''} have oversold resources of {who}"
-        f"{' (written by ' + ', '.join(sorted(writers[who])) + ')' if writers[who] else ''}; what both publish is counted twice. "
-        "site -e migrate=true takes over."
+        f"{' (written by ' + ', '.join(sorted(writers[who])) + ')' if writers[who] else ''}; what both sell is sold twice. "
+        "site -e colocation_migrate=true takes over."
         for who, names in sorted(found.items())
     ]
 

@@ -116,7 +116,9 @@ def sentence(row: JSON, check_mode: bool = False) -> str:
         return f"{name} {does} no part{left}."
     if row.get("published"):
         return f"{name} {does} part and oversells {amount(row)}."
-    return f"{name} {does} part." if check_mode else f"{name} takes part and has published nothing yet."
+    if check_mode:
+        return f"{name} {does} part."
+    return f"{name} takes part and has published nothing yet{': ' + row['why'] if row.get('why') else ''}."
 
 
 def amount(row: JSON) -> str:

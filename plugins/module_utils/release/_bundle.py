@@ -36,8 +36,8 @@ On the control machine (Python and ssh are there; PATH is where this archive is)
     colocation/venv/bin/ansible-galaxy collection install --offline -p colocation/ansible colocation/collections/*.tar.gz
     export ANSIBLE_COLLECTIONS_PATH=$PWD/colocation/ansible
 
-    colocation/venv/bin/ansible-playbook -i inventory.yml openfuyao.colocation.site -e bundle=PATH
-    colocation/venv/bin/ansible-playbook -i inventory.yml openfuyao.colocation.upgrade -e bundle=PATH
+    colocation/venv/bin/ansible-playbook -i inventory.yml openfuyao.colocation.site -e colocation_bundle=PATH
+    colocation/venv/bin/ansible-playbook -i inventory.yml openfuyao.colocation.upgrade -e colocation_bundle=PATH
 
 Images, chart and helm are taken from the archive then, after every byte was compared with the list.
 """

@@ -12,7 +12,7 @@ import datetime
 import re
 import typing as t
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _state
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _cluster, _state
 
 JSON = t.Dict[str, t.Any]
 HASH = "controller-revision-hash"
@@ -155,3 +155,15 @@ def why_not(row: JSON, now: datetime.datetime) -> str | None:
     if answer and not row["refused_before"]:
         return f"its agent cannot do what it should: {answer}"
     return None
+
+
+def sick_before(row: JSON, wanted: str, now: datetime.datetime) -> str | None:
+    """Why a node was sick before its agent was replaced; None for one that the new agent has to do well on.
+
+    An agent of the wanted version that is not well is what an earlier run of this roll-out did: that counts.
+    """
+    if not _cluster.ready(row["node"]):
+        return f"the node is not ready: {_cluster.why_not_ready(row['node'])}"
+    if row["pod"] is not None and not outdated(row["pod"], wanted):
+        return None
+    return why_not(row, now)

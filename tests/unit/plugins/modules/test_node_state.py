@@ -19,11 +19,13 @@ KEYS = {BE_CPU: "100", BE_MEMORY: "1", GATE: "9"}
 class FakeApi:
     """A cluster of dicts; a merge patch merges, an eviction removes."""
 
-    def __init__(self, nodes, pods=(), refuse=0, manager=False):
+    def __init__(self, nodes, pods=(), refuse=0, manager=False, broken=()):
         self.all = {n["metadata"]["name"]: n for n in nodes}
         self.pods = list(pods)
         self.refuse = refuse
         self.manager = manager
+        self.broken = broken
+        self.looks = 0
         self.writes = []
 
     def nodes(self):
@@ -40,6 +42,7 @@ class FakeApi:
         return [{"metadata": m, "status": {"observedAt": "2026-11-21T00:00:00Z"}} for m in answer]
 
     def pods_on(self, name):
+        self.looks += 1
         return [p for p in self.pods if p["spec"]["nodeName"] == name]
 
     def merge(self, path, patch, dry_run=False):
@@ -48,6 +51,8 @@ class FakeApi:
             merge(self.all[path.split("/")[4]], patch)
 
     def evict(self, namespace, name, uid, dry_run=False):
+        if name in self.broken:
+            raise ApiError(500, "this pod has two disruption budgets", "POST eviction")
         if self.refuse:
             self.refuse -= 1
             raise ApiError(429, "the disruption budget web needs 1 healthy pods", "POST eviction")
@@ -87,7 +92,7 @@ def _no_waiting(monkeypatch):
 
 
 def run(api, check_mode=False, **params):
-    default = {"nodes": ["a"], "state": "present", "wait": True, "drain": False, "purge": False, "timeout": 0.1}
+    default = {"nodes": ["a"], "state": "present", "wait": True, "drain": False, "purge": False, "timeout": 0.1, "may_be_sick": 0}
     params = {**default, **params}
     module = node_state.NodeState(api, params, check_mode)
     module.present() if params["state"] == "present" else module.absent()
@@ -103,7 +108,7 @@ def test_joining_twice_changes_once():
 
 
 def test_who_has_not_published_is_told_for_each_node():
-    api = FakeApi([node("a", keys=KEYS), node("b")])
+    api = FakeApi([ready(node("a", keys=KEYS)), ready(node("b"))])
     with pytest.raises(node_state.Failure, match=r"1 of 2 node\(s\).*b: the manager has made no NodeColocation"):
         run(api, nodes=["a", "b"])
 
@@ -158,3 +163,58 @@ def test_one_refusal_keeps_all_nodes_in():
     with pytest.raises(node_state.Failure, match=r"Node b keeps its label.*batch/web"):
         run(api, nodes=["a", "b"], state="absent", drain=True)
     assert api.writes == []
+
+
+def test_a_pod_that_cannot_go_at_all_stops_before_any_change_and_every_such_pod_is_named():
+    api = FakeApi([node("a", "true", KEYS)], [be_pod("j1", "a"), be_pod("j2", "a"), be_pod("j3", "a")], broken=("j1", "j3"))
+    with pytest.raises(node_state.Failure, match=r"2 best-effort pod\(s\) cannot be evicted: batch/j1 .*, batch/j3 .*Nothing was changed"):
+        run(api, state="absent", drain=True)
+    assert (api.writes, len(api.pods)) == ([], 3)
+
+
+def test_a_node_whose_pods_have_not_left_gets_its_label_back_and_the_other_pods_were_tried():
+    api = FakeApi([node("a", "true", KEYS), node("b", "true", KEYS)], [be_pod("j1", "a"), be_pod("j2", "a"), be_pod("j3", "b")])
+    asked = api.evict
+
+    def evict(namespace, name, uid, dry_run=False):
+        if name == "j1":
+            raise ApiError(429, "the disruption budget web needs 1 healthy pods", "POST eviction")
+        asked(namespace, name, uid, dry_run)
+
+    api.evict = evict
+    with pytest.raises(node_state.Failure, match=r"1 best-effort pod.*batch/j1 \(the disruption.*Node\(s\) a have their label again"):
+        run(api, nodes=["a", "b"], state="absent", drain=True)
+    assert [p["metadata"]["name"] for p in api.pods] == ["j1"]
+    assert {name: n["metadata"]["labels"].get(NODE_LABEL) for name, n in api.all.items()} == {"a": "true", "b": None}
+
+
+def test_nodes_that_are_empty_are_not_looked_at_each_second():
+    nodes = [node(f"n{i}", "true", KEYS) for i in range(50)]
+    api = FakeApi(nodes, [be_pod("j1", "n0")], refuse=6, manager=True)
+    run(api, nodes=[f"n{i}" for i in range(50)], state="absent", drain=True, timeout=5)
+    # Before the first label goes (twice), the first round, the last one, and a few for the one that has a pod.
+    assert api.looks <= 4 * 50 + 10
+
+
+def unready(one):
+    one["status"]["conditions"] = [{"type": "Ready", "status": "False", "message": "kubelet is gone"}]
+    return one
+
+
+def ready(one):
+    one["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    return one
+
+
+def test_a_node_that_is_not_ready_is_not_waited_for_and_is_named():
+    api = FakeApi([ready(node("a", keys=KEYS)), unready(node("b"))])
+    rows = {row["name"]: row for row in run(api, nodes=["a", "b"], may_be_sick=1, timeout=3600)["nodes"]}
+    assert rows["b"]["labelled"] is True
+    assert rows["b"]["why"] == "the node is not ready: kubelet is gone"
+    assert "why" not in rows["a"]
+
+
+def test_one_sick_node_more_than_stated_is_too_many():
+    api = FakeApi([unready(node("a")), unready(node("b")), ready(node("c", keys=KEYS))])
+    with pytest.raises(node_state.Failure, match=r"2 of 3 node\(s\)"):
+        run(api, nodes=["a", "b", "c"], may_be_sick=1)

@@ -27,11 +27,14 @@ def test_a_cluster_that_cannot_be_rolled_out_to_is_told_why(version, wanted):
 
 
 def test_hosts_that_do_not_answer_are_named_and_left_out():
-    answered, problems = _cluster.reached(
-        {"a": {"hostname": "a"}, "b": {"unreachable": True, "msg": "ssh:\n timed out."}}
-    )
+    lost = {"unreachable": True, "msg": "ssh:\n timed out."}
+    failed = {"failed": True, "msg": "No JSON found.", "module_stderr": "sh: python9: not found\nmore"}
+    answered, silent = _cluster.reached({"a": {"hostname": "a"}, "c": failed, "b": lost})
     assert list(answered) == ["a"]
-    assert problems == ["Inventory host b cannot be reached: ssh: timed out."]
+    assert silent == {
+        "b": "Inventory host b cannot be reached: ssh: timed out.",
+        "c": "Inventory host c runs no module: No JSON found. sh: python9: not found.",
+    }
 
 
 def test_what_was_recorded_once_stays():

@@ -71,7 +71,7 @@ def test_what_somebody_else_started_in_between_keeps_its_replicas():
 
 
 def test_one_that_runs_stops_a_rollout_unless_it_is_taken_over_from():
-    assert "migrate=true" in _takeover.problems([KOORD], migrate=False)[0]
+    assert "colocation_migrate=true" in _takeover.problems([KOORD], migrate=False)[0]
     assert _takeover.problems([KOORD], migrate=True) == []
     assert _takeover.problems([merge(KOORD, _takeover.stop_patch(KOORD))], migrate=False) == []
     same = workload("Deployment", "colocation-manager", "openfuyao-colocation", replicas=1)

@@ -121,3 +121,25 @@ def test_a_manager_is_well_when_only_the_new_version_is_there_and_available(stat
 def test_a_counter_is_the_sum_of_its_series():
     text = 'a_total 2.0\na_total_created 9\nb_total{kind="x"} 1.0\nb_total{kind="y"} 2.5\n'
     assert (_wave.counter(text, "a_total"), _wave.counter(text, "b_total"), _wave.counter(text, "c")) == (2.0, 3.5, 0)
+
+
+def on(ready=True, **changes):
+    there = row(**changes)
+    there["node"]["status"]["conditions"] = [{"type": "Ready", "status": str(ready), "message": "kubelet is gone"}]
+    return there
+
+
+@pytest.mark.parametrize(
+    ("there", "why"),
+    [
+        (on(), None),
+        (on(ready=False), "the node is not ready: kubelet is gone"),
+        (on(pod=pod(ready=False, revision="old")), "its agent is not ready"),
+        (on(pod=None), "there is no agent on it"),
+        # what an earlier run of the same roll-out did is no old sickness
+        (on(pod=pod(ready=False, revision="new")), None),
+    ],
+)
+def test_only_what_was_sick_before_the_new_agent_came_does_not_count(there, why):
+    said = _wave.sick_before(there, "new", NOW)
+    assert said is None if why is None else said.startswith(why)
