@@ -51,9 +51,9 @@ PLAYBOOKS = frozenset(
     {
         # of the inventory and of -e
         "colocation_node_name",
+        "colocation_uninstall",
         "colocation_waves",
         # set by the plays
-        "colocation_bundle",
         "colocation_bundle_made",
         "colocation_cluster",
         "colocation_gain",

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.ansible import prepare
+from tests.ansible import cluster, prepare
 from tests.lab import binaries
 from tests.lab.apiserver import ApiServer
 from tests.lab.config import CLONE
@@ -39,15 +39,21 @@ class Site:
             "colocation_kubeconfig": str(self.api.kubeconfig),
             "colocation_helm_binary": str(binaries.path("helm")),
             "ansible_python_interpreter": sys.executable,
+            # What waits here waits for a stand-in, which answers in a second.
+            "colocation_manager_timeout": 40,
+            "colocation_manager_drain_timeout": 40,
             **variables,
         }
         argv = [str(Path(sys.executable).parent / "ansible-playbook"), f"openfuyao.colocation.{name}", *extra]
         if "-i" not in extra:
             argv += ["-i", str(inventory(self.place, HOSTS))]
-        argv += ["-e", json.dumps(given)]
+        # None: as the inventory says.
+        argv += ["-e", json.dumps({name: value for name, value in given.items() if value is not None})]
         env = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
         env |= {"ANSIBLE_COLLECTIONS_PATH": f"{self.place}:{prepare.CACHE / 'collections'}", "ANSIBLE_FORCE_COLOR": "0"}
-        done = subprocess.run(argv, cwd=self.place, env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            argv, cwd=self.place, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
         return done.returncode, " ".join((done.stdout + done.stderr).split())
 
     def state(self) -> dict[str, list[str]]:
@@ -90,7 +96,5 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     prepare.main()
     with ApiServer(tmp_path_factory.mktemp("api")) as api:
         for host in HOSTS:
-            api.kubectl(
-                "create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": host}})
-            )
+            cluster.node(api, host, takes_part=False)
         yield Site(place, api)

@@ -47,10 +47,15 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         {"colocation_max_fail_percentage": 100},
         "colocation_max_fail_percentage is 100; it must be from 0 to 99.",
     ),
-    "a Lease shorter than a wave": (
+    "a Lease that nobody could renew in time": (
         "upgrade",
-        {"colocation_manager_lease": 20, "colocation_health_soak": 30},
-        "the Lease would run out while a wave is watched",
+        {"colocation_manager_lease": 5},
+        "colocation_manager_lease is 5; it must be from 30 to 3600.",
+    ),
+    "hosts prepared none at once": (
+        "site",
+        {"colocation_serial": "0%"},
+        "colocation_serial: 0%: a wave is a number of hosts",
     ),
     "a wave of no hosts": ("upgrade", {"colocation_waves": [1, 0]}, "colocation_waves: 0: a wave is a number of hosts"),
     "a policy that contradicts itself": (
@@ -96,7 +101,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         {"colocation_image_archive": "/nonexistent.tar"},
         "There is no image archive /nonexistent.tar on this machine.",
     ),
-    "a bundle that is not there": ("site", {"bundle": "/nonexistent.tar"}, "/nonexistent.tar"),
+    "a bundle that is not there": ("site", {"colocation_bundle": "/nonexistent.tar"}, "/nonexistent.tar"),
     "an upgrade of nothing": ("upgrade", {}, "Colocation is not rolled out on this cluster."),
     "new nodes for nothing": ("add_nodes", {}, "Colocation is not rolled out on this cluster."),
     "leaving, but not who": ("remove_nodes", {}, "Say with --limit which nodes are to leave"),

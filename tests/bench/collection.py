@@ -22,6 +22,7 @@ from tests.bench.figures import Figure, Report, figure
 from tests.bench.simulated import Simulated
 from tests.bench.targets import Targets
 from tests.lab import machines
+from tests.lab.cluster import confirmed
 from tests.lab.config import CLONE, Lab, cache_dir
 from tests.lab.errors import LabError
 from tests.lab.progress import say, step
@@ -73,7 +74,7 @@ def _two(lab: Lab, scratch: Path) -> list[Figure]:
     with step("site on two nodes"):
         cold, tasks = run.site()
         again, idle = run.site()
-        run.play("uninstall")
+        run.timed([*run.playbook("uninstall"), *confirmed(lab, "uninstall")])
     return [
         figure("2-cold", cold, "s", note="Image brought to both nodes, chart installed, both publish."),
         figure("2-cold-tasks", tasks, "remote tasks a host"),
@@ -151,8 +152,12 @@ class Ansible:
     def play(self, playbook: str, count: int = 0, changed: Mapping[str, str] | None = None) -> float:
         """Seconds."""
         limit = ["--limit", f"colocation_nodes[0:{count - 1}]"] if count else []
+        return self.timed([*self.playbook(playbook), *limit], changed)
+
+    def playbook(self, name: str) -> list[str]:
+        """The program, for all hosts."""
         binary = str(Path(sys.executable).parent / "ansible-playbook")
-        return self.timed([binary, f"playbooks/{playbook}.yml", "-i", str(self._inventory), *limit], changed)
+        return [binary, f"playbooks/{name}.yml", "-i", str(self._inventory)]
 
     def setup(self, count: int = 0) -> float:
         """Seconds for the smallest subset of facts."""

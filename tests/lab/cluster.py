@@ -11,6 +11,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
 
 from colocation.cli.common import CliError, ask_manager
 from colocation.model.names import BE_CPU, BE_MEMORY, GATE, NAMESPACE
@@ -19,6 +22,14 @@ from colocation.model.quantity import parse
 from .config import CLONE, Lab, cache_dir
 
 KEYS = (BE_CPU, BE_MEMORY, GATE)
+
+
+def confirmed(lab: Lab, playbook: str) -> list[str]:
+    """What uninstall asks for, that this is the cluster that is meant; nothing for other playbooks."""
+    if playbook != "uninstall":
+        return []
+    server = yaml.safe_load(lab.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    return ["-e", f"colocation_uninstall={urlsplit(server).netloc}"]
 
 
 class Cluster:
@@ -81,6 +92,7 @@ class Cluster:
     def playbook(self, name: str, *extra: str, quiet: bool = False) -> str:
         """Run a playbook of the collection as an operator would; its output if ``quiet``."""
         command = [str(CLONE / ".venv/bin/ansible-playbook"), f"playbooks/{name}.yml", "-i", str(self.lab.inventory)]
+        command += confirmed(self.lab, name)
         colour = "1" if not quiet and sys.stdout.isatty() else "0"
         path = f"{CLONE / '.collections'}:{cache_dir() / 'collections'}"
         env = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": path, "ANSIBLE_FORCE_COLOR": colour}

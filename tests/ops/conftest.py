@@ -14,7 +14,7 @@ import pytest
 os.environ.setdefault("LAB_ID", "8")
 
 from build.paths import CLONE, cache
-from tests.lab.cluster import Cluster, fresh
+from tests.lab.cluster import Cluster, confirmed, fresh
 from tests.ops.versions import Version
 
 VALUES = CLONE / "tests/e2e/rollout.yml"
@@ -45,6 +45,7 @@ def command(
         str(cluster.lab.inventory),
         "-e",
         f"colocation_image_archive={version.image}",
+        *confirmed(cluster.lab, playbook),
         *(() if own else QUICK),
         *extra,
     ]

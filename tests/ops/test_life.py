@@ -128,8 +128,8 @@ def test_no_playbook_changes_anything_in_check_mode(
     seen = everything(out)
     more = ["--check", "--diff"]
     if name in ("backup", "restore"):
-        play(out, versions.ours(), "backup", "-e", f"backup={tmp_path}", own=True)
-        more += ["-e", f"backup={tmp_path}"]
+        play(out, versions.ours(), "backup", "-e", f"colocation_backup={tmp_path}", own=True)
+        more += ["-e", f"colocation_backup={tmp_path}"]
     if name != "restore":
         more += inventory
     if name in ("add_nodes", "remove_nodes"):
@@ -152,7 +152,7 @@ def test_tags_choose_a_part_and_a_limit_chooses_hosts(out: Cluster, inventory: t
 def test_verify_proves_each_claim_and_leaves_nothing(out: Cluster, tmp_path: Path) -> None:
     seen = everything(out)
     file = tmp_path / "verify.json"
-    output = play(out, versions.ours(), "verify", "-e", f"report={file}", own=True)
+    said = play(out, versions.ours(), "verify", "-e", f"colocation_report={file}", own=True)
     found = json.loads(file.read_text())
     assert [c["claim"] for c in found["claims"] if c["passed"] is not True] == [], found
     assert len(found["claims"]) == 8
@@ -171,7 +171,7 @@ def test_verify_leaves_busy_nodes_alone_and_says_what_it_did_not_try(out: Cluste
         out.kubectl("wait", "-n", "work", "--for=condition=Ready", "pod", "--all", "--timeout=60s")
         uids = {name: out.get("pod", "-n", "work", name)["metadata"]["uid"] for name in names}
         file = tmp_path / "verify.json"
-        play(out, versions.ours(), "verify", "-e", f"report={file}", own=True)
+        play(out, versions.ours(), "verify", "-e", f"colocation_report={file}", own=True)
         found = {c["claim"]: c["passed"] for c in json.loads(file.read_text())["claims"]}
         assert [claim for claim, passed in found.items() if passed is None] == [
             "it gives way to an online pod under load",
@@ -200,7 +200,7 @@ def test_verify_fails_and_names_the_claim_that_does_not_hold(out: Cluster, tmp_p
             versions.ours(),
             "verify",
             "-e",
-            f"report={file}",
+            f"colocation_report={file}",
             "-e",
             "colocation_verify_timeout=15",
             own=True,
@@ -238,15 +238,15 @@ def test_a_verify_that_is_interrupted_cleans_up(out: Cluster) -> None:
 
 
 def test_report_says_the_gain_as_table_json_csv_and_page(out: Cluster, tmp_path: Path) -> None:
-    output = play(out, versions.ours(), "report", "-e", f"report={tmp_path}", own=True)
-    assert "best-effort pods use" in output
-    result = json.loads((tmp_path / "gain.json").read_text())
-    assert [n["node"] for n in result["nodes"]] == ["node1", "node2"]
+    said = play(out, versions.ours(), "report", "-e", f"colocation_report={tmp_path}", own=True)
+    assert "best-effort pods use" in said
+    told = json.loads((tmp_path / "gain.json").read_text())
+    assert [n["node"] for n in told["nodes"]] == ["node1", "node2"]
     lines = (tmp_path / "gain.csv").read_text().splitlines()
     assert len(lines) == 1 + 2 * 2
     assert all(node in (tmp_path / "gain.html").read_text() for node in ("node1", "node2"))
-    assert changed(output) == 0
-    only = play(out, versions.ours(), "report", "--limit", "node2", "-e", f"report={tmp_path}", own=True)
+    assert changed(said) == 0
+    only = play(out, versions.ours(), "report", "--limit", "node2", "-e", f"colocation_report={tmp_path}", own=True)
     assert [n["node"] for n in json.loads((tmp_path / "gain.json").read_text())["nodes"]] == ["node2"]
     assert "1 node)" in only
 
@@ -259,7 +259,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
 
 
 def s3(bucket: Bucket) -> tuple[str, ...]:
-    more: dict[str, Any] = {"backup": f"s3://{bucket.name}/prod", "colocation_backup_endpoint": bucket.url}
+    more: dict[str, Any] = {"colocation_backup": f"s3://{bucket.name}/prod", "colocation_backup_endpoint": bucket.url}
     more |= {
         "colocation_backup_access_key": KEYS[0],
         "colocation_backup_secret_key": KEYS[1],
@@ -272,7 +272,7 @@ def test_backup_to_a_folder_and_to_a_bucket_and_a_second_one_changes_nothing(
     out: Cluster, bucket: Bucket, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(extras("s3")), prepend=os.pathsep)
-    for where in (("-e", f"backup={kept}"), s3(bucket)):
+    for where in (("-e", f"colocation_backup={kept}"), s3(bucket)):
         assert changed(play(out, versions.ours(), "backup", *where, own=True)) >= 1
         assert changed(play(out, versions.ours(), "backup", *where, own=True)) == 0
     files = {file.name: file.read_bytes() for file in kept.iterdir()}
@@ -297,7 +297,7 @@ def test_restore_on_an_empty_cluster_gives_the_same_published_numbers(
     monkeypatch.setenv("PYTHONPATH", str(extras("s3")), prepend=os.pathsep)
     stand(out)
     was = everything(out)
-    for where in (("-e", f"backup={kept}"), s3(bucket)):
+    for where in (("-e", f"colocation_backup={kept}"), s3(bucket)):
         play(out, versions.ours(), "uninstall", own=True)
         assert differences(before, snapshot(out)) == {}, "it is empty"
         play(out, versions.ours(), "restore", *where, own=True)
@@ -319,8 +319,8 @@ def test_a_damaged_backup_is_refused_before_anything_is_changed(out: Cluster, ke
     good = (kept / "colocation-latest.json").read_text()
     for text, output in ((good[:-30], "not all of it"), (good.replace('"priority": 5', '"priority": 6'), "checksum")):
         (tmp_path / "bad.json").write_text(text)
-        assert output in play(
-            out, versions.ours(), "restore", "-e", f"backup={tmp_path}/bad.json", own=True, fails=True
+        assert said in play(
+            out, versions.ours(), "restore", "-e", f"colocation_backup={tmp_path}/bad.json", own=True, fails=True
         )
     assert everything(out) == seen
 
@@ -343,7 +343,7 @@ def test_site_takes_over_from_another_manager_and_its_numbers_are_never_absent(
         assert "Deployment/theirs/colocation-manager (openFuyao's own manager) oversells on this cluster" in output
         assert "colocation-verify" not in output
         with theirs.watch() as seen:
-            play(out, versions.ours(), "site", *inventory, "-e", "migrate=true", own=True)
+            play(out, versions.ours(), "site", *inventory, "-e", "colocation_migrate=true", own=True)
             assert manager(out) == versions.ours().number
             eventually(lambda: all(None not in each for each in numbers(out).values()), 60, "open")
         stood = seen()
@@ -351,7 +351,7 @@ def test_site_takes_over_from_another_manager_and_its_numbers_are_never_absent(
         assert [s for s in stood if None in s[1][:2]] == [], "be-* were absent"
         assert len({s[1][0] for s in stood}) > 1, "the numbers became ours"
         assert theirs.replicas() == 0
-        assert changed(play(out, versions.ours(), "site", *inventory, "-e", "migrate=true", own=True)) == 0
+        assert changed(play(out, versions.ours(), "site", *inventory, "-e", "colocation_migrate=true", own=True)) == 0
         play(out, versions.ours(), "uninstall", own=True)
         assert theirs.replicas() == 1, "uninstall starts it again"
     finally:

@@ -19,7 +19,7 @@ import pytest
 
 from build.paths import cache
 from tests.lab import network
-from tests.lab.cluster import Cluster
+from tests.lab.cluster import Cluster, confirmed
 from tests.lab.process import run
 from tests.ops import versions
 from tests.ops.conftest import QUICK, agents, changed, manager
@@ -41,7 +41,7 @@ def bundle_of(version: Version, folder: Path, *architectures: str) -> Path:
     subprocess.run([ansible / "ansible-galaxy", *install], env=env, check=True, stdout=subprocess.DEVNULL)
     # What a user runs is to come from nowhere but the environment above.
     variables = {
-        "bundle": str(bundle),
+        "colocation_bundle": str(bundle),
         "colocation_bundle_images": [str(version.images[a]) for a in architectures],
         "colocation_bundle_architectures": list(architectures),
         "colocation_bundle_python": PYTHON,
@@ -165,9 +165,9 @@ def second(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(site: Site, first: Path) -> Path:
-    """The first bundle's own Ansible and collections at the site, and `site -e bundle=...`."""
+    """The first bundle's own Ansible and collections at the site, and `site -e colocation_bundle=...`."""
     there = site.install(first)
-    site.play(there, "site", "-e", f"bundle={first}")
+    site.play(there, "site", "-e", f"colocation_bundle={first}")
     return there
 
 
@@ -235,9 +235,9 @@ def test_a_bundle_that_was_damaged_or_added_to_is_refused_before_anything_is_cha
         ("more", "is not in the bundle's list"),
         ("no", "no bundle"),
     ):
-        output = site.play(there, "site", "-e", f"bundle={folder / name}.tar", fails=True)
-        assert result in " ".join(output.split()), output
-        assert "Nothing was changed." in output
+        said = site.play(there, "site", "-e", f"colocation_bundle={folder / name}.tar", fails=True)
+        assert told in " ".join(said.split()), said
+        assert "Nothing was changed." in said
     assert not cluster.kubectl("get", "ns", "openfuyao-colocation", "--ignore-not-found")
     shutil.rmtree(there)
 
@@ -249,21 +249,21 @@ def test_site_installs_from_a_bundle_with_the_network_cut(site: Site, installed:
 
 
 def test_a_second_site_from_the_same_bundle_changes_nothing(site: Site, installed: Path, first: Path) -> None:
-    assert changed(site.play(installed, "site", "-e", f"bundle={first}")) == 0
+    assert changed(site.play(installed, "site", "-e", f"colocation_bundle={first}")) == 0
 
 
 def test_a_second_bundle_upgrades_and_rollback_goes_back(
     site: Site, installed: Path, second: Path, cluster: Cluster
 ) -> None:
     there = site.install(second)
-    site.play(there, "upgrade", "-e", f"bundle={second}")
+    site.play(there, "upgrade", "-e", f"colocation_bundle={second}")
     assert manager(cluster) == NEW
     assert agents(cluster) == {"node1": NEW, "node2": NEW}
-    site.play(there, "rollback", "-e", f"bundle={second}")
+    site.play(there, "rollback", "-e", f"colocation_bundle={second}")
     assert manager(cluster) == versions.ours().number
     assert set(agents(cluster).values()) == {versions.ours().number}
 
 
 def test_uninstall_needs_no_network_either(site: Site, installed: Path, first: Path, cluster: Cluster) -> None:
-    site.play(installed, "uninstall", "-e", f"bundle={first}")
+    site.play(installed, "uninstall", *confirmed(cluster.lab, "uninstall"), "-e", f"colocation_bundle={first}")
     assert not cluster.kubectl("get", "ns", "openfuyao-colocation", "--ignore-not-found")
