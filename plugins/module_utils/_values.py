@@ -16,8 +16,8 @@ RANGES: dict[str, tuple[int, int]] = {
     "colocation_manager_timeout": (1, DAY),
     "colocation_manager_drain_timeout": (1, DAY),
     "colocation_manager_lease": (30, 3600),
-    "colocation_gate_soak": (0, DAY),
-    "colocation_gate_pressure_rise": (1, 100),
+    "colocation_health_soak": (0, DAY),
+    "colocation_health_pressure_rise": (1, 100),
     "colocation_max_fail_percentage": (0, 99),
     "colocation_preflight_memory_mib": (0, 1 << 30),
     "colocation_preflight_disk_mib": (0, 1 << 30),
@@ -36,7 +36,7 @@ def problems(values: t.Mapping[str, t.Any]) -> list[str]:
         for name, number in numbers.items()
         if number is not None and not RANGES[name][0] <= number <= RANGES[name][1]
     ]
-    return said + sick(values.get("colocation_max_sick_nodes")) + [told for name in SERIAL for told in serial(name, values.get(name))]
+    return answer + sick(values.get("colocation_max_sick_nodes")) + [problem for name in SERIAL for problem in serial(name, values.get(name))]
 
 
 def differing(values: t.Mapping[str, t.Sequence[t.Any]], host: str, first: str) -> list[str]:

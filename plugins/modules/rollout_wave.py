@@ -184,8 +184,8 @@ class Wave:
         wanted = self._wanted()
         self.left = {n: why for n, row in self.rows.items() for why in [_wave.sick_before(row, wanted, self._now())] if why}
         if len(self.left) > self.params["may_be_sick"]:
-            told = [f"{name}: {why}" for name, why in self.left.items()]
-            self._close([f"{len(told)} node(s) were sick before, and {self.params['may_be_sick']} may be", *told])
+            sick = [f"{name}: {why}" for name, why in self.left.items()]
+            self._close([f"{len(sick)} node(s) were sick before, and {self.params['may_be_sick']} may be", *sick])
         untouched = [n for n in self.left if not _cluster.ready(self.rows[n]["node"])]
         todo = [
             n
@@ -195,7 +195,7 @@ class Wave:
         if self.check_mode:
             self.replaced = todo
             return
-        # A gate is for all nodes of the wave, so that a rollout that was cut short is judged by the run that finishes it.
+        # The health check covers all nodes of the wave, so that a rollout that was cut short is judged by the run that finishes it.
         away = [n for n in self.rows if n not in todo and n not in self.left] if self.params["soak"] else []
         most = self.params["at_once"] or len(self.rows)
         while True:

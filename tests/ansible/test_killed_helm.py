@@ -64,7 +64,7 @@ def test_what_a_killed_roll_out_left_pending_does_not_stop_the_next_one(cut: Sit
     hosts = cluster.inventory(cut.place, {name: {} for name in NODES})
     with cluster.Controllers(cut.api):
         code, said = cut.play(
-            "site", {"colocation_gate_soak": 0}, "-i", str(hosts), "--tags", "colocation_manager_install"
+            "site", {"colocation_health_soak": 0}, "-i", str(hosts), "--tags", "colocation_manager_install"
         )
     assert code == 0, said[-3000:]
     assert status(cut)[-1] == "deployed"

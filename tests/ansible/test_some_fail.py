@@ -42,7 +42,7 @@ def test_within_the_percentage_the_others_go_on_without_it(site: Site) -> None:
 def test_beyond_it_nothing_is_begun(site: Site) -> None:
     code, output = site.play("site", {"colocation_max_fail_percentage": 49}, "--check", "-i", half(site))
     assert code != 0
-    assert "Inventory host node2 cannot be reached" in said
+    assert "Inventory host node2 cannot be reached" in output
 
 
 def no_python(site: Site, bad: str) -> str:

@@ -152,7 +152,7 @@ def test_tags_choose_a_part_and_a_limit_chooses_hosts(out: Cluster, inventory: t
 def test_verify_proves_each_claim_and_leaves_nothing(out: Cluster, tmp_path: Path) -> None:
     seen = everything(out)
     file = tmp_path / "verify.json"
-    said = play(out, versions.ours(), "verify", "-e", f"colocation_report={file}", own=True)
+    output = play(out, versions.ours(), "verify", "-e", f"colocation_report={file}", own=True)
     found = json.loads(file.read_text())
     assert [c["claim"] for c in found["claims"] if c["passed"] is not True] == [], found
     assert len(found["claims"]) == 8
@@ -238,14 +238,14 @@ def test_a_verify_that_is_interrupted_cleans_up(out: Cluster) -> None:
 
 
 def test_report_says_the_gain_as_table_json_csv_and_page(out: Cluster, tmp_path: Path) -> None:
-    said = play(out, versions.ours(), "report", "-e", f"colocation_report={tmp_path}", own=True)
-    assert "best-effort pods use" in said
-    told = json.loads((tmp_path / "gain.json").read_text())
-    assert [n["node"] for n in told["nodes"]] == ["node1", "node2"]
+    output = play(out, versions.ours(), "report", "-e", f"colocation_report={tmp_path}", own=True)
+    assert "best-effort pods use" in output
+    result = json.loads((tmp_path / "gain.json").read_text())
+    assert [n["node"] for n in result["nodes"]] == ["node1", "node2"]
     lines = (tmp_path / "gain.csv").read_text().splitlines()
     assert len(lines) == 1 + 2 * 2
     assert all(node in (tmp_path / "gain.html").read_text() for node in ("node1", "node2"))
-    assert changed(said) == 0
+    assert changed(output) == 0
     only = play(out, versions.ours(), "report", "--limit", "node2", "-e", f"colocation_report={tmp_path}", own=True)
     assert [n["node"] for n in json.loads((tmp_path / "gain.json").read_text())["nodes"]] == ["node2"]
     assert "1 node)" in only
@@ -319,7 +319,7 @@ def test_a_damaged_backup_is_refused_before_anything_is_changed(out: Cluster, ke
     good = (kept / "colocation-latest.json").read_text()
     for text, output in ((good[:-30], "not all of it"), (good.replace('"priority": 5', '"priority": 6'), "checksum")):
         (tmp_path / "bad.json").write_text(text)
-        assert said in play(
+        assert output in play(
             out, versions.ours(), "restore", "-e", f"colocation_backup={tmp_path}/bad.json", own=True, fails=True
         )
     assert everything(out) == seen

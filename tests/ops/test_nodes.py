@@ -45,7 +45,7 @@ def test_preflight_reports_in_words_and_as_json_and_changes_nothing(
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"cpu": "1"}}}
     cluster.apply(quota)
     report = tmp_path / "report.json"
-    said = play(cluster, versions.ours(), "preflight", "-e", f"colocation_report={report}")
+    output = play(cluster, versions.ours(), "preflight", "-e", f"colocation_report={report}")
     cluster.kubectl("delete", "resourcequota", "q")
     assert "Nothing speaks against a rollout." in output
     assert "Namespace default: ResourceQuota q counts cpu" in output

@@ -235,9 +235,9 @@ def test_a_bundle_that_was_damaged_or_added_to_is_refused_before_anything_is_cha
         ("more", "is not in the bundle's list"),
         ("no", "no bundle"),
     ):
-        said = site.play(there, "site", "-e", f"colocation_bundle={folder / name}.tar", fails=True)
-        assert told in " ".join(said.split()), said
-        assert "Nothing was changed." in said
+        output = site.play(there, "site", "-e", f"colocation_bundle={folder / name}.tar", fails=True)
+        assert result in " ".join(output.split()), output
+        assert "Nothing was changed." in output
     assert not cluster.kubectl("get", "ns", "openfuyao-colocation", "--ignore-not-found")
     shutil.rmtree(there)
 

@@ -89,7 +89,7 @@ def reached(hosts: dict[str, JSON]) -> tuple[dict[str, JSON], dict[str, str]]:
 
     A module that fails before it begins (no Python, a password for sudo, a folder without exec) answers nothing either.
     """
-    answered = {host: said for host, said in hosts.items() if not said.get("unreachable") and not said.get("failed")}
+    answered = {host: given for host, given in hosts.items() if not given.get("unreachable") and not given.get("failed")}
     silent = {}
     for host in sorted(set(hosts) - set(answered)):
         words = [str(hosts[host].get("msg") or "no answer"), str(hosts[host].get("module_stderr") or "").partition("\n")[0]]
@@ -186,7 +186,7 @@ def other_managers(nodes: t.Iterable[JSON], ours: bool) -> list[str]:
                 writers.setdefault(who, set()).update(field_managers(node, key))
     return [
         f"Nodes {', '.join(sorted(names)[:5])}{' and more' if len(names) > 5 else ''} have oversold resources of {who}"
-        f"{' (written by ' + ', '.join(sorted(writers[who])) + ')' if writers[who] else ''}; what both sell is sold twice. "
+        f"{' (written by ' + ', '.join(sorted(writers[who])) + ')' if writers[who] else ''}; what both publish is counted twice. "
         "site -e colocation_migrate=true takes over."
         for who, names in sorted(found.items())
     ]

@@ -121,8 +121,8 @@ def problems(found: t.Iterable[JSON], migrate: bool) -> list[str]:
                 "the Nodes stand while nobody writes them, and ours go on from there."
             )
         elif not migrate and not stopped(w):
-            told.append(
-                f"{title(w)} ({who(w)}) oversells on this cluster, and two would sell the same twice. site -e colocation_migrate=true stops it and "
+            result.append(
+                f"{title(w)} ({who(w)}) oversells on this cluster, and two would publish the same capacity twice. site -e colocation_migrate=true stops it and "
                 "goes on from its numbers; or switch it off first."
             )
     return result
