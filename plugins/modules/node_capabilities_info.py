@@ -13,7 +13,7 @@ author:
   - The openfuyao.colocation contributors (@openfuyao)
 description:
   - Tries on the node itself, in a control group of its own that is removed again, which of the knobs work that keep
-    best-effort work out of the way of online work. What a kernel version promises is not asked; vendor kernels differ.
+    best-effort work out of the way of online work. The kernel's version is not asked; vendor kernels differ.
   - In check mode no group is made and nothing is written; a knob whose file is there then counts as one that works.
   - Also returns the few facts that a rollout needs of a node, so that no fact gathering is needed.
   - Needs nothing on the node but Python's standard library; needs root.

@@ -286,12 +286,12 @@ class NodeState:
         now = datetime.datetime.now(datetime.timezone.utc)
         why = {name: self._why_not_published(nodes.get(name), ncols.get(name), now) for name in waiting}
         if len(waiting) <= self.may_be_sick:
-            for name, said in why.items():
-                self.rows[name]["why"] = said
+            for name, declared in why.items():
+                self.rows[name]["why"] = declared
             return
         raise Failure(
             f"{len(waiting)} of {len(self.nodes)} node(s) have published nothing within {self.timeout} s. "
-            + "; ".join(f"{name}: {said}" for name, said in why.items())
+            + "; ".join(f"{name}: {declared}" for name, declared in why.items())
             + "."
         )
 
@@ -329,9 +329,9 @@ class NodeState:
         for name in self.nodes:
             for pod in self._must_leave(name):
                 self._evict(name, pod, refused, dry_run=True)
-        told = [f"{pod} ({e.message})" for pod, e in refused.items() if e.status != TOO_MANY]
-        if told:
-            raise Failure(f"{len(told)} best-effort pod(s) cannot be evicted: {', '.join(told)}. Nothing was changed.")
+        outcome = [f"{pod} ({e.message})" for pod, e in refused.items() if e.status != TOO_MANY]
+        if outcome:
+            raise Failure(f"{len(outcome)} best-effort pod(s) cannot be evicted: {', '.join(outcome)}. Nothing was changed.")
 
     def _stay(self, left: dict[str, list[dict[str, t.Any]]], refused: dict[str, ApiError]) -> None:
         """Without the label no agent would look after the pods that are still there, so those nodes get it back."""
@@ -339,9 +339,9 @@ class NodeState:
         for name in back:
             self._label(name, self.before[name]["label"])
         names = [_state.pod_name(pod) for pods in left.values() for pod in pods]
-        told = [f"{pod} ({refused[pod].message})" if pod in refused else f"{pod} (terminating)" for pod in names]
+        outcome = [f"{pod} ({refused[pod].message})" if pod in refused else f"{pod} (terminating)" for pod in names]
         raise Failure(
-            f"{len(names)} best-effort pod(s) have not left within {self.timeout} s: {', '.join(told)}. "
+            f"{len(names)} best-effort pod(s) have not left within {self.timeout} s: {', '.join(outcome)}. "
             + (f"Node(s) {', '.join(back)} have their label again. " if back else "")
             + "Run this again, or give it a longer timeout."
         )

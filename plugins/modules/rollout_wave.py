@@ -346,7 +346,7 @@ def main() -> None:
     wave = Wave(api, module.params, module.check_mode)
     try:
         wave.run()
-    except (Closed, ApiError) as e:
+    except (Unhealthy, ApiError) as e:
         module.fail_json(msg=str(e), **wave.result())
     module.exit_json(**wave.result())
 

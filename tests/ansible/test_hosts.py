@@ -40,7 +40,7 @@ def grouped(site: Site, group: str, hosts: dict[str, dict[str, Any]], **variable
 
 @pytest.mark.parametrize("playbook", EVERY)
 def test_a_misspelt_group_is_an_error(site: Site, playbook: str) -> None:
-    said = refused(
+    output = refused(
         site,
         playbook,
         {},
@@ -48,7 +48,7 @@ def test_a_misspelt_group_is_an_error(site: Site, playbook: str) -> None:
         "-i",
         grouped(site, "colocation_node", {"node1": {}}),
     )
-    assert "Did you mean colocation_nodes where it says colocation_node?" in said
+    assert "Did you mean colocation_nodes where it says colocation_node?" in output
 
 
 def test_a_limit_that_leaves_no_node_is_an_error(site: Site) -> None:
@@ -90,14 +90,14 @@ def gone(site: Site) -> str:
 def test_how_many_hosts_are_prepared_at_once_is_heard_from_the_inventory(installed: Site) -> None:
     hosts = grouped(installed, "colocation_nodes", {"node1": {}, "node2": {}}, colocation_serial=1)
     for playbook in ("site", "upgrade"):
-        _, said = installed.play(playbook, {}, "--check", "-i", hosts)
-        assert said.count("PLAY [Prepare the nodes]") == 2, said[-3000:]
+        _, output = installed.play(playbook, {}, "--check", "-i", hosts)
+        assert output.count("PLAY [Prepare the nodes]") == 2, output[-3000:]
 
 
 def test_waves_are_heard_from_the_inventory(installed: Site) -> None:
     hosts = grouped(installed, "colocation_nodes", {"node1": {}, "node2": {}}, colocation_waves=[2])
-    _, said = installed.play("upgrade", {}, "--check", "-i", hosts)
-    assert said.count("PLAY [Upgrade the other agents, wave by wave]") == 1, said[-3000:]
+    _, output = installed.play("upgrade", {}, "--check", "-i", hosts)
+    assert output.count("PLAY [Upgrade the other agents, wave by wave]") == 1, output[-3000:]
 
 
 @pytest.mark.parametrize("name", ["colocation_waves", "colocation_serial", "colocation_max_fail_percentage"])
@@ -115,16 +115,16 @@ def sick(site: Site) -> Iterator[Site]:
 
 
 def test_a_sick_node_is_named_and_one_more_than_stated_stops_the_play(sick: Site) -> None:
-    code, said = sick.play("site", {}, "--check")
-    assert code == 0, said[-3000:]
-    assert "Node node2 is not ready: Test." in said
+    code, output = sick.play("site", {}, "--check")
+    assert code == 0, output[-3000:]
+    assert "Node node2 is not ready: Test." in output
     sentence = "1 nodes are sick, and colocation_max_sick_nodes allows 0. Node node2 is not ready: Test."
     refused(sick, "site", {"colocation_max_sick_nodes": 0}, sentence)
 
 
 def test_an_empty_bundle_is_no_bundle(site: Site) -> None:
-    code, said = site.play("site", {"colocation_bundle": ""}, "--check")
-    assert code == 0, said[-3000:]
+    code, output = site.play("site", {"colocation_bundle": ""}, "--check")
+    assert code == 0, output[-3000:]
 
 
 def test_there_is_a_play_to_count(site: Site) -> None:
@@ -144,13 +144,13 @@ def test_a_node_that_publishes_nothing_is_named_and_left_for_later(
         here = dataclasses.replace(site, api=api)
         variables = {"colocation_max_sick_nodes": may, "colocation_manager_timeout": 20}
         with cluster.Controllers(api, silent=("node2",)):
-            code, said = here.play(
+            code, output = here.play(
                 "site", variables, "-i", str(cluster.inventory(here.place, two)), "--tags", "colocation_manager_run"
             )
-    assert (code == 0) is goes_on, said[-3000:]
+    assert (code == 0) is goes_on, output[-3000:]
     why = "the manager has made no NodeColocation for it"
     if goes_on:
-        assert f"node2 takes part and has published nothing yet: {why}" in said
-        assert "node1 takes part and oversells" in said
+        assert f"node2 takes part and has published nothing yet: {why}" in output
+        assert "node1 takes part and oversells" in output
     else:
-        assert f"1 of 2 node(s) have published nothing within 20 s. node2: {why}" in said
+        assert f"1 of 2 node(s) have published nothing within 20 s. node2: {why}" in output

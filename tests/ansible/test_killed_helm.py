@@ -63,10 +63,10 @@ def test_what_a_killed_roll_out_left_pending_does_not_stop_the_next_one(cut: Sit
     cluster.record(cut.api, "steps", {"pending": step, "settings": []})
     hosts = cluster.inventory(cut.place, {name: {} for name in NODES})
     with cluster.Controllers(cut.api):
-        code, said = cut.play(
+        code, output = cut.play(
             "site", {"colocation_health_soak": 0}, "-i", str(hosts), "--tags", "colocation_manager_install"
         )
-    assert code == 0, said[-3000:]
+    assert code == 0, output[-3000:]
     assert status(cut)[-1] == "deployed"
     assert "pending-upgrade" not in status(cut)
     assert cluster.values(cut.api).get("manager", {}).get("replicas") is None
@@ -74,7 +74,7 @@ def test_what_a_killed_roll_out_left_pending_does_not_stop_the_next_one(cut: Sit
 
 def test_what_somebody_else_has_left_pending_is_named_and_left_alone(cut: Site) -> None:
     hosts = cluster.inventory(cut.place, {name: {} for name in NODES})
-    code, said = cut.play("site", {}, "-i", str(hosts), "--tags", "colocation_manager_install")
+    code, output = cut.play("site", {}, "-i", str(hosts), "--tags", "colocation_manager_install")
     assert code != 0
-    assert "Helm's release colocation is pending-upgrade since" in said, said[-3000:]
+    assert "Helm's release colocation is pending-upgrade since" in output, output[-3000:]
     assert status(cut) == ["deployed", "pending-upgrade"]

@@ -42,9 +42,9 @@ def installed(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def leave(installed: Site, host: str, variables: dict[str, Any]) -> str:
     hosts = cluster.inventory(installed.place, {name: {} for name in NODES}, colocation_monitoring=True)
     with cluster.Controllers(installed.api):
-        code, said = installed.play("remove_nodes", variables, "-i", str(hosts), "--limit", host)
-    assert code == 0, said[-3000:]
-    return said
+        code, output = installed.play("remove_nodes", variables, "-i", str(hosts), "--limit", host)
+    assert code == 0, output[-3000:]
+    return output
 
 
 def test_a_node_that_leaves_takes_nothing_from_the_others(installed: Site) -> None:

@@ -30,13 +30,13 @@ def test_by_default_one_host_that_cannot_be_reached_stops_the_play(site: Site) -
 
 
 def test_within_the_percentage_the_others_go_on_without_it(site: Site) -> None:
-    _, said = site.play("site", {"colocation_max_fail_percentage": 50}, "--check", "-i", half(site))
-    assert "TASK [Let other rollouts in again]" in said, said[-3000:]
-    assert "would take part" in said
-    assert "node1 would take part." in said
-    assert "node2 would take part." not in said
-    assert "node2 takes no part in the rest of this play (colocation_max_fail_percentage)." in said
-    assert "failed=1" in said.partition("PLAY RECAP")[2].partition("node2")[2]
+    _, given = site.play("site", {"colocation_max_fail_percentage": 50}, "--check", "-i", half(site))
+    assert "TASK [Let other rollouts in again]" in given, given[-3000:]
+    assert "would take part" in given
+    assert "node1 would take part." in given
+    assert "node2 would take part." not in given
+    assert "node2 takes no part in the rest of this play (colocation_max_fail_percentage)." in given
+    assert "failed=1" in given.partition("PLAY RECAP")[2].partition("node2")[2]
 
 
 def test_beyond_it_nothing_is_begun(site: Site) -> None:
@@ -57,10 +57,10 @@ def no_python(site: Site, bad: str) -> str:
 def test_a_host_that_runs_no_module_is_named_and_stops_the_play(site: Site, playbook: str) -> None:
     before = site.state()
     extra = ("--limit", "node1,node2") if playbook == "remove_nodes" else ()
-    code, said = site.play(playbook, {"ansible_python_interpreter": None}, "-i", no_python(site, "node2"), *extra)
+    code, given = site.play(playbook, {"ansible_python_interpreter": None}, "-i", no_python(site, "node2"), *extra)
     assert code != 0
-    assert "Inventory host node2 runs no module: The module interpreter '/usr/bin/python9' was not found" in said
-    assert "Nothing was changed." in said
+    assert "Inventory host node2 runs no module: The module interpreter '/usr/bin/python9' was not found" in given
+    assert "Nothing was changed." in given
     assert site.state() == before
 
 
@@ -68,7 +68,7 @@ def test_a_host_that_runs_no_module_is_named_and_stops_the_play(site: Site, play
 def test_within_the_percentage_the_others_go_on_without_a_host_that_runs_no_module(site: Site, bad: str) -> None:
     """Also where it is the first, which most tasks that run once are begun on."""
     good = {"node1": "node2", "node2": "node1"}[bad]
-    code, said = site.play(
+    code, given = site.play(
         "site",
         {"colocation_max_fail_percentage": 50, "ansible_python_interpreter": None},
         "--check",
@@ -76,6 +76,6 @@ def test_within_the_percentage_the_others_go_on_without_a_host_that_runs_no_modu
         no_python(site, bad),
     )
     assert code != 0, "a host was left out"
-    assert f"{good} would take part." in said, said[-3000:]
-    assert f"{bad} would take part." not in said
-    assert f"{bad} takes no part in the rest of this play" in said
+    assert f"{good} would take part." in given, given[-3000:]
+    assert f"{bad} would take part." not in given
+    assert f"{bad} takes no part in the rest of this play" in given

@@ -64,8 +64,8 @@ def test_another_cluster_or_none_is_refused_with_this_ones_address(installed: Si
 def test_the_cluster_that_was_meant_has_nothing_of_it_afterwards(installed: Site, hosts: Path) -> None:
     variables = {"colocation_uninstall": server(installed)}
     with cluster.Controllers(installed.api):
-        code, said = installed.play("uninstall", variables, "-i", str(hosts))
-    assert code == 0, said[-3000:]
+        code, output = installed.play("uninstall", variables, "-i", str(hosts))
+    assert code == 0, output[-3000:]
     assert "openfuyao" not in installed.api.kubectl("get", "crd", "-o", "name")
     assert "colocation" not in installed.api.kubectl("get", "nodes", "--show-labels")
     assert installed.api.kubectl("get", "secrets", "-A", "-l", "owner=helm", "-o", "name") == ""

@@ -15,10 +15,10 @@ from .conftest import ansible
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make control groups")
 def test_in_check_mode_no_knob_of_a_node_is_tried() -> None:
     argv = ["localhost", "-c", "local", "-m", "openfuyao.colocation.node_capabilities_info"]
-    said = ansible("ansible", *argv, "--check", fails=False)
+    answer = ansible("ansible", *argv, "--check", fails=False)
     tried = ("written and read back", "a task was made SCHED_IDLE", "making a group below", ' written"')
-    assert not [one for one in tried if one in said]
-    assert "(not tried)" in said
+    assert not [one for one in tried if one in answer]
+    assert "(not tried)" in answer
 
 
 def made_tree(root: Path, group: str) -> None:

@@ -34,8 +34,8 @@ def preflight(tmp_path: Path, first: dict[str, str], second: dict[str, str], *, 
 def test_hosts_that_say_different_engines_are_refused_with_the_way_to_say_it(
     tmp_path: Path, first: dict[str, str], second: dict[str, str]
 ) -> None:
-    said = " ".join(preflight(tmp_path, first, second, fails=True).split())
-    assert "give them a policy of their own in colocation_policies, with engine and nodeSelector" in said
+    answer = " ".join(preflight(tmp_path, first, second, fails=True).split())
+    assert "give them a policy of their own in colocation_policies, with engine and nodeSelector" in answer
 
 
 def test_one_engine_for_all_hosts_is_taken(tmp_path: Path) -> None:
@@ -44,6 +44,6 @@ def test_one_engine_for_all_hosts_is_taken(tmp_path: Path) -> None:
 
 def test_a_node_that_cannot_run_the_engine_gets_advice_that_its_policy_can_follow(tmp_path: Path) -> None:
     rubik = {"colocation_engine": "rubik", "colocation_engine_image": "r.example/rubik:2.0.1"}
-    said = " ".join(preflight(tmp_path, rubik, rubik, fails=True).split())
-    assert "a policy of its own in colocation_policies" in said
-    assert "cpu.qos_level" in said
+    answer = " ".join(preflight(tmp_path, rubik, rubik, fails=True).split())
+    assert "a policy of its own in colocation_policies" in answer
+    assert "cpu.qos_level" in answer

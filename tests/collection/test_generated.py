@@ -60,8 +60,8 @@ def test_a_description_of_one_sentence_is_a_sentence_in_the_readme() -> None:
 def test_nothing_was_added_in_a_version_that_is_yet_to_come() -> None:
     now = [int(part) for part in yaml.safe_load((CLONE / "galaxy.yml").read_text())["version"].split(".")]
     for path in (CLONE / "plugins").rglob("*.py"):
-        for said in re.findall(r"^ *version_added: [\"']?([\d.]+)", path.read_text(), re.MULTILINE):
-            assert [int(part) for part in said.split(".")] <= now, path
+        for answer in re.findall(r"^ *version_added: [\"']?([\d.]+)", path.read_text(), re.MULTILINE):
+            assert [int(part) for part in answer.split(".")] <= now, path
 
 
 def test_the_collection_whose_internals_are_used_has_one_bounded_range() -> None:

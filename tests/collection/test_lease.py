@@ -128,8 +128,8 @@ def test_two_runs_with_one_host_name_in_two_pid_namespaces_keep_each_other_out(t
     try:
         holder = lease(api)["holderIdentity"]
         (tmp_path / "other").mkdir()
-        said = ansible("ansible-playbook", "-i", "localhost,", written(tmp_path / "other", api, TAKE), fails=True)
-        assert "Another rollout is at work" in said
+        answer = ansible("ansible-playbook", "-i", "localhost,", written(tmp_path / "other", api, TAKE), fails=True)
+        assert "Another rollout is at work" in answer
         assert lease(api)["holderIdentity"] == holder
     finally:
         run.kill()

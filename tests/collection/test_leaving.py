@@ -54,12 +54,12 @@ def leaver(tmp_path: Path, api: ApiServer) -> Iterator[ApiServer]:
 
 
 def drain(tmp_path: Path, api: ApiServer) -> dict[str, Any]:
-    [told] = tasks(
+    [result] = tasks(
         tmp_path,
         api,
         {"openfuyao.colocation.node_state": {"nodes": ["leaver"], "state": "absent", "drain": True, "timeout": 3}},
     )
-    return told
+    return result
 
 
 def there(api: ApiServer) -> tuple[list[str], str | None]:
@@ -73,10 +73,10 @@ def test_a_pod_under_two_budgets_stops_before_anything_is_changed(tmp_path: Path
     """The API server answers such an eviction with 500, now and ever after."""
     budget(leaver, "one", "a-kept")
     budget(leaver, "two", "a-kept")
-    told = drain(tmp_path, leaver)
+    result = drain(tmp_path, leaver)
     assert (
         "1 best-effort pod(s) cannot be evicted: default/a-kept (This pod has more than one PodDisruptionBudget"
-        in told["msg"]
+        in result["msg"]
     )
     assert there(leaver) == (["pod/a-kept", "pod/b-free"], "true")
 
@@ -85,7 +85,7 @@ def test_where_one_pod_stays_the_others_have_gone_and_the_node_keeps_its_label(
     tmp_path: Path, leaver: ApiServer
 ) -> None:
     budget(leaver, "one", "a-kept")
-    told = drain(tmp_path, leaver)
-    assert "1 best-effort pod(s) have not left within 3 s: default/a-kept (" in told["msg"]
-    assert "Node(s) leaver have their label again." in told["msg"]
+    result = drain(tmp_path, leaver)
+    assert "1 best-effort pod(s) have not left within 3 s: default/a-kept (" in result["msg"]
+    assert "Node(s) leaver have their label again." in result["msg"]
     assert there(leaver) == (["pod/a-kept"], "true")

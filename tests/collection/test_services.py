@@ -47,19 +47,19 @@ def main(tmp_path: Path) -> Path:
 def test_passwords_are_in_nothing_that_ansible_shows_and_the_rest_of_the_difference_is(
     tmp_path: Path, main: Path
 ) -> None:
-    said = play(tmp_path, service(tmp_path, files={str(main): "oom_score = -999\n" + MAIN}))
+    answer = play(tmp_path, service(tmp_path, files={str(main): "oom_score = -999\n" + MAIN}))
     assert main.read_text() == "oom_score = -999\n" + MAIN
-    assert "oom_score = -999" in said.replace("\\n", "\n").split("changed:")[0]
-    assert SECRET not in said
+    assert "oom_score = -999" in answer.replace("\\n", "\n").split("changed:")[0]
+    assert SECRET not in answer
 
 
 def test_the_last_change_is_undone_without_the_texts_being_given(tmp_path: Path, main: Path) -> None:
     change, undo = service(tmp_path, files={str(main): "oom_score = -999\n" + MAIN}), service(tmp_path, undo=True)
-    said = play(tmp_path, change, undo)
+    answer = play(tmp_path, change, undo)
     assert main.read_text() == MAIN
     assert main.stat().st_mode & 0o777 == 0o600
-    assert SECRET not in said
-    assert "changed=2" in said
+    assert SECRET not in answer
+    assert "changed=2" in answer
 
 
 def test_what_containerd_config_reads_is_in_nothing_that_ansible_shows(tmp_path: Path, main: Path) -> None:
@@ -71,6 +71,6 @@ def test_what_containerd_config_reads_is_in_nothing_that_ansible_shows(tmp_path:
             "restart": False,
         }
     }
-    said = play(tmp_path, task)
-    assert SECRET not in said
-    assert str(main) in said
+    answer = play(tmp_path, task)
+    assert SECRET not in answer
+    assert str(main) in answer

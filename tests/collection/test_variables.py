@@ -42,7 +42,7 @@ def converted(role: Path, word: str) -> dict[str, Any]:
     given = dict.fromkeys(typed(role, "bool"), word) | {name: str(NUMBER) for name in typed(role, "int")}
     if not given:
         return {}
-    told = "{{ {" + ", ".join(f"'{name}': __{name}" for name in given) + "} | to_json }}"
+    result = "{{ {" + ", ".join(f"'{name}': __{name}" for name in given) + "} | to_json }}"
     files = [str(file) for file in (role / "defaults/main.yml", role / "vars/main.yml") if file.exists()]
     play = {
         "name": "t",
@@ -51,18 +51,18 @@ def converted(role: Path, word: str) -> dict[str, Any]:
         "gather_facts": False,
         "vars_files": files,
         "vars": {"ansible_python_interpreter": sys.executable},
-        "tasks": [{"name": "t", "ansible.builtin.debug": {"msg": f"<<{told}>>"}}],
+        "tasks": [{"name": "t", "ansible.builtin.debug": {"msg": f"<<{result}>>"}}],
     }
     path = CLONE / "build/out" / f"variables-{role.name}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps([play]))
     try:
-        said = ansible(
+        answer = ansible(
             "ansible-playbook", "-i", "localhost,", path, *(f"-e{name}={value}" for name, value in given.items())
         )
     finally:
         path.unlink()
-    found: dict[str, Any] = json.loads(said.partition("<<")[2].partition(">>")[0].replace('\\"', '"'))
+    found: dict[str, Any] = json.loads(answer.partition("<<")[2].partition(">>")[0].replace('\\"', '"'))
     return found
 
 

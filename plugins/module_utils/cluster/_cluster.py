@@ -93,9 +93,9 @@ def reached(hosts: dict[str, JSON]) -> tuple[dict[str, JSON], dict[str, str]]:
     silent = {}
     for host in sorted(set(hosts) - set(answered)):
         words = [str(hosts[host].get("msg") or "no answer"), str(hosts[host].get("module_stderr") or "").partition("\n")[0]]
-        said = " ".join(" ".join(words).split()).replace("Task failed: ", "", 1).rstrip(".")
+        declared = " ".join(" ".join(words).split()).replace("Task failed: ", "", 1).rstrip(".")
         what = "cannot be reached" if hosts[host].get("unreachable") else "runs no module"
-        silent[host] = f"Inventory host {host} {what}: {said}."
+        silent[host] = f"Inventory host {host} {what}: {declared}."
     return answered, silent
 
 

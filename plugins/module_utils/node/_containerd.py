@@ -79,8 +79,8 @@ def imported(main: str, dumped: str) -> list[str]:
         for name in array(_node.read(path) or "", "imports"):
             one = os.path.normpath(os.path.join(os.path.dirname(path), name))
             pending += sorted(glob.glob(one)) if "*" in one else [one]
-    said = array(dumped, "imports")
-    return [one for one in read[1:] if main not in said or one in said]
+    answer = array(dumped, "imports")
+    return [one for one in read[1:] if main not in answer or one in answer]
 
 
 def value_of(dumped: str, path: Path) -> str | None:

@@ -90,7 +90,7 @@ def test_be_pods_are_told_to_the_agent_and_the_gate_closes_below_what_is_allocat
     pod = cluster.pod("batch", "n1", be=(3000, GI), running=True)
     wanted = {"uid": pod["metadata"]["uid"], "cpuRequest": 3000, "cpuLimit": 3000, "memoryLimit": GI, "running": True}
     eventually(lambda: cluster.ncol("n1")["spec"].get("pods") == [wanted])
-    assert cluster.published("n1") == ROOM  # a promise does not change the room
+    assert cluster.published("n1") == HEADROOM  # requests do not change the headroom
     cluster.report("n1", cpu=4500)
     eventually(lambda: cluster.published("n1") == (3000, 60 * GI, None), what="held at what is allocated, closed")
     cluster.end_pod("batch")

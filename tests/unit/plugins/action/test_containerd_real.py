@@ -176,7 +176,7 @@ def test_nri_is_refused_only_where_containerd_has_none(tmp_path, program):
 def test_a_value_that_did_not_become_what_was_asked_for_is_seen_before_a_restart(tmp_path, program):
     node = Node(tmp_path, program, "version = 2\n")
     place = GRPC if version(program).startswith("1.") else IMAGES
-    said = _containerd.foreseen(
+    answer = _containerd.foreseen(
         *_containerd.dump(node.program, run), [{"path": ["plugins", place, "registry", "config_path"], "value": "/certs"}]
     )
-    assert "was to become /certs" in said
+    assert "was to become /certs" in answer

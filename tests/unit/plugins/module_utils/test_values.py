@@ -30,8 +30,8 @@ def test_a_wrong_type_is_left_to_the_argument_specs():
 
 def test_hosts_that_disagree_on_what_a_play_goes_by_are_told():
     assert differing({"colocation_waves": ([1, 2], [1, 2]), "colocation_serial": (None, None)}, "b", "a") == []
-    (said,) = differing({"colocation_waves": ([1, 2], None)}, "b", "a")
-    assert said.startswith("colocation_waves is [1, 2] for b and None for a, and a play can go by one only.")
+    (answer,) = differing({"colocation_waves": ([1, 2], None)}, "b", "a")
+    assert answer.startswith("colocation_waves is [1, 2] for b and None for a, and a play can go by one only.")
 
 
 @pytest.mark.parametrize("good", [None, 1, "25%", [1, "25%", "100%"], ["3"]])

@@ -71,9 +71,9 @@ WRONG = [
 
 
 @every
-@pytest.mark.parametrize("text, in_force, said", WRONG)
-def test_what_containerd_itself_would_not_load_is_put_back_and_nothing_is_restarted(change, program, text, in_force, said):
-    with pytest.raises(Stop, match=said) as stopped:
+@pytest.mark.parametrize("text, in_force, answer", WRONG)
+def test_what_containerd_itself_would_not_load_is_put_back_and_nothing_is_restarted(change, program, text, in_force, answer):
+    with pytest.raises(Stop, match=answer) as stopped:
         change(program, text, in_force)
     assert change.main.read_text() == "version = 2\n"
     assert not change.calls.exists()

@@ -22,11 +22,11 @@ def test_a_node_of_its_own_making_is_no_layout_and_managed(tmp_path):
 @pytest.mark.parametrize("name", ["k3s", "rke2", "microk8s"])
 @pytest.mark.parametrize("what, variable", [("containerd", "colocation_containerd_*"), ("kubelet", "colocation_kubelet_*"), ("images", "colocation_image_archive")])
 def test_what_is_not_managed_is_said_with_the_way_there_and_no_advice_to_install_or_start(name, what, variable):
-    said = _layout.unmanaged(name, what)
-    assert said.startswith(f"this node runs {name}")
-    assert variable in said
-    assert "nstall" not in said
-    assert "start it" not in said.lower()
+    answer = _layout.unmanaged(name, what)
+    assert answer.startswith(f"this node runs {name}")
+    assert variable in answer
+    assert "nstall" not in answer
+    assert "start it" not in answer.lower()
 
 
 def test_what_another_distribution_left_behind_does_not_make_a_node_of_kubeadm_its_own(tmp_path):

@@ -157,6 +157,6 @@ def test_the_notes_of_five_thousand_nodes_fit_into_a_configmap():
 
 def test_what_would_not_fit_at_the_end_is_told_at_the_start():
     each = {f"n{i}": {"sysctls": {"vm.swappiness": str(i)}} for i in range(9000)}
-    said = _rollout.too_big(None, {"settings": each}, set(each))
-    assert "(9000 nodes)" in said
-    assert said.endswith("Nothing was changed.")
+    answer = _rollout.too_big(None, {"settings": each}, set(each))
+    assert "(9000 nodes)" in answer
+    assert answer.endswith("Nothing was changed.")

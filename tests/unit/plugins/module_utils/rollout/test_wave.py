@@ -141,5 +141,5 @@ def on(ready=True, **changes):
     ],
 )
 def test_only_what_was_sick_before_the_new_agent_came_does_not_count(there, why):
-    said = _wave.sick_before(there, "new", NOW)
-    assert said is None if why is None else said.startswith(why)
+    answer = _wave.sick_before(there, "new", NOW)
+    assert answer is None if why is None else answer.startswith(why)
