@@ -110,6 +110,11 @@ admission:
   returned: always
   type: str
   sample: cel
+default_priority_class:
+  description: The PriorityClass that pods get which name none; empty where no PriorityClass has C(globalDefault).
+  returned: always
+  type: str
+  sample: ""
 hosts:
   description: Inventory name to Node name, for the hosts that were found.
   returned: always
@@ -196,6 +201,7 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils.release impor
 from ansible_collections.openfuyao.colocation.plugins.module_utils.rollout import _takeover
 
 OPERATOR = "/apis/monitoring.coreos.com/v1"
+PRIORITY_CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
 CRDS = (f"colocationpolicies.{API_GROUP}", f"nodecolocations.{API_GROUP}")
 
 
@@ -227,6 +233,8 @@ def gather(
         for kind, plural in _takeover.PATHS.items()
         for item in api.list(f"/apis/apps/v1/{plural}")
     )
+    classes = api.list(PRIORITY_CLASSES)
+    default = _cluster.global_default(classes)
     known = json.loads((kept.get("data") or {}).get("before") or "{}") if kept else None
     record = _cluster.rollout_record(
         known, _cluster.namespace_is_ours(namespace), {n: rows[n]["label"] for n in matched.values()}
@@ -234,11 +242,13 @@ def gather(
     return {
         "version": version.get("gitVersion", ""),
         "admission": "cel" if served else "webhook",
+        "default_priority_class": default,
         "problems": unreached
         + _cluster.version_problems(version)
         + unmatched
         + _cluster.node_problems(reached)
         + ([f"{len(sick)} nodes are sick, and colocation_max_sick_nodes allows {limit}. {' '.join(sick)}"] if len(sick) > limit else [])
+        + _cluster.priority_problems(classes)
         + _takeover.problems(others, migrate),
         "host_problems": unreached + unmatched,
         "warnings_found": list(tolerated.values())
@@ -246,6 +256,7 @@ def gather(
         + _versions.newer_than_tested(version.get("gitVersion"))
         + _cluster.quota_warnings(api.list("/api/v1/resourcequotas"))
         + _cluster.limit_warnings(api.list("/api/v1/limitranges"))
+        + _cluster.default_warnings(default, _known_default(api))
         + _cluster.other_managers(nodes, kept is not None)
         + _identity.clone_warnings(nodes),
         "gains": {host: _cluster.gains(answer.get("features") or {}) for host, answer in reached.items()},
@@ -262,6 +273,13 @@ def gather(
         "record_known": known == record,
         "record": record,
     }
+
+
+def _known_default(api: Api) -> str | None:
+    """The PriorityClass that the installed admission takes for the default; None where none is installed."""
+    policy = api.get("/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies/colocation-pods")
+    manager = api.get(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/colocation-manager")
+    return _cluster.known_default(policy, manager)
 
 
 def main() -> None:

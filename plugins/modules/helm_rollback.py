@@ -14,6 +14,7 @@ author:
 description:
   - C(helm rollback) with the connection options of C(kubernetes.core.helm), which has no module for it.
   - A release that was deployed from that revision last is left alone.
+  - With Helm 4, fields that somebody else has changed are written too (C(--force-conflicts)).
 extends_documentation_fragment:
   - kubernetes.core.helm_common_options
   - openfuyao.colocation._attributes
@@ -76,6 +77,7 @@ import traceback
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.openfuyao.colocation.plugins.module_utils.release._drift import server_side
 
 try:
     from ansible_collections.kubernetes.core.plugins.module_utils.helm import AnsibleHelmModule
@@ -125,8 +127,10 @@ def main() -> None:
     known = revisions(module, helm)
     changed = not is_at(known, wanted["revision"])
     if changed and not module.check_mode:
+        # Whatever was changed by hand since: going back is the way out of a release that cannot go forward.
+        forced = ["--server-side=true", "--force-conflicts"] if server_side(module.get_helm_version() or "") else []
         module.run_helm_command(
-            [*helm, "rollback", wanted["name"], str(wanted["revision"]), "--timeout", f"{wanted['timeout']}s"]
+            [*helm, "rollback", wanted["name"], str(wanted["revision"]), "--timeout", f"{wanted['timeout']}s", *forced]
         )
     module.exit_json(changed=changed, revision_before=known[-1]["revision"])
 

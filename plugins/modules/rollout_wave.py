@@ -119,6 +119,8 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api 
 from ansible_collections.openfuyao.colocation.plugins.module_utils.rollout import _wave
 
 POLL_SECONDS = 1.0
+REFUSED_SECONDS = 10.0
+"""How long the API server may refuse pods: a new ResourceQuota refuses until its controller has counted."""
 APPS = f"/apis/apps/v1/namespaces/{NAMESPACE}"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 METRICS = f"/api/v1/namespaces/{NAMESPACE}/services/http:colocation-manager:8080/proxy/metrics"
@@ -167,10 +169,16 @@ class Wave:
 
     def _manager(self) -> None:
         """Wait until the manager is of the release's version; its caches are warm when it is available."""
+        refused_since: float | None = None
         while True:
-            why = _wave.manager_unready(self.api.get(f"{APPS}/deployments/colocation-manager"))
+            deployment = self.api.get(f"{APPS}/deployments/colocation-manager")
+            why = _wave.manager_unready(deployment)
             if why is None:
                 return
+            refused = _wave.not_made(deployment)
+            refused_since = (refused_since or time.monotonic()) if refused else None
+            if refused_since is not None and time.monotonic() - refused_since >= REFUSED_SECONDS:
+                self._close([f"the pods of the manager cannot be created: {refused}"])
             pods = [p for p in self._pods("manager") if not p["metadata"].get("deletionTimestamp")]
             for pod in pods:
                 given = _wave.hopeless(pod)
@@ -217,13 +225,20 @@ class Wave:
     def _why_not(self, name: str, wanted: str) -> str | None:
         pod = self.rows[name]["pod"]
         if pod is None or pod["metadata"].get("deletionTimestamp"):
-            return "its new agent has not been made"
+            return self._not_made()
         if _wave.outdated(pod, wanted):
             return "its agent is of another revision"
         given = _wave.hopeless(pod)
         if given:
             self._close([f"{name}: its new agent does not start: {given}"])
         return _wave.why_not(self.rows[name], self._now())
+
+    def _not_made(self) -> str:
+        """A DaemonSet has no condition for pods that the API server refuses: only its Events say so."""
+        which = "involvedObject.kind=DaemonSet,involvedObject.name=colocation-agent,reason=FailedCreate"
+        events = self.api.list(f"/api/v1/namespaces/{NAMESPACE}/events", field_selector=which)
+        newest = max(events, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""), default=None)
+        return "its new agent has not been made" + (f": {newest.get('message', '')}"[:500] if newest else "")
 
     def _soak(self) -> None:
         """Watch: everything has to stay as it is."""

@@ -16,7 +16,7 @@ import json
 import sys
 import traceback
 import typing as t
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
@@ -46,6 +46,7 @@ except ImportError:
     COLLECTION_IMPORT_ERROR = traceback.format_exc()
 
 MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
 PAGE = 500
 
 
@@ -139,6 +140,11 @@ class Api:
 
     def merge(self, path: str, patch: dict[str, t.Any], dry_run: bool = False) -> dict[str, t.Any]:
         return self.request("PATCH", path, patch, MERGE_PATCH, dry_run="All" if dry_run else None)
+
+    def apply(self, path: str, body: dict[str, t.Any], manager: str, dry_run: bool = False) -> dict[str, t.Any]:
+        """Server-side apply, forced: the fields of C(body) get its values, and are of this manager from then on."""
+        asked = [("fieldManager", manager), ("force", "true"), *([("dryRun", "All")] if dry_run else [])]
+        return self.request("PATCH", f"{path}?{urlencode(asked)}", body, APPLY_PATCH)
 
     def nodes(self) -> list[dict[str, t.Any]]:
         return self.list("/api/v1/nodes")

@@ -11,13 +11,17 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils._names import BE_CPU, BE_MEMORY, NODE_LABEL
-from ansible_collections.openfuyao.colocation.plugins.module_utils._own_names import MADE_ANNOTATION
+from ansible_collections.openfuyao.colocation.plugins.module_utils._names import BE_CPU, GATE, NAMESPACE, NODE_LABEL
+from ansible_collections.openfuyao.colocation.plugins.module_utils._own_names import MADE_ANNOTATION, RELEASE
 from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _state
 from ansible_collections.openfuyao.colocation.plugins.module_utils.release import _versions
 
 MINIMUM = _versions.KUBERNETES[0]
 COUNTED = frozenset({"cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"})
+BOUNDS = ("min", "max", "maxLimitRequestRatio")
+"""What a LimitRange compares a pod with: what is compared has to be there."""
+PRIORITY = "priority-be"
+PRIORITIES = (PRIORITY, "priority-ls", "priority-hls")
 FOREIGN = {"kubernetes.io/batch-cpu": "Koordinator or Volcano's agent"}
 """Keys that others oversell by."""
 GAINS = {
@@ -149,28 +153,107 @@ def quota_warnings(quotas: t.Iterable[JSON]) -> list[str]:
     for quota in quotas:
         spec, metadata = quota.get("spec") or {}, quota["metadata"]
         counted = sorted(set(spec.get("hard") or {}) & COUNTED)
-        if counted and "NotBestEffort" not in (spec.get("scopes") or []):
+        which = counted and best_effort_pods_under(spec)
+        if which:
             result.append(
                 f"Namespace {metadata['namespace']}: ResourceQuota {metadata['name']} counts {', '.join(counted)}, so every "
-                "best-effort pod is refused there. Give the quota the scope NotBestEffort, or limit "
-                f"requests.{BE_CPU} and requests.{BE_MEMORY} instead."
+                f"{which} is refused there. Delete it and create it again with the scope NotBestEffort (scopes cannot be changed), and "
+                f"limit the number of best-effort pods by requests.{GATE} in a quota of its own."
             )
     return result
 
 
+def best_effort_pods_under(spec: JSON) -> str:
+    """Which best-effort pods a quota of this spec counts; empty for none."""
+    rows = [{"scopeName": name, "operator": "Exists"} for name in spec.get("scopes") or []]
+    rows += (spec.get("scopeSelector") or {}).get("matchExpressions") or []
+    which = "best-effort pod"
+    for row in rows:
+        scope, operator, values = row.get("scopeName"), row.get("operator"), row.get("values") or []
+        if scope == "NotBestEffort":
+            return ""
+        if scope == "PriorityClass":
+            if operator == "DoesNotExist" or (
+                operator in ("In", "NotIn") and (PRIORITY in values) != (operator == "In")
+            ):
+                return ""
+        elif scope == "Terminating":
+            which += " with activeDeadlineSeconds"
+        elif scope == "NotTerminating":
+            which += " without activeDeadlineSeconds"
+    return which
+
+
 def limit_warnings(ranges: t.Iterable[JSON]) -> list[str]:
-    """Namespaces whose LimitRange asks for cpu or memory that a best-effort pod does not have any more."""
+    """Namespaces whose LimitRange wants cpu or memory to be there, which a best-effort pod has not."""
     result = []
     for found in ranges:
         metadata = found["metadata"]
         for limit in (found.get("spec") or {}).get("limits") or []:
-            needs = sorted({"cpu", "memory"} & set(limit.get("min") or {}))
-            if limit.get("type") in ("Container", "Pod") and needs:
+            if limit.get("type") not in ("Container", "Pod"):
+                continue
+            fields = [
+                f"{bound} {key}" for bound in BOUNDS for key in ("cpu", "memory") if key in (limit.get(bound) or {})
+            ]
+            if fields:
                 result.append(
-                    f"Namespace {metadata['namespace']}: LimitRange {metadata['name']} wants at least so much {' and '.join(needs)} "
-                    f"of each {limit['type'].lower()}, which best-effort pods do not ask for. Run them in another namespace."
+                    f"Namespace {metadata['namespace']}: LimitRange {metadata['name']} has {', '.join(fields)} for each "
+                    f"{limit['type'].lower()}, so every best-effort pod is refused there: it has no cpu and memory to compare. Run "
+                    "best-effort pods in another namespace, or keep only default and defaultRequest in the LimitRange."
                 )
     return result
+
+
+def priority_problems(classes: t.Iterable[JSON]) -> list[str]:
+    """PriorityClasses of the chart's names that are not the release's; helm would stop at the first of them."""
+    result = []
+    for found in classes:
+        metadata = found["metadata"]
+        notes = metadata.get("annotations") or {}
+        ours = (notes.get("meta.helm.sh/release-name"), notes.get("meta.helm.sh/release-namespace")) == (
+            RELEASE,
+            NAMESPACE,
+        )
+        if metadata["name"] in PRIORITIES and not ours:
+            result.append(
+                f"PriorityClass {metadata['name']} is there and does not belong to the release {RELEASE} in namespace {NAMESPACE}, which "
+                f"has one of that name. If nothing else needs it: kubectl delete priorityclass {metadata['name']}. Pods that carry it "
+                "keep the number that they were created with."
+            )
+    return result
+
+
+def global_default(classes: t.Iterable[JSON]) -> str:
+    """The PriorityClass that pods get which name none; of several the one with the lowest value, as the API server chooses."""
+    found = [c for c in classes if c.get("globalDefault")]
+    return (
+        str(min(found, key=lambda c: (c.get("value", 0), c["metadata"]["name"]))["metadata"]["name"]) if found else ""
+    )
+
+
+def known_default(policy: JSON | None, manager: JSON | None) -> str | None:
+    """What the installed admission, by policy or by the manager's webhook, takes for the default; None without either."""
+    for variable in ((policy or {}).get("spec") or {}).get("variables") or []:
+        found = re.fullmatch(r".* in \['', '(.*)'\]", str(variable.get("expression")))
+        if variable.get("name") == "namesNoPriority" and found:
+            return found.group(1)
+    pod = (((manager or {}).get("spec") or {}).get("template") or {}).get("spec") or {}
+    arguments = [argument for container in pod.get("containers") or [] for argument in container.get("args") or []]
+    if not any(argument.startswith("--webhook=") for argument in arguments):
+        return None
+    key = "--default-priority-class="
+    return next((argument[len(key) :] for argument in arguments if argument.startswith(key)), "")
+
+
+def default_warnings(default: str, known: str | None) -> list[str]:
+    """C(known): the class that the installed release takes for the default, None where none is installed."""
+    if known is None or known == default:
+        return []
+    now = f"PriorityClass {default} has globalDefault" if default else "No PriorityClass has globalDefault"
+    return [
+        f"{now}, and the installed release was made for {known or 'none'}: every best-effort pod that names no priority is refused "
+        "until the release is told. site does that."
+    ]
 
 
 def other_managers(nodes: t.Iterable[JSON], ours: bool) -> list[str]:
@@ -180,7 +263,10 @@ def other_managers(nodes: t.Iterable[JSON], ours: bool) -> list[str]:
     for node in nodes:
         status = node.get("status") or {}
         keys = {*(status.get("capacity") or {}), *(status.get("allocatable") or {})}
-        for key, who in (*FOREIGN.items(), *(() if ours else ((BE_CPU, "another colocation manager, openFuyao's most likely"),))):
+        for key, who in (
+            *FOREIGN.items(),
+            *(() if ours else ((BE_CPU, "another colocation manager, openFuyao's most likely"),)),
+        ):
             if key in keys:
                 found.setdefault(who, []).append(node["metadata"]["name"])
                 writers.setdefault(who, set()).update(field_managers(node, key))

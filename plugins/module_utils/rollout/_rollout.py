@@ -58,7 +58,7 @@ def release_of(secrets: t.Iterable[JSON]) -> JSON | None:
     newest = max(secrets, key=_revision, default=None)
     if newest is None:
         return None
-    chart = _told(newest).get("chart") or {}
+    chart = unpacked(newest).get("chart") or {}
     return {
         "revision": _revision(newest),
         "status": newest["metadata"]["labels"].get("status", ""),
@@ -68,10 +68,10 @@ def release_of(secrets: t.Iterable[JSON]) -> JSON | None:
 
 def values_of(secrets: t.Iterable[JSON], revision: int) -> JSON:
     """The values that a revision was installed with, defaults left out."""
-    return next((_told(s).get("config") or {} for s in secrets if _revision(s) == revision), {})
+    return next((unpacked(s).get("config") or {} for s in secrets if _revision(s) == revision), {})
 
 
-def _told(secret: JSON) -> JSON:
+def unpacked(secret: JSON) -> JSON:
     """What Helm wrote down of a revision; nothing where that cannot be read."""
     try:
         result = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(secret["data"]["release"]))))

@@ -59,6 +59,14 @@ def hopeless(pod: JSON) -> str | None:
     return None
 
 
+def not_made(workload: JSON | None) -> str:
+    """Why the API server refuses the pods of this Deployment, in its own words; empty while it does not."""
+    for condition in ((workload or {}).get("status") or {}).get("conditions") or []:
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True":
+            return " ".join(str(condition.get("message") or condition.get("reason") or "").split())[:500]
+    return ""
+
+
 def unready(pod: JSON) -> str:
     """Why a pod is not ready yet, as far as it is known."""
     status = pod.get("status") or {}

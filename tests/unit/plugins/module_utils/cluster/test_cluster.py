@@ -69,12 +69,13 @@ def test_a_quota_that_counts_cpu_or_memory_refuses_best_effort_pods():
     assert _cluster.quota_warnings([quota({"pods": "9"}), quota({"cpu": "1"}, scopes=["NotBestEffort"])]) == []
 
 
-def test_a_limit_range_with_a_minimum_refuses_them_too():
+def test_a_limit_range_that_compares_cpu_refuses_them_too():
     def limits(*rows):
         return {"metadata": {"name": "r", "namespace": "team"}, "spec": {"limits": list(rows)}}
 
-    (answer,) = _cluster.limit_warnings([limits({"type": "Container", "min": {"cpu": "10m"}})])
-    assert "LimitRange r wants at least so much cpu of each container" in answer
+    for bound in ("min", "max", "maxLimitRequestRatio"):
+        (said,) = _cluster.limit_warnings([limits({"type": "Container", bound: {"cpu": "2"}})])
+        assert f"LimitRange r has {bound} cpu for each container" in said
     harmless = [limits({"type": "Container", "default": {"cpu": "1"}}), limits({"type": "PersistentVolumeClaim"})]
     assert _cluster.limit_warnings(harmless) == []
 
@@ -92,3 +93,42 @@ def test_what_is_missing_is_told_with_what_it_would_bring():
     assert _cluster.gains(features) == [
         "cpu.idle is missing (no such file): with it best-effort work yields the processor at once, at no cost."
     ]
+
+
+def priority(name, release=None, **more):
+    notes = {"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": "openfuyao-colocation"}
+    return {"metadata": {"name": name, "annotations": notes if release else {}}, **more}
+
+
+def test_a_priority_class_of_the_charts_name_that_is_not_the_releases_is_told():
+    assert "kubectl delete priorityclass priority-be" in _cluster.priority_problems([priority("priority-be")])[0]
+    assert len(_cluster.priority_problems([priority("priority-be", release="other")])) == 1
+    assert _cluster.priority_problems([priority("priority-be", release="colocation"), priority("mine")]) == []
+
+
+POLICY = {"spec": {"variables": [{"name": "namesNoPriority", "expression": "object.x.orValue('') in ['', 'ordinary']"}]}}
+
+
+def webhook(*arguments):
+    return {"spec": {"template": {"spec": {"containers": [{"args": ["manager", *arguments]}]}}}}
+
+
+@pytest.mark.parametrize(
+    "policy, manager, wanted",
+    [
+        (POLICY, webhook(), "ordinary"),
+        (None, webhook("--webhook=[::]:9443", "--default-priority-class=ordinary"), "ordinary"),
+        (None, webhook("--webhook=[::]:9443"), ""),
+        (None, webhook(), None),
+        (None, None, None),
+    ],
+)
+def test_what_the_installed_admission_takes_for_the_default_priority(policy, manager, wanted):
+    assert _cluster.known_default(policy, manager) == wanted
+
+
+def test_a_default_priority_that_came_or_went_later_is_told():
+    assert _cluster.global_default([priority("a", value=1), priority("b", value=5, globalDefault=True)]) == "b"
+    assert "PriorityClass b has globalDefault" in _cluster.default_warnings("b", "")[0]
+    assert "No PriorityClass" in _cluster.default_warnings("", "b")[0]
+    assert _cluster.default_warnings("b", "b") == _cluster.default_warnings("b", None) == []

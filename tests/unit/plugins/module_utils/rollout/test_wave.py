@@ -143,3 +143,10 @@ def on(ready=True, **changes):
 def test_only_what_was_sick_before_the_new_agent_came_does_not_count(there, why):
     answer = _wave.sick_before(there, "new", NOW)
     assert answer is None if why is None else answer.startswith(why)
+
+
+def test_pods_that_the_api_server_refuses_are_told_in_its_words():
+    refused = {"type": "ReplicaFailure", "status": "True", "message": "insufficient quota to match\n these scopes"}
+    assert _wave.not_made({"status": {"conditions": [refused]}}) == "insufficient quota to match these scopes"
+    assert _wave.not_made({"status": {"conditions": [{**refused, "status": "False"}]}}) == ""
+    assert _wave.not_made(None) == ""
