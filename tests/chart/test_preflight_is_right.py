@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
+from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _cluster
 
 import tests.unit.conftest  # noqa: F401 -- it makes the collection importable
-from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _cluster
 from tests.lab.apiserver import ApiServer
 from tests.lab.errors import LabError
 from tests.lab.waiting import eventually
@@ -24,7 +24,7 @@ LIMITS: list[tuple[str, dict[str, Any]]] = [
 LIMITS = [
     (
         n,
-        {**row, "maxLimitRequestRatio": {k: "2" for k in row["maxLimitRequestRatio"]}}
+        {**row, "maxLimitRequestRatio": dict.fromkeys(row["maxLimitRequestRatio"], "2")}
         if "maxLimitRequestRatio" in row
         else row,
     )
