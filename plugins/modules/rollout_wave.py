@@ -332,7 +332,7 @@ class Wave:
 
     def _close(self, problems: list[str]) -> t.NoReturn:
         self.problems = problems
-        raise Unhealthy("The health check failed:  " + "; ".join(problems) + ".")
+        raise Unhealthy("The health check failed: " + "; ".join(problems) + ".")
 
     @staticmethod
     def _now() -> datetime.datetime:
