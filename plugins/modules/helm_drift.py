@@ -122,11 +122,11 @@ class Drift:
         body = _drift.wanted_of(body, live, scaled)
         found = _drift.differences(live, self._apply(path, body, dry_run=True))
         for one in found:
-            said = _drift.sentence(kind, name, one)
+            answer = _drift.sentence(kind, name, one)
             if one.enforced:
-                self.enforced.append(f"{said}. {_drift.way_out(kind, name)}")
+                self.enforced.append(f"{answer}. {_drift.way_out(kind, name)}")
             else:
-                self.differences.append(said)
+                self.differences.append(answer)
         # An object with a field that is not ours to write is left alone as a whole: apply has no way to write a part.
         ours = found and not any(one.enforced for one in found)
         if ours and not self.check_mode:

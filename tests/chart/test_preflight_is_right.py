@@ -47,14 +47,15 @@ QUOTAS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     ),
     "ending": ({"requests.cpu": "100"}, {"scopes": ["NotTerminating"]}),
 }
-for _name, _row in {
+ROWS: dict[str, dict[str, Any]] = {
     "other-priority": {"operator": "In", "values": ["ordinary"]},
     "our-priority": {"operator": "In", "values": ["priority-be"]},
     "not-ours": {"operator": "NotIn", "values": ["priority-be"]},
     "not-others": {"operator": "NotIn", "values": ["ordinary"]},
     "any-priority": {"operator": "Exists"},
     "no-priority": {"operator": "DoesNotExist"},
-}.items():
+}
+for _name, _row in ROWS.items():
     _expression = {"scopeName": "PriorityClass", **_row}
     QUOTAS[_name] = ({"requests.cpu": "100"}, {SELECTOR: {"matchExpressions": [_expression]}})
 
@@ -69,10 +70,10 @@ def test_a_limit_range_is_told_if_and_only_if_it_refuses(api: ApiServer, name: s
     api.kubectl("create", "namespace", space)
     body = {"metadata": {"name": "l", "namespace": space}, "spec": {"limits": [limit]}}
     apply(api, apiVersion="v1", kind="LimitRange", **body)
-    told = _cluster.limit_warnings([body])
+    result = _cluster.limit_warnings([body])
     pods = Pods(api, space)
     # The API server reads LimitRanges by a watch.
-    eventually(lambda: pods.admits(best_effort()) == (not told), 10, f"{told}: {outcome(pods)}")
+    eventually(lambda: pods.admits(best_effort()) == (not result), 10, f"{result}: {outcome(pods)}")
 
 
 @pytest.mark.parametrize("name", QUOTAS)
@@ -83,9 +84,9 @@ def test_a_quota_is_told_if_and_only_if_it_refuses(api: ApiServer, name: str) ->
     body = {"metadata": {"name": "q", "namespace": space}, "spec": {"hard": hard, **scope}}
     apply(api, apiVersion="v1", kind="ResourceQuota", **body)
     count(api, space, "q", hard)
-    told = _cluster.quota_warnings([body])
+    result = _cluster.quota_warnings([body])
     pods = Pods(api, space)
-    eventually(lambda: pods.admits(best_effort()) == (not told), 10, f"{told}: {outcome(pods)}")
+    eventually(lambda: pods.admits(best_effort()) == (not result), 10, f"{result}: {outcome(pods)}")
 
 
 def count(api: ApiServer, namespace: str, name: str, hard: dict[str, str]) -> None:

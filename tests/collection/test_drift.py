@@ -60,8 +60,8 @@ def test_every_object_of_the_chart_is_looked_at(cluster: ApiServer, tmp_path: Pa
         where = [body["kind"], body["metadata"]["name"], f"-n={NAMESPACE}", "app.kubernetes.io/instance=x"]
         cluster.kubectl("label", "--overwrite", *where)
     healed, again = tasks(tmp_path, cluster, HEAL, HEAL)
-    told = {said.split(":")[0] for said in healed["differences"]}
-    assert told == {f"{body['kind']} {body['metadata']['name']}" for body in objects}
+    result = {answer.split(":")[0] for answer in healed["differences"]}
+    assert result == {f"{body['kind']} {body['metadata']['name']}" for body in objects}
     assert not again["changed"]
 
 
@@ -104,10 +104,10 @@ def test_what_others_own_in_a_webhook_stays(cluster: ApiServer, tmp_path: Path) 
     value = {"matchExpressions": wanted}
     patch = json.dumps([{"op": "add", "path": path, "value": value}])
     cluster.kubectl("patch", *HOOK, "--type=json", AS_ENFORCER, "-p", patch)
-    (told,) = tasks(tmp_path, cluster, HEAL)
-    assert not told["changed"]
-    assert "written by admissionsenforcer" in told["enforced"][0]
-    assert "kubectl label mutatingwebhookconfiguration colocation-pods" in told["enforced"][0]
+    (result,) = tasks(tmp_path, cluster, HEAL)
+    assert not result["changed"]
+    assert "written by admissionsenforcer" in result["enforced"][0]
+    assert "kubectl label mutatingwebhookconfiguration colocation-pods" in result["enforced"][0]
     now = json.loads(cluster.kubectl("get", *HOOK, "-o=json"))["webhooks"]
     assert now[0]["namespaceSelector"] == value
     cluster.kubectl(

@@ -74,8 +74,8 @@ def test_a_limit_range_that_compares_cpu_refuses_them_too():
         return {"metadata": {"name": "r", "namespace": "team"}, "spec": {"limits": list(rows)}}
 
     for bound in ("min", "max", "maxLimitRequestRatio"):
-        (said,) = _cluster.limit_warnings([limits({"type": "Container", bound: {"cpu": "2"}})])
-        assert f"LimitRange r has {bound} cpu for each container" in said
+        (given,) = _cluster.limit_warnings([limits({"type": "Container", bound: {"cpu": "2"}})])
+        assert f"LimitRange r has {bound} cpu for each container" in given
     harmless = [limits({"type": "Container", "default": {"cpu": "1"}}), limits({"type": "PersistentVolumeClaim"})]
     assert _cluster.limit_warnings(harmless) == []
 
