@@ -1,6 +1,7 @@
 """When a node's agent counts as silent: by the time in which a report could have reached the manager.
 
-While the manager cannot see, no agent is silent: that time counts for none. After it the agents, whose reports may have
+While the manager cannot see, no agent is silent: that time counts for none. Nor is one silent before the
+API server has answered after its time was over: until then it may be the server that is silent. After it the agents, whose reports may have
 failed meanwhile, have the time to come back; once a report, so that a watch that breaks again and again does not keep a
 dead agent's node published.
 """
@@ -20,6 +21,8 @@ class Hearing(Struct, frozen=True, gc=False):
     """So far in which none could, since the manager began."""
     back_at: float = float("-inf")
     """When the last such time ended; while it lasts: now."""
+    unproven: float = 0.0
+    """Seconds since the API server last answered: whether reports could come in is not known yet."""
 
 
 ALWAYS = Hearing()
@@ -32,7 +35,10 @@ def silent_at(spec: PolicySpec, since: float, missed: float, hearing: Hearing, *
     ``missed``: `Hearing.missed` at that time. ``already``: it was silent before this interruption, and stays so.
     """
     at = since + spec.oversell.stale_after_seconds + hearing.missed - missed
-    if already or hearing.back_at <= since:
+    if already:
+        return at
+    at += hearing.unproven
+    if hearing.back_at <= since:
         return at
     grace = spec.report.interval_seconds + RETRY_SECONDS
     return max(at, min(hearing.back_at, at) + grace)

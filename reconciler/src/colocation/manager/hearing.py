@@ -59,7 +59,7 @@ class Ear:
             self._deaf_since, self._back_at = None, now
         if self._deaf_since is not None:
             return Hearing(self._missed + now - self._deaf_since, now)
-        return Hearing(self._missed, self._back_at)
+        return Hearing(self._missed, self._back_at, max(0.0, now - answered_at))
 
     def _begin(self, at: float) -> None:
         if self._deaf_since is None:

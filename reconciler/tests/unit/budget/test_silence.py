@@ -32,6 +32,14 @@ def test_the_time_to_come_back_begins_when_reports_can_come_in(missed: float, ba
 
 def test_an_agent_that_was_silent_before_stays_so() -> None:
     assert silent_at(SPEC, 1000, 0, Hearing(100, 1400), already=True) == 1280
+    assert silent_at(SPEC, 1000, 0, Hearing(unproven=9), already=True) == 1180
+
+
+def test_nobody_is_silent_before_the_api_server_has_answered_after_the_time_was_over() -> None:
+    for last_answer in range(1150, 1180):
+        for now in range(last_answer, last_answer + 10):
+            assert silent_at(SPEC, 1000, 0, Hearing(unproven=now - last_answer)) > now
+    assert silent_at(SPEC, 1000, 0, Hearing(unproven=1)) == 1181
 
 
 @given(

@@ -137,6 +137,28 @@ def test_an_api_server_that_was_away_withdraws_no_agent_that_comes_back_in_time(
     assert bench.loop.state.nodes["n0"].evaluation.headroom_cpu == 5000
 
 
+@pytest.mark.parametrize("age", range(10))
+def test_a_server_that_hangs_when_an_agent_is_about_to_be_silent_is_not_taken_for_its_silence(age: int) -> None:
+    """The shortest times that a policy may have: an agent's is over sooner than a hanging server is noticed."""
+    bench = Bench(parallel=8)
+    bench.sync()
+    bench.policy(stale_after_seconds=10)
+    bench.node()
+    for job in bench.take("spec"):
+        bench.answer(job)
+    bench.report()
+    for job in bench.take():
+        bench.answer(job)
+    assert lasts(bench, age) == []
+    bench.answered_at = bench.now
+    assert lasts(bench, 9) == [], "it still leads"
+    bench.leads = False
+    assert lasts(bench, 30) == []
+    bench.answered_at, bench.leads = None, True
+    assert lasts(bench, COME_BACK - 1) == []
+    assert lasts(bench, 2) == ["n"]
+
+
 def test_an_agent_that_was_silent_before_the_outage_is_not_published_by_it(bench: Bench) -> None:
     assert lasts(bench, 170) == []
     for name in NODES[:4]:
