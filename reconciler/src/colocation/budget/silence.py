@@ -1,9 +1,9 @@
 """When a node's agent counts as silent: by the time in which a report could have reached the manager.
 
-While the manager cannot see, no agent is silent: that time counts for none. Nor is one silent before the
-API server has answered after its time was over: until then it may be the server that is silent. After it the agents, whose reports may have
-failed meanwhile, have the time to come back; once a report, so that a watch that breaks again and again does not keep a
-dead agent's node published.
+While the manager cannot see, no agent is silent: that time counts for none. Nor is one silent before the API server
+has answered after its time was over: until then it may be the server that is silent. After an interruption the agents,
+whose reports may have failed meanwhile, have the time to come back; once a report, so that a watch that breaks again
+and again does not keep a dead agent's node published.
 """
 
 from __future__ import annotations
