@@ -93,7 +93,9 @@ def test_retry_after_counts_though_the_bucket_is_lifted() -> None:
     assert bucket.take(1) == 2
 
 
-@pytest.mark.parametrize(("answer", "seconds"), [("7", 7), ("60", 60), ("86400", 60), ("9" * 30, 60), ("soon", None)])
+@pytest.mark.parametrize(
+    ("answer", "seconds"), [("7", 7), ("60", 60), ("86400", 60), ("9" * 30, 60), ("soon", None), ("\u00b2", None)]
+)
 def test_retry_after_counts_up_to_a_minute(answer: str, seconds: float | None) -> None:
     response = urllib3.HTTPResponse(b"{}", {"Retry-After": answer}, status=429)
     assert _error(response).retry_after == seconds
