@@ -215,7 +215,7 @@ def _error(response: urllib3.BaseHTTPResponse) -> ApiError:
         response.status,
         status.reason or str(response.reason or "Unknown"),
         status.message or status.error,
-        min(float(given), RETRY_AFTER_SECONDS) if given.isdigit() else None,
+        min(float(given), RETRY_AFTER_SECONDS) if given.isascii() and given.isdigit() else None,
     )
 
 
