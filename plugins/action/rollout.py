@@ -28,6 +28,7 @@ KEEPER = "colocation_lease_keeper"
 PARTS = 4
 """The Lease is renewed when this part of its time has passed, so that some renewals may fail."""
 LOOK_SECONDS = 1.0
+RELEASE_TRIES = 5
 DEFAULT_DURATION = 120
 
 
@@ -72,20 +73,20 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         # A worker is a child of ansible-playbook, which lives as long as the play.
         playbook = os.getppid()
+        since = started(playbook)  # now: it may be killed while the module runs
         args = {**self._task.args, "holder": holder(playbook), "gone": []}
         result = self._execute_module(MODULE, module_args=args, task_vars=task_vars)
         held = result.get("held_by")
         if result.get("failed") and held and is_gone(str(held)):
             result = self._execute_module(MODULE, module_args={**args, "gone": [held]}, task_vars=task_vars)
         if result.get("acquired"):
-            result["ansible_facts"] = {KEEPER: self._keep(playbook, args, task_vars)}
+            result["ansible_facts"] = {KEEPER: self._keep(playbook, since, args, task_vars)}
         elif args.get("state") in ("ended", "undone", "released") and not result.get("failed"):
             _end(str((task_vars or {}).get("ansible_facts", {}).get(KEEPER, "")))
         return result
 
-    def _keep(self, playbook: int, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> str:
+    def _keep(self, playbook: int, since: str, args: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> str:
         """Start the process that renews the Lease; its PID:START."""
-        since = started(playbook)
         child = os.fork()
         if child:
             return f"{child}:{started(child)}"
@@ -106,7 +107,10 @@ class ActionModule(ActionBase):
         while True:
             time.sleep(LOOK_SECONDS)
             if started(playbook) != since:  # failed, stopped or killed: the others need not wait
-                self._ask({**args, "state": "released"}, task_vars)
+                for _ in range(RELEASE_TRIES):  # what is not given back runs out by itself
+                    if self._ask({**args, "state": "released"}, task_vars):
+                        break
+                    time.sleep(LOOK_SECONDS)
                 shutil.rmtree(constants.DEFAULT_LOCAL_TMP, ignore_errors=True)
                 return
             if time.monotonic() >= due:

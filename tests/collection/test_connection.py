@@ -224,7 +224,7 @@ def test_become_of_an_inventory_does_not_reach_the_control_host(api: ApiServer, 
     (tmp_path / "inventory.yml").write_text(yaml.safe_dump(inventory))
     answer = ansible(
         *("ansible-playbook", "-b", "-i", tmp_path / "inventory.yml", "playbooks/backup.yml"),
-        *("-e", f"backup={tmp_path / 'kept'}"),
+        *("-e", f"colocation_backup={tmp_path / 'kept'}"),
     )
     assert "Kept as" in answer
 

@@ -72,11 +72,15 @@ def begun(api: ApiServer, file: Path, *before: str) -> subprocess.Popen[bytes]:
     run = subprocess.Popen(
         [*before, program, "-i", "localhost,", str(file)], cwd=CLONE, env=env, stdout=subprocess.DEVNULL
     )
-    until(lambda: lease(api), 60, "it has the Lease")
+    until(lambda: lease(api) and (file.parent / "begun").exists(), 60, "it has the Lease, and is at work")
     return run
 
 
-PAUSE = {"name": "work", "ansible.builtin.command": {"argv": ["sleep", "60"]}, "changed_when": False}
+PAUSE = {
+    "name": "work",
+    "ansible.builtin.command": {"argv": ["sh", "-c", "touch begun; sleep 60"], "chdir": "{{ playbook_dir }}"},
+    "changed_when": False,
+}
 FAIL = {"name": "fail", "ansible.builtin.fail": {"msg": "no"}}
 
 
