@@ -219,7 +219,7 @@ def test_beyond_the_schema_a_lie_still_costs_its_own_node_only(cluster: Cluster)
     cluster.policy()
     manager = cluster.manager()
     publishing(cluster, "n1", "n2")
-    before = resident(manager)
+    before, unusable = resident(manager), "the report cannot be used"
     nothing = {"deep": None} | {key: None for lie in REFUSED.values() for key in lie}
     lies = {json.dumps({"status": nothing | lie}): {"node", "pods"} & lie.keys() for lie in REFUSED.values()}
     lies['{"status":{"deep":' + deep(5000) + "}}"] = set()
@@ -228,7 +228,6 @@ def test_beyond_the_schema_a_lie_still_costs_its_own_node_only(cluster: Cluster)
         cluster.rest.send("PATCH", path, body=body.encode(), kind=MERGE_PATCH)
         cluster.report("n2", cpu=1000 + 100 * number)
         eventually(lambda number=number: cluster.published("n2") == (5000 - 100 * number, *HEADROOM[1:]))
-        unusable = "the report cannot be used"
         eventually(lambda of_use=of_use: (unusable in str(cluster.withdrawn("n1"))) is bool(of_use))
         if of_use:
             assert cluster.published("n1") == (None, None, None)
