@@ -107,7 +107,7 @@ class ActionModule(ActionBase):
         while True:
             time.sleep(LOOK_SECONDS)
             if started(playbook) != since:  # failed, stopped or killed: the others need not wait
-                for _ in range(RELEASE_TRIES):  # what is not given back runs out by itself
+                for _try in range(RELEASE_TRIES):  # what is not given back runs out by itself
                     if self._ask({**args, "state": "released"}, task_vars):
                         break
                     time.sleep(LOOK_SECONDS)
@@ -132,6 +132,6 @@ class ActionModule(ActionBase):
 
 
 def _end(keeper: str) -> None:
-    pid, _, since = keeper.partition(":")
+    pid, _colon, since = keeper.partition(":")
     if pid.isdigit() and since and started(int(pid)) == since:
         os.kill(int(pid), signal.SIGTERM)

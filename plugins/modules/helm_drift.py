@@ -70,13 +70,21 @@ enforced:
   elements: str
 """
 
+import traceback
 import typing as t
 from urllib.parse import quote
 
-import yaml
+from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import Api, ApiError, make_module
 from ansible_collections.openfuyao.colocation.plugins.module_utils.release import _drift
 from ansible_collections.openfuyao.colocation.plugins.module_utils.rollout import _rollout
+
+try:
+    import yaml
+
+    YAML_IMPORT_ERROR = None
+except ImportError:
+    YAML_IMPORT_ERROR = traceback.format_exc()
 
 MANAGER = "helm"
 JSON = t.Dict[str, t.Any]
@@ -153,6 +161,8 @@ def main() -> None:
         {"name": {"type": "str", "required": True}, "namespace": {"type": "str", "required": True}},
         supports_check_mode=True,
     )
+    if YAML_IMPORT_ERROR is not None:
+        module.fail_json(msg=missing_required_lib("PyYAML"), exception=YAML_IMPORT_ERROR)
     drift = Drift(api, module.params["name"], module.params["namespace"], module.check_mode)
     try:
         drift.run()

@@ -306,7 +306,6 @@ class Rollout:
             else "There is nothing to go back to.",
         }
 
-
     def _forget(self, cut: list[dict[str, t.Any]]) -> None:
         """Take away Helm's notes of what a killed roll-out had begun: the next upgrade starts from the last revision that was finished."""
         for secret in cut:

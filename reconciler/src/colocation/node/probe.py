@@ -287,9 +287,9 @@ def whole_bandwidth(schemata: str) -> Dict[str, int]:
     """
     whole = {}
     for line in schemata.splitlines():
-        name, _, rest = line.strip().partition(":")
+        name, _colon, rest = line.strip().partition(":")
         for part in rest.split(";") if name == "MB" else []:
-            domain, _, text = part.partition("=")
+            domain, _equals, text = part.partition("=")
             value = int(text) if text.strip().isdigit() else 0
             unlimited = value >= 2**32 - 1 or (value >= 2048 and value & (value - 1) == 0)
             if value and not unlimited:

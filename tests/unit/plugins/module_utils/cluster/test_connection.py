@@ -59,7 +59,7 @@ def test_a_token_of_the_environment_completes_the_host_that_the_environment_name
 def test_every_option_of_kubernetes_core_has_a_variable():
     common = pytest.importorskip("ansible_collections.kubernetes.core.plugins.module_utils.args_common")
     assert set(_connection.VARIABLES) == set(common.AUTH_ARG_SPEC)
-    assert {k: v for k, v in ((o["aliases"][0], n) for n, o in common.AUTH_ARG_SPEC.items() if "aliases" in o)} == {
+    assert {o["aliases"][0]: name for name, o in common.AUTH_ARG_SPEC.items() if "aliases" in o} == {
         alias: name for name, alias in _connection.ALIASES.items()
     }
     assert set(_connection.PROXY_HEADERS) == set(common.AUTH_PROXY_HEADERS_SPEC)

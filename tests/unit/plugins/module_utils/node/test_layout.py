@@ -20,7 +20,10 @@ def test_a_node_of_its_own_making_is_no_layout_and_managed(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["k3s", "rke2", "microk8s"])
-@pytest.mark.parametrize("what, variable", [("containerd", "colocation_containerd_*"), ("kubelet", "colocation_kubelet_*"), ("images", "colocation_image_archive")])
+@pytest.mark.parametrize(
+    "what, variable",
+    [("containerd", "colocation_containerd_*"), ("kubelet", "colocation_kubelet_*"), ("images", "colocation_image_archive")],
+)
 def test_what_is_not_managed_is_said_with_the_way_there_and_no_advice_to_install_or_start(name, what, variable):
     answer = _layout.unmanaged(name, what)
     assert answer.startswith(f"this node runs {name}")
