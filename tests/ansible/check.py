@@ -103,7 +103,7 @@ def ansible_test_home(core: str = "", purelib: Path | None = None) -> str:
 
 
 def sanity(tree: Path) -> None:
-    """C(ansible-test sanity), on this Python. docs/ holds pages and manifests for users, none of the collection's files."""
+    """C(ansible-test sanity), on this Python; docs/ is for users, and not the collection's code."""
     options = ["--python", python(), "--color", "no", "--exclude", "docs/"]
     run(["ansible-test", "sanity", *options], tree, HOME=ansible_test_home())
 
