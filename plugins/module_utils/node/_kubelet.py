@@ -77,11 +77,6 @@ def without(current: JSON, ours: JSON, before: JSON) -> JSON:
     return left
 
 
-def changed_keys(before: JSON, after: JSON) -> list[str]:
-    """Top-level keys that differ, in the order of the result."""
-    return [key for key in [*after, *(k for k in before if k not in after)] if before.get(key) != after.get(key)]
-
-
 def uses_drop_in(flag: t.Mapping[str, str]) -> str:
     """The drop-in directory of this kubelet, or "" where it has none: it has one if, and only if, it was given one."""
     return flag.get("config-dir", "")

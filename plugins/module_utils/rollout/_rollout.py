@@ -228,8 +228,3 @@ def too_big(kept: JSON | None, notes: JSON, nodes: t.Collection[str]) -> str | N
         f"What this roll-out would have to note in ConfigMap {ROLLOUT_CONFIGMAP} is {size} bytes, and {FULL} fit ({len(nodes)} nodes). "
         "Give nodes the same settings, not each its own, or roll out to fewer nodes. Nothing was changed."
     )
-
-
-def left_over(policies: t.Iterable[JSON], wanted: t.Iterable[str]) -> list[str]:
-    """Policies that a rollout made and that are wanted no longer."""
-    return sorted({p["name"] for p in policies} - set(wanted))
