@@ -8,11 +8,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from build.paths import CLONE, OUT, run, say
+from build.paths import CLONE, OUT, run, say, version
 
 
-def main() -> None:
-    """Build build/out/openfuyao-colocation-VERSION.tar.gz."""
+def build(out: Path) -> Path:
+    """Build the artifact into ``out``; returns its path."""
     with tempfile.TemporaryDirectory(prefix="colocation-collection-") as scratch:
         tree = Path(scratch) / "tree"
         for name in run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=CLONE).split("\0"):
@@ -26,9 +26,14 @@ def main() -> None:
         galaxy = Path(sys.executable).parent / "ansible-galaxy"
         # Not the caller's configuration: the artifact is to depend on the tree alone.
         env = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
-        run(galaxy, "collection", "build", "--force", "--output-path", OUT, tree, cwd=tree, env=env)
-    for artifact in sorted(OUT.glob("openfuyao-colocation-*.tar.gz")):
-        say(f"{artifact.relative_to(CLONE)}, {artifact.stat().st_size / 1024:.0f} kB")
+        run(galaxy, "collection", "build", "--force", "--output-path", out, tree, cwd=tree, env=env)
+    return out / f"openfuyao-colocation-{version()}.tar.gz"
+
+
+def main() -> None:
+    """Build build/out/openfuyao-colocation-VERSION.tar.gz."""
+    artifact = build(OUT)
+    say(f"{artifact.relative_to(CLONE)}, {artifact.stat().st_size / 1024:.0f} kB")
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.ansible import installed
 from tests.chart.conftest import render
 from tests.lab.apiserver import ApiServer
-from tests.lab.config import CLONE, cache_dir
 
 NODES: dict[str, dict[str, str]] = {
     "master-1": {"node-role.kubernetes.io/control-plane": "", "kubernetes.io/arch": "amd64"},
@@ -74,19 +74,18 @@ def set_status(server: ApiServer, name: str, status: dict[str, Any]) -> None:
     server.kubectl("patch", "node", name, "--subresource=status", "--type=merge", "-p", json.dumps({"status": status}))
 
 
+def environment() -> dict[str, str]:
+    """With the collection as its artifact installs it, whatever stands in the clone beside."""
+    return {**os.environ, "ANSIBLE_COLLECTIONS_PATH": installed.ours(), "ANSIBLE_FORCE_COLOR": "0"}
+
+
 def ansible(*argv: str | Path, fails: bool = False, env: Mapping[str, str] | None = None, **more: str) -> str:
-    """A program of ansible's; its output. Fails if it does not end as it should."""
-    path = f"{CLONE / '.collections'}:{cache_dir() / 'collections'}"
-    known = {
-        **os.environ,
-        "ANSIBLE_COLLECTIONS_PATH": path,
-        "ANSIBLE_FORCE_COLOR": "0",
-        "ANSIBLE_LOCALHOST_WARNING": "0",
-    }
+    """A program of ansible's, with the installed collection; its output. Fails if it does not end as it should."""
+    known = environment() | {"ANSIBLE_LOCALHOST_WARNING": "0"}
     known |= {"ANSIBLE_INVENTORY_ENABLED": "openfuyao.colocation.nodes"} if "inventory" in str(argv[0]) else {}
     program = Path(sys.executable).parent / argv[0]
     done = subprocess.run(
-        [program, *argv[1:]], cwd=CLONE, env=known | dict(env or {}) | more, capture_output=True, text=True, check=False
+        [program, *argv[1:]], cwd="/", env=known | dict(env or {}) | more, capture_output=True, text=True, check=False
     )
     assert bool(done.returncode) == fails, done.stdout + done.stderr
     return done.stdout + (done.stderr if fails else "")

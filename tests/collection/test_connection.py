@@ -123,7 +123,7 @@ def rollback(folder: Path, env: dict[str, str], **variables: Any) -> str:
     argv: list[str | Path] = [
         "-i",
         folder / "inventory.yml",
-        "playbooks/rollback.yml",
+        "openfuyao.colocation.rollback",
         "--skip-tags",
         "colocation_node",
     ]
@@ -223,7 +223,7 @@ def test_become_of_an_inventory_does_not_reach_the_control_host(api: ApiServer, 
     inventory = {"all": {"vars": known, "children": {"colocation_nodes": {"hosts": {"n1": node}}}}}
     (tmp_path / "inventory.yml").write_text(yaml.safe_dump(inventory))
     answer = ansible(
-        *("ansible-playbook", "-b", "-i", tmp_path / "inventory.yml", "playbooks/backup.yml"),
+        *("ansible-playbook", "-b", "-i", tmp_path / "inventory.yml", "openfuyao.colocation.backup"),
         *("-e", f"colocation_backup={tmp_path / 'kept'}"),
     )
     assert "Kept as" in answer
@@ -233,7 +233,7 @@ def test_hosts_of_two_clusters_are_not_one_play(tmp_path: Path) -> None:
     known = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
     hosts = {name: {"colocation_kubeconfig": f"/{name}", **known} for name in ("blue", "green")}
     (tmp_path / "inventory.yml").write_text(yaml.safe_dump({"colocation_nodes": {"hosts": hosts}}))
-    answer = ansible("ansible-playbook", "-i", tmp_path / "inventory.yml", "playbooks/preflight.yml", fails=True)
+    answer = ansible("ansible-playbook", "-i", tmp_path / "inventory.yml", "openfuyao.colocation.preflight", fails=True)
     assert "name 2 clusters" in answer
     assert "/blue" in answer
     assert "/green" in answer

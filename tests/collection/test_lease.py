@@ -15,9 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.collection.conftest import ansible
+from tests.collection.conftest import ansible, environment
 from tests.lab.apiserver import ApiServer
-from tests.lab.config import CLONE, cache_dir
 from tests.lab.errors import LabError
 
 pytestmark = pytest.mark.apiserver
@@ -67,10 +66,9 @@ def written(folder: Path, api: ApiServer, *tasks: dict[str, Any]) -> Path:
 
 def begun(api: ApiServer, file: Path, *before: str) -> subprocess.Popen[bytes]:
     """A run that has the Lease and goes on for a while."""
-    env = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": f"{CLONE / '.collections'}:{cache_dir() / 'collections'}"}
     program = str(Path(sys.executable).parent / "ansible-playbook")
     run = subprocess.Popen(
-        [*before, program, "-i", "localhost,", str(file)], cwd=CLONE, env=env, stdout=subprocess.DEVNULL
+        [*before, program, "-i", "localhost,", str(file)], cwd="/", env=environment(), stdout=subprocess.DEVNULL
     )
     until(lambda: lease(api) and (file.parent / "begun").exists(), 60, "it has the Lease, and is at work")
     return run
@@ -152,9 +150,8 @@ def test_a_killed_container_keeps_others_out_no_longer_than_the_lease_holds(tmp_
         tmp_path / "other", api, TAKE, {"name": "free", "openfuyao.colocation.rollout": {"state": "released"}}
     )
     program = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", str(file)]
-    env = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": f"{CLONE / '.collections'}:{cache_dir() / 'collections'}"}
     until(
-        lambda: not subprocess.run(program, cwd=CLONE, env=env, capture_output=True, check=False).returncode,
+        lambda: not subprocess.run(program, cwd="/", env=environment(), capture_output=True, check=False).returncode,
         60,
         "it is free",
     )

@@ -13,7 +13,7 @@ import pytest
 
 os.environ.setdefault("LAB_ID", "8")
 
-from build.paths import CLONE, cache
+from build.paths import CLONE
 from tests.lab.cluster import Cluster, confirmed, fresh
 from tests.ops.versions import Version
 
@@ -39,7 +39,7 @@ def command(
 
     ``own``: with no settings but those of the inventory and ``extra``.
     """
-    argv = [str(Path(sys.executable).parent / "ansible-playbook"), str(version.tree / f"playbooks/{playbook}.yml")]
+    argv = [str(Path(sys.executable).parent / "ansible-playbook"), f"openfuyao.colocation.{playbook}"]
     argv += [
         "-i",
         str(cluster.lab.inventory),
@@ -49,14 +49,13 @@ def command(
         *(() if own else QUICK),
         *extra,
     ]
-    path = f"{version.tree / '.collections'}:{cache() / 'collections'}"
-    return argv, {**os.environ, "ANSIBLE_COLLECTIONS_PATH": path, "ANSIBLE_FORCE_COLOR": "0"}
+    return argv, {**os.environ, "ANSIBLE_COLLECTIONS_PATH": version.path, "ANSIBLE_FORCE_COLOR": "0"}
 
 
 def play(cluster: Cluster, version: Version, playbook: str, *extra: str, fails: bool = False, own: bool = False) -> str:
     """Run a playbook of a version; all that it said."""
     argv, env = command(cluster, version, playbook, *extra, own=own)
-    done = subprocess.run(argv, cwd=version.tree, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, cwd="/", env=env, capture_output=True, text=True, check=False)
     given = done.stdout + done.stderr
     assert bool(done.returncode) == fails, f"{playbook} ended with {done.returncode}:\n{given[-8000:]}"
     assert "Traceback" not in given, given

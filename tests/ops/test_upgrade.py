@@ -8,10 +8,12 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from colocation.model.names import BE_CPU
 from tests.e2e.pods import SPIN, pod
 from tests.lab.cluster import Cluster
 from tests.lab.waiting import eventually
@@ -188,7 +190,7 @@ def test_an_agent_that_does_not_start_closes_the_gate_and_is_rolled_back(
 def test_a_killed_upgrade_is_undone_from_another_control_machine(cluster: Cluster, old: Version, new: Version) -> None:
     argv, env = command(cluster, new, "upgrade", "-e", "colocation_manager_lease=60", *SETTINGS)
     with subprocess.Popen(
-        argv, cwd=new.tree, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        argv, cwd="/", env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as running:
         eventually(lambda: agents(cluster).get("node1") == NEW, 240, "the first wave")
         os.killpg(running.pid, signal.SIGKILL)
@@ -198,7 +200,7 @@ def test_a_killed_upgrade_is_undone_from_another_control_machine(cluster: Cluste
     elsewhere = [*namespaces, "sh", "-c", 'hostname elsewhere; exec "$@"', "sh", *argv]
 
     def undone() -> bool:
-        done = subprocess.run(elsewhere, cwd=old.tree, env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run(elsewhere, cwd="/", env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0 or "Another rollout is at work: " in done.stdout, done.stdout[-4000:]
         return done.returncode == 0
 
@@ -211,7 +213,7 @@ def test_a_killed_upgrade_is_undone_from_another_control_machine(cluster: Cluste
 def test_a_killed_upgrade_is_finished_by_running_it_again(cluster: Cluster, old: Version, new: Version) -> None:
     argv, env = command(cluster, new, "upgrade")
     with subprocess.Popen(
-        argv, cwd=new.tree, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        argv, cwd="/", env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as running:
         eventually(
             lambda: "pending" in cluster.kubectl("get", "cm", *NS, "colocation-rollout", "-o", "yaml"), 240, "begun"
@@ -220,6 +222,32 @@ def test_a_killed_upgrade_is_finished_by_running_it_again(cluster: Cluster, old:
     output = play(cluster, new, "upgrade")  # at once: the holder of the Lease was on this machine, and is dead
     assert agents(cluster) == {"node1": NEW, "node2": NEW}
     assert f"rollback goes back to chart {old.number}" in output
+
+
+def helm(cluster: Cluster, *args: str) -> None:
+    argv = [str(cluster.lab.bin / "helm"), "--kubeconfig", str(cluster.lab.kubeconfig), *NS, *args]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+
+
+def test_by_helm_alone_an_agent_that_crashes_stops_the_update_at_its_first_node(
+    cluster: Cluster, new: Version, broken: Version
+) -> None:
+    """Without the collection's waves: the DaemonSet's own update waits for an agent that has reported and enforces."""
+    chart = broken.tree / f"build/out/colocation-package-{BROKEN}.tgz"
+    values = ("--reuse-values", "--set", f"image.tag={BROKEN},agent.updateStrategy=RollingUpdate")
+    helm(cluster, "upgrade", "colocation", str(chart), *values)  # the image came to the nodes with the upgrade above
+    try:
+        eventually(lambda: BROKEN in str(agents(cluster)), 120, "the first new agent")
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            left = [node for node, version in agents(cluster).items() if version == NEW]
+            assert len(left) == 1, agents(cluster)
+            assert (cluster.published(left[0])[BE_CPU] or 0) > 0
+            time.sleep(2)
+    finally:
+        helm(cluster, "rollback", "colocation")
+    eventually(lambda: agents(cluster) == {"node1": NEW, "node2": NEW}, 180, "both agents are the older ones again")
 
 
 def test_uninstall_forgets_the_steps(cluster: Cluster, new: Version, old: Version) -> None:

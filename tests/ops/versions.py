@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build.paths import CLONE, cache, version
+from tests.ansible import installed
 
 INJECTED = "raise SystemExit('a fault that a test injected')"
 
@@ -40,6 +41,11 @@ class Version:
     def collection(self) -> Path:
         """The collection's artifact, with the chart inside."""
         return self.tree / f"build/out/openfuyao-colocation-{self.number}.tar.gz"
+
+    @property
+    def path(self) -> str:
+        """ANSIBLE_COLLECTIONS_PATH with that artifact installed."""
+        return installed.install(self.collection)
 
 
 def ours() -> Version:
