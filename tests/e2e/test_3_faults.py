@@ -105,7 +105,7 @@ def test_a_node_above_its_memory_mark_asks_a_pod_to_leave_and_a_protected_one_bl
         policy(work, '{"spec":{"evict":{"memory":{"highPercent":2,"lowPercent":1}}}}')
         gone = "--ignore-not-found"
         eventually(lambda: not work.kubectl("get", "pod", "-n", "work", "one", gone), 90, "one has left")
-        assert work.published("node1")[GATE] is None
+        eventually(lambda: work.published("node1")[GATE] is None, 15, "closed to new best-effort pods")
         evicted = work.get("events", "-n", "work", "--field-selector=reason=Evicted")["items"]
         assert [event["involvedObject"]["name"] for event in evicted] == ["one"]
         assert "memory in use is" in evicted[0]["message"]

@@ -246,7 +246,8 @@ def test_by_helm_alone_an_agent_that_crashes_stops_the_update_at_its_first_node(
             assert (cluster.published(left[0])[BE_CPU] or 0) > 0
             time.sleep(2)
     finally:
-        helm(cluster, "rollback", "colocation")
+        helm(cluster, "rollback", "colocation")  # to OnDelete, as the collection has it: nobody replaces the agents
+        cluster.kubectl("delete", "pods", *NS, "-l", "app.kubernetes.io/component=agent", "--wait=false")
     eventually(lambda: agents(cluster) == {"node1": NEW, "node2": NEW}, 180, "both agents are the older ones again")
 
 
