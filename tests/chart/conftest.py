@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import tests.unit.conftest  # noqa: F401 -- it makes the collection importable, before test files are read
 from colocation.kube.login import kubeconfig
 from colocation.kube.resources import PODS
 from colocation.kube.rest import ApiError, Rest

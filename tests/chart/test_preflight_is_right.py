@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _cluster
 
-import tests.unit.conftest  # noqa: F401 -- it makes the collection importable
 from tests.lab.apiserver import ApiServer
 from tests.lab.errors import LabError
 from tests.lab.waiting import eventually
 
-from .conftest import Pods, apply, container, pod
+from .conftest import NAMESPACE, Pods, apply, container, pod
 
 LIMITS: list[tuple[str, dict[str, Any]]] = [
     (f"{kind}-{bound}-{key}".lower(), {"type": kind, bound: {key: "2" if key == "cpu" else "2Gi"}})
@@ -32,11 +32,36 @@ LIMITS = [
 ]
 LIMITS += [
     ("defaults", {"type": "Container", "default": {"cpu": "1"}, "defaultRequest": {"cpu": "1"}}),
+    ("default-only", {"type": "Container", "default": {"cpu": "1", "memory": "1Gi"}}),
+    ("request-only", {"type": "Container", "defaultRequest": {"cpu": "1", "memory": "1Gi"}}),
+    ("default-and-max", {"type": "Container", "default": {"cpu": "1"}, "max": {"cpu": "2"}}),
+    ("both-bounds", {"type": "Pod", "min": {"cpu": "1m"}, "max": {"cpu": "9", "memory": "9Gi"}}),
+    ("ephemeral", {"type": "Container", "max": {"ephemeral-storage": "9Gi"}}),
+    ("hugepages", {"type": "Pod", "max": {"hugepages-2Mi": "9Gi"}}),
+    ("ephemeral-of-pods", {"type": "Pod", "max": {"ephemeral-storage": "9Gi"}}),
+    ("ephemeral-ratio", {"type": "Container", "maxLimitRequestRatio": {"ephemeral-storage": "2"}}),
+    ("ephemeral-min", {"type": "Container", "min": {"ephemeral-storage": "1Ki"}}),
+    (
+        "ephemeral-default",
+        {
+            "type": "Container",
+            "default": {"ephemeral-storage": "1Gi"},
+            "maxLimitRequestRatio": {"ephemeral-storage": "2"},
+        },
+    ),
+    ("ours", {"type": "Pod", "max": {"kubernetes.io/be-cpu": "9000", "kubernetes.io/be-memory": "9Gi"}}),
     ("storage", {"type": "PersistentVolumeClaim", "max": {"storage": "1Gi"}}),
 ]
 SELECTOR = "scopeSelector"
 QUOTAS: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "plain": ({"requests.cpu": "100"}, {}),
+    "short": ({"cpu": "100"}, {}),
+    "memory": ({"requests.memory": "100Gi"}, {}),
+    "limits-cpu": ({"limits.cpu": "100"}, {}),
+    "ephemeral": ({"requests.ephemeral-storage": "100Gi"}, {}),
+    "limits-ephemeral": ({"limits.ephemeral-storage": "100Gi"}, {}),
+    "hugepages": ({"requests.hugepages-2Mi": "100Gi"}, {}),
+    "objects": ({"configmaps": "100", "count/jobs.batch": "5"}, {}),
     "limits": ({"limits.memory": "100Gi"}, {}),
     "pods": ({"pods": "100"}, {}),
     "advised": ({"requests.colocation.openfuyao.com/be-pods": "100"}, {}),
@@ -102,3 +127,49 @@ def outcome(pods: Pods) -> str:
     except LabError as error:
         return str(error)
     return "admitted"
+
+
+@pytest.fixture
+def defaults(api: ApiServer) -> Iterator[Callable[[str], list[str]]]:
+    """Makes another class the cluster's default (empty: none), and returns what preflight then reports."""
+
+    def put(name: str, *, is_default: bool) -> None:
+        # globalDefault can be changed, the value cannot.
+        body = {"metadata": {"name": name}, "value": 5, "globalDefault": is_default}
+        apply(api, apiVersion="scheduling.k8s.io/v1", kind="PriorityClass", **body)
+
+    def change(name: str) -> list[str]:
+        put("ordinary", is_default=name == "ordinary")
+        put("later", is_default=name == "later")
+        classes = api_get(api, "/apis/scheduling.k8s.io/v1/priorityclasses")["items"]
+        policy = api_get(api, "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies/colocation-pods")
+        manager = api_get(api, f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/colocation-manager")
+        known = _cluster.known_default(policy or None, manager)
+        assert known == "ordinary", "what the chart was installed for"
+        return _cluster.default_warnings(_cluster.global_default(classes), known)
+
+    yield change
+    change("ordinary")
+    api.kubectl("delete", "priorityclass", "later")
+    eventually(lambda: Pods(api, "default").admits(best_effort()), 10)
+
+
+def api_get(api: ApiServer, path: str) -> dict[str, Any]:
+    """Empty where the API server has no such thing."""
+    try:
+        found: dict[str, Any] = json.loads(api.kubectl("get", "--raw", path))
+    except LabError:
+        return {}
+    return found
+
+
+def test_a_default_priority_is_told_if_and_only_if_pods_are_refused_by_it(
+    api: ApiServer, defaults: Callable[[str], list[str]]
+) -> None:
+    pods = Pods(api, "default")
+    assert len(defaults("later")) == 1
+    eventually(lambda: not pods.admits(best_effort()), 10, "refused")
+    assert "is that class the cluster's default?" in pods.refusal(best_effort())
+    for name in ("", "ordinary"):
+        assert defaults(name) == []
+        eventually(lambda: pods.admits(best_effort()), 10, f"admitted by the default {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -24,6 +25,17 @@ EXPRESSIONS = [
     for panel in board.panels
     for legend, expr in panel.queries.items()
 ]
+
+DEFAULT_CLASS: dict[str, Any] = {
+    "apiVersion": "scheduling.k8s.io/v1",
+    "kind": "PriorityClass",
+    "metadata": {"name": "later"},
+    "value": 3,
+    "globalDefault": True,
+}
+ONLY_WHILE_WRONG = {"colocation_node_be_pods_left_out", "colocation_node_report_suspect"}
+BY_PROMTOOL_ONLY = {"ColocationPodsNotLimited", "ColocationAgentBehind"}
+"""More than 500 pods, another cgroup driver, or a watch that brings nothing: not brought about here."""
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +81,7 @@ def test_figures_agree_with_the_node_and_with_the_explanation(busy: Cluster, pro
 
 def test_every_series_of_the_rules_is_there_to_be_judged(busy: Cluster, prometheus: Prometheus) -> None:
     names = {name for rule in _rules() for name in re.findall(r"\bcolocation_\w+", rule["expr"])}
+    names -= ONLY_WHILE_WRONG
     assert len(names) >= 6
     for name in names:
         assert prometheus.query(name), name
@@ -90,14 +103,17 @@ def test_every_alert_fires_for_real(busy: Cluster, prometheus: Prometheus, capsy
     )
     assert {node for _, node in seen} == {"node1", "node2"}
     assert ("ColocationNodeWithdrawn", "node1") not in seen
+    busy.kubectl("apply", "-f", "-", stdin=json.dumps(DEFAULT_CLASS))
+    seen |= prometheus.wait_firing(("ColocationDefaultPriorityChanged", ""), seconds=420)
     busy.kubectl("scale", "deployment", "colocation-manager", "-n", NAMESPACE, "--replicas=0")
     seen = prometheus.wait_firing(("ColocationManagerWithoutLeader", ""), seconds=420) | seen  # those that still fire
-    assert {alert for alert, _ in seen} == {rule["alert"] for rule in _rules()}
+    assert {alert for alert, _ in seen} == {rule["alert"] for rule in _rules()} - BY_PROMTOOL_ONLY
     with capsys.disabled():
         print(f"\nfired, in seconds after their cause: {seen}")
 
 
 def test_alerts_end_with_their_causes(busy: Cluster, prometheus: Prometheus) -> None:
+    busy.kubectl("delete", "priorityclass", DEFAULT_CLASS["metadata"]["name"])
     helm(busy, "upgrade", "colocation", str(CHART), "--reset-values", "--wait", "--timeout=3m")
     policy(busy, **POLICY)
     busy.kubectl("scale", "deployment", "colocation-manager", "-n", NAMESPACE, "--replicas=1")

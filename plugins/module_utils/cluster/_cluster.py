@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible_collections.openfuyao.colocation.plugins.module_utils._names import BE_CPU, GATE, NAMESPACE, NODE_LABEL
+from ansible_collections.openfuyao.colocation.plugins.module_utils._names import BE_CPU, BE_MEMORY, GATE, NAMESPACE, NODE_LABEL
 from ansible_collections.openfuyao.colocation.plugins.module_utils._own_names import MADE_ANNOTATION, RELEASE
 from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _state
 from ansible_collections.openfuyao.colocation.plugins.module_utils.release import _versions
@@ -185,23 +185,31 @@ def best_effort_pods_under(spec: JSON) -> str:
 
 
 def limit_warnings(ranges: t.Iterable[JSON]) -> list[str]:
-    """Namespaces whose LimitRange wants cpu or memory to be there, which a best-effort pod has not."""
+    """Namespaces whose LimitRange wants something to be there that a best-effort pod has not."""
     result = []
     for found in ranges:
         metadata = found["metadata"]
         for limit in (found.get("spec") or {}).get("limits") or []:
             if limit.get("type") not in ("Container", "Pod"):
                 continue
-            fields = [
-                f"{bound} {key}" for bound in BOUNDS for key in ("cpu", "memory") if key in (limit.get(bound) or {})
-            ]
+            fields = [f"{bound} {key}" for bound in BOUNDS for key in limit.get(bound) or {} if not has(limit, bound, key)]
             if fields:
                 result.append(
                     f"Namespace {metadata['namespace']}: LimitRange {metadata['name']} has {', '.join(fields)} for each "
-                    f"{limit['type'].lower()}, so every best-effort pod is refused there: it has no cpu and memory to compare. Run "
+                    f"{limit['type'].lower()}, so every best-effort pod is refused there: it has none of that to compare. Run "
                     "best-effort pods in another namespace, or keep only default and defaultRequest in the LimitRange."
                 )
     return result
+
+
+def has(limit: JSON, bound: str, key: str) -> bool:
+    """A best-effort pod has what this bound of a LimitRange is compared with."""
+    if key in (BE_CPU, BE_MEMORY, GATE):
+        return True
+    if key in ("cpu", "memory") or limit["type"] == "Pod":
+        return False
+    # The API server makes a default of the max of a container, and a default request of its min.
+    return bound != "maxLimitRequestRatio" or key in {**(limit.get("default") or {}), **(limit.get("max") or {})}
 
 
 def priority_problems(classes: t.Iterable[JSON]) -> list[str]:
@@ -247,12 +255,11 @@ def known_default(policy: JSON | None, manager: JSON | None) -> str | None:
 
 def default_warnings(default: str, known: str | None) -> list[str]:
     """C(known): the class that the installed release takes for the default, None where none is installed."""
-    if known is None or known == default:
+    if known is None or default in ("", known, PRIORITY):
         return []
-    now = f"PriorityClass {default} has globalDefault" if default else "No PriorityClass has globalDefault"
     return [
-        f"{now}, and the installed release was made for {known or 'none'}: every best-effort pod that names no priority is refused "
-        "until the release is told. site does that."
+        f"PriorityClass {default} has globalDefault, and admission was installed for {known or 'a cluster without such a class'}: "
+        "every best-effort pod that names no PriorityClass is refused. The playbook site sets the class in the release."
     ]
 
 

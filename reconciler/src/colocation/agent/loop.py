@@ -16,7 +16,14 @@ from colocation.agent.specs import Specs
 from colocation.agent.status import Conditions, build, rfc3339
 from colocation.agent.window import Window
 from colocation.model.policy import part
-from colocation.model.report import Capabilities, Capacity, NodeColocationSpec, NodeColocationStatus, Pressure
+from colocation.model.report import (
+    MAX_PODS,
+    Capabilities,
+    Capacity,
+    NodeColocationSpec,
+    NodeColocationStatus,
+    Pressure,
+)
 from colocation.node.apply import Applier
 from colocation.node.histories import Keeper
 from colocation.node.reclaim import Reclaimer
@@ -75,6 +82,8 @@ class Loop:
         """The object's generation that the spec is of; None: nothing has been heard of it yet."""
         self.rising = False
         """The last round took CPU from best-effort pods: it may have seen only the beginning of a rise."""
+        self.left_out = 0
+        """Pods of this node that its report leaves out: it takes no more rows."""
         self.rounds = self.overruns = self.faults = 0
         self.beat = time.monotonic()
         """When the last round ended."""
@@ -111,6 +120,7 @@ class Loop:
         if sample.seconds == 0:
             return  # the first reading of counters says nothing yet
         self.window.add(sample)
+        self._count_left_out()
         if sample.memory_read:  # every few rounds are often enough
             self._cpus = self._sampler.cpus()
         capacity = self._capacity(spec)
@@ -153,6 +163,7 @@ class Loop:
                 self.decision.lacks + self.rubik_state.lacks,
                 self.rubik_state,
                 self._unenforced(),
+                self.left_out,
             ),
             memory_used=self.be_memory(),
             evictions=self.watch.requests,
@@ -194,6 +205,11 @@ class Loop:
             log.warning("best-effort pods not found", extra={"pods": len(self.lookout.missing), "why": why})
         if self.lookout.sought and self.rounds % LOOK_EVERY == 0:
             self._sampler.look_again(running)
+
+    def _count_left_out(self) -> None:
+        before, self.left_out = self.left_out, max(0, len(self.window.pods) - MAX_PODS)
+        if self.left_out and not before:
+            log.warning("the report leaves pods out", extra={"pods": self.left_out})
 
     def _unenforced(self) -> tuple[str, str] | None:
         """Why best-effort pods that run here may not be limited, in a word and in a sentence; None: they are."""

@@ -59,6 +59,7 @@ class Metrics(Collector):
                 len(loop.lookout.missing),
                 "Best-effort pods that run here, as the API says, and whose group was not found: they are not limited.",
             ),
+            "pods_not_reported": (loop.left_out, "Pods that the report leaves out: it takes no more rows."),
             "be_pods_throttled": (sum(p.throttled for p in row.pods), "Best-effort pods held back in the last round."),
             "values_refused": (len(self._applier.refused), "Wanted values that the kernel or the disk refuses."),
         }
@@ -141,6 +142,8 @@ def unready(loop: Loop, applier: Applier, sender: Sender | None) -> str:
     age = time.monotonic() - loop.enforced_at
     if age >= DEAD_SECONDS:
         return f"the spec was last enforced {age:.1f} s ago"
+    if loop.lookout.blind:
+        return f"none of the {loop.lookout.running} best-effort pods that run here is found"
     refused = sorted((path, refusal.reason) for path, refusal in applier.refused.items() if not refusal.back)
     if refused and not applier.held:
         return f"none of {len(refused)} wanted values can be written; {': '.join(refused[0])}"

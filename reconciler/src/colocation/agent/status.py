@@ -53,11 +53,13 @@ class Conditions:
         lacks: Sequence[str] = (),
         rubik: RubikState = NOT_ASKED,
         unenforced: tuple[str, str] | None = None,
+        left_out: int = 0,
     ) -> tuple[Condition, ...]:
         """Enforced: there is a spec, every best-effort pod was found, and every wanted value is there.
 
         SpecReadable: the manager's spec was understood. Supported: this node has what the policy asks for; not said
-        before it was once missing. RubikRunning: by the config that the policy gives; said only where the policy says
+        before it was once missing. AllPodsReported: no pod is left out because a report takes no more; said like Supported.
+        RubikRunning: by the config that the policy gives; said only where the policy says
         engine rubik.
         """
         if unenforced is not None:
@@ -77,6 +79,11 @@ class Conditions:
             self._set("Supported", "False", "FeatureMissing", cut("; ".join(lacks), 2 * MESSAGE), now)
         elif "Supported" in self._rows:
             self._set("Supported", "True", "Available", "", now)
+        if left_out:
+            words = f"{left_out} pods run here beyond the {MAX_PODS} that a report takes: they count by their requests"
+            self._set("AllPodsReported", "False", "TooManyPods", words, now)
+        elif "AllPodsReported" in self._rows:
+            self._set("AllPodsReported", "True", "Complete", "", now)
         if rubik.running is None:
             self._rows.pop("RubikRunning", None)
         elif rubik.running:

@@ -80,9 +80,9 @@ def _add_webhook(group: argparse._ArgumentGroup) -> None:
     add("--hls-node-affinity", action="store_true", help="HLS pods go to nodes that take part, and to no others")
     add(
         "--default-priority-class",
-        default="",
         metavar="NAME",
-        help="the cluster's PriorityClass with globalDefault: a pod that carries it has chosen none",
+        help="the PriorityClass with globalDefault that admission was installed for (empty: none): a pod that carries it has "
+        "chosen none, and the manager reports when it becomes another (default: not looked at)",
     )
 
 
@@ -103,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
         rate=args.rate,
         burst=args.burst,
         evictions_per_minute=args.evictions_per_minute,
+        default_priority=args.default_priority_class,
         once=args.once,
         dry_run=args.dry_run,
     )
@@ -130,7 +131,7 @@ def _webhook(args: argparse.Namespace) -> WebhookOptions | None:
             be_scheduler=args.be_scheduler,
             hls_scheduler=args.hls_scheduler,
             hls_node_affinity=args.hls_node_affinity,
-            default_priority_class=args.default_priority_class,
+            default_priority_class=args.default_priority_class or "",
         ),
     )
 

@@ -35,6 +35,7 @@ from colocation.manager.metrics import Metrics
 from colocation.manager.node import NodeState, colocation_facts
 from colocation.manager.patches import NODE, POLICY, SPEC, node_job, spec_job
 from colocation.manager.policies import Policies
+from colocation.manager.priorities import Default
 from colocation.manager.publisher import Done, Outbox
 from colocation.manager.state import State
 from colocation.manager.watch_health import WatchHealth
@@ -168,6 +169,9 @@ class Loop:
                 if message.resource == NODE_COLOCATIONS:
                     self._ear.told(message.state, now)
                     self._hear(now)
+            case Default():
+                self._metrics.default_priority.set(bool(message.why))
+                self._policies.refuses(message.why, now)
             case Ask(cancelled=False):
                 self._answer(message, now)
 
@@ -223,7 +227,7 @@ class Loop:
         leads = self._may_write()
         if leads != self._led:
             self._led = leads
-            self._metrics.leader.set(leads)
+            self._metrics.leads(leads=leads)
             self._outbox.clear()
             if leads:
                 self._watch_health.reached(now)
@@ -290,6 +294,7 @@ class Loop:
                     self._wake_at(node, again if made.next_at is None else min(again, made.next_at))
             else:
                 self._outbox.put(job, now)
+        self._metrics.left_out(name, len(node.left_out))
 
     def _wake_at(self, node: NodeState, at: float | None) -> None:
         if at != node.due:

@@ -29,6 +29,7 @@ from colocation.manager.evictor import nobody as nobody_leaves
 from colocation.manager.loop import Loop, Sees, Stop, Wake, wait_settled
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import colocation_facts, policy_facts
+from colocation.manager.priorities import Priorities
 from colocation.manager.proof import REVIEWS, Proof
 from colocation.manager.publisher import WRITERS, DryWriter, Outbox, Writer, Writers
 from colocation.manager.server import Inside, serve
@@ -80,6 +81,8 @@ class Options(Struct, frozen=True, kw_only=True):
     dry_run: bool = False
     beside: Callable[[Rest, Callable[[str], None]], Beside] | None = None
     """Makes the webhook, which tells each review's outcome. None: admission is by the API server's own policies."""
+    default_priority: str | None = None
+    """The PriorityClass that admission takes for the cluster's default; None: it is not looked at."""
     show: Callable[[str], None] = print
     """Where a dry run's lines go."""
 
@@ -96,7 +99,7 @@ def run(login: Login, options: Options) -> int:
     """
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     metrics = Metrics()
-    rest = Rest(login, connections=WRITERS + len(WATCHED) + 2 + REVIEWS, observe=metrics.request)
+    rest = Rest(login, connections=WRITERS + len(WATCHED) + 3 + REVIEWS, observe=metrics.request)
     who = options.identity or identity()
     elector = Elector(rest, options.namespace, LEASE_NAME, who, changed=lambda _: inbox.put(Wake()))
     may_write = _always if options.dry_run else elector.may_write
@@ -139,6 +142,10 @@ def run(login: Login, options: Options) -> int:
         for reflector in _reflectors(rest, inbox):
             reflector.start()
             running.callback(reflector.stop)
+        if options.default_priority is not None and not options.once:
+            priorities = Priorities(rest, options.default_priority, inbox.put)
+            priorities.start()
+            running.callback(priorities.stop, 1.0)
         if not options.dry_run:
             writers.start()
             running.callback(writers.stop, 1.0)

@@ -76,6 +76,11 @@ class Metrics:
         self._reviews = Counter(
             "colocation_admission_reviews_total", "Pods that the webhook was asked about.", ["outcome"], registry=r
         )
+        self.default_priority = Gauge(
+            "colocation_admission_default_priority_mismatch",
+            "1 while the PriorityClass with globalDefault is another than admission was installed for.",
+            registry=r,
+        )
         self._requests = Counter(
             "colocation_api_requests_total",
             "API requests; code 0: no answer.",
@@ -128,6 +133,19 @@ class Metrics:
         """The node is gone, or none of ours."""
         self._nodes.rows.pop(name, None)
         self._nodes.published.pop(name, None)
+        self._nodes.left_out.pop(name, None)
+
+    def left_out(self, name: str, pods: int) -> None:
+        """So many best-effort pods of a node are not sent to its agent."""
+        if pods:
+            self._nodes.left_out[name] = pods
+        else:
+            self._nodes.left_out.pop(name, None)
+
+    def leads(self, *, leads: bool) -> None:
+        """This manager publishes, or does so no longer."""
+        self.leader.set(leads)
+        self._nodes.left_out.clear()
 
     def published(self, name: str) -> None:
         """A Node has been patched."""
@@ -165,6 +183,8 @@ class _Nodes(Collector):
         """Written by the loop's thread; read by the server's through a copy."""
         self.published: dict[str, float] = {}
         """When this manager last wrote the node's number (Unix time)."""
+        self.left_out: dict[str, int] = {}
+        """Best-effort pods that the agent cannot be sent; only the leader counts them."""
 
     def collect(self) -> Iterable[Metric]:
         """All series of all nodes. What is not known is absent, not 0."""
@@ -197,6 +217,13 @@ class _Nodes(Collector):
             "1 while the last report is suspect: it contains something impossible; absent otherwise.",
             labels=["node", "suspicion"],
         )
+        left_out = GaugeMetricFamily(
+            "colocation_node_be_pods_left_out",
+            "Best-effort pods that the agent cannot be sent, and that get no limits; absent otherwise.",
+            labels=["node"],
+        )
+        for name, pods in self.left_out.copy().items():
+            left_out.add_metric([name], pods)
         for name, row in self.rows.copy().items():
             for (unit, integers), amounts in zip(_UNITS.items(), _amounts(row), strict=True):
                 for family, amount in zip(families[unit], amounts, strict=True):
@@ -221,6 +248,7 @@ class _Nodes(Collector):
             stale_after,
             published,
             suspect,
+            left_out,
         ]
 
 

@@ -36,7 +36,7 @@ from colocation.manager.state import State
 from colocation.model.fit import fit
 from colocation.model.policy import PolicySpec
 from colocation.model.report import Condition
-from colocation.model.status import READY, ROLLED_OUT, STOPPED, UNDERSTOOD, PolicyStatus, StableVersion
+from colocation.model.status import ADMITTED, READY, ROLLED_OUT, STOPPED, UNDERSTOOD, PolicyStatus, StableVersion
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 10.0
@@ -78,9 +78,16 @@ class Policies:
         self._rows: dict[str, _Row] = {}
         self.due = float("inf")
         """When to `look`."""
+        self._refused = ""
+        """Why admission refuses best-effort pods; empty: nothing is known that says so."""
         self._led = False
         self._failed: set[str] = set()
         """Policies whose edit could not be taken in, to be tried again."""
+
+    def refuses(self, why: str, now: float) -> None:
+        """Admission refuses best-effort pods, or (empty) does so no longer: a condition of every policy."""
+        self._refused = why
+        self.due = min(self.due, now + SOON_SECONDS)
 
     def step(self, now: float, *, leads: bool) -> float:
         """Take edits, before nodes are decided by them; when to come back at the latest."""
@@ -255,6 +262,7 @@ class Policies:
                     _ready(facts.candidate, count),
                     self._rolled_out(facts.candidate, row),
                     *_understood(facts),
+                    *self._admitted(),
                 )
             ),
         )
@@ -269,6 +277,11 @@ class Policies:
             body=msgspec.json.encode({"metadata": {"resourceVersion": facts.resource_version}, "status": wanted}),
             label="colocationpolicies/status",
         )
+
+    def _admitted(self) -> tuple[Condition, ...]:
+        if not self._refused:
+            return ()
+        return (_condition(ADMITTED, False, "OtherDefaultPriorityClass", self._refused),)
 
     def _rolled_out(self, candidate: Candidate, row: _Row) -> Condition:
         staged = self._state.staged.get(candidate.name)

@@ -16,6 +16,9 @@ STOPPED: Final = "Stopped"
 UNDERSTOOD: Final = "Understood"
 """False while another version wrote fields that this manager cannot read; absent otherwise."""
 
+ADMITTED: Final = "BestEffortAdmitted"
+"""False while admission refuses best-effort pods that name no PriorityClass; absent otherwise."""
+
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 

@@ -13,7 +13,7 @@ from colocation.model.rubik import Rubik as Settings
 from colocation.node import rubik as node_rubik
 from colocation.node.rubik import Folder
 
-from .test_loop import FEATURES, FREE, HELD, SPEC, Node, upsert
+from .made_node import FEATURES, FREE, HELD, SPEC, Node, upsert
 
 OPENEULER = (*FEATURES, "cpu.qos_level", "memory.qos_level", "vm.memcg_qos_enable")
 FOR_RUBIK = msgspec.structs.replace(SPEC, engine="rubik", rubik=Settings())

@@ -135,6 +135,16 @@ def test_of_more_pods_than_a_report_has_rows_the_rest_is_told() -> None:
     result = views.explain(bench.loop, "n", bench.now)
     assert result is not None
     assert [words.partition(":")[0] for words in result.left_out] == ["ns/p500", "ns/p501"]
+    assert left_out(bench) == {"n": 2}
+    bench.leads = False
+    bench.step()
+    assert left_out(bench) == {}, "the leader counts them"
+
+
+def left_out(bench: Bench) -> dict[str, float]:
+    """The metric: by node, best-effort pods that get no limits."""
+    samples = [sample for family in bench.loop._metrics._nodes.collect() for sample in family.samples]
+    return {s.labels["node"]: s.value for s in samples if s.name == "colocation_node_be_pods_left_out"}
 
 
 def test_the_hash_of_a_mirror_pod_can_be_as_long_as_its_author_likes() -> None:

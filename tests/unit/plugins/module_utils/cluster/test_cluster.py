@@ -127,8 +127,9 @@ def test_what_the_installed_admission_takes_for_the_default_priority(policy, man
     assert _cluster.known_default(policy, manager) == wanted
 
 
-def test_a_default_priority_that_came_or_went_later_is_told():
+def test_a_default_priority_that_came_later_is_told_and_one_that_went_refuses_nothing():
     assert _cluster.global_default([priority("a", value=1), priority("b", value=5, globalDefault=True)]) == "b"
     assert "PriorityClass b has globalDefault" in _cluster.default_warnings("b", "")[0]
-    assert "No PriorityClass" in _cluster.default_warnings("", "b")[0]
+    assert "PriorityClass b has globalDefault" in _cluster.default_warnings("b", "a")[0]
+    assert _cluster.default_warnings("", "b") == _cluster.default_warnings("priority-be", "b") == []
     assert _cluster.default_warnings("b", "b") == _cluster.default_warnings("b", None) == []
