@@ -5,6 +5,7 @@ A manager that was rolled back finds policies and states of a newer one. To take
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
@@ -15,16 +16,17 @@ from colocation.decoding import convert
 S = TypeVar("S", bound=Struct)
 
 
-def read(kind: type[S], value: Any, path: str = "") -> tuple[S, tuple[str, ...]]:
+def read(kind: type[S], value: Any, needed: Collection[str] = (), path: str = "") -> tuple[S, tuple[str, ...]]:
     """``value`` (decoded JSON) as ``kind``, and a sentence for each field that this version cannot read.
 
-    Such a field has its default. Raises msgspec.ValidationError where a field without default cannot be read.
+    Such a field has its default. Raises msgspec.ValidationError where a field cannot be read that has no default, or
+    whose default may not stand in for it: ``needed`` names these as they stand in JSON.
     """
     try:
         return convert(value, kind), ()
     except msgspec.ValidationError as error:
         if not isinstance(value, dict):
-            if any(field.required for field in msgspec.structs.fields(kind)):
+            if needed or any(field.required for field in msgspec.structs.fields(kind)):
                 raise
             return kind(), (f"{path or 'it'}: {error}",)
     given: dict[str, Any] = {}
@@ -35,18 +37,21 @@ def read(kind: type[S], value: Any, path: str = "") -> tuple[S, tuple[str, ...]]
                 raise msgspec.ValidationError(f"{path or 'it'} lacks {field.encode_name}")
             continue
         at = f"{path}.{field.encode_name}" if path else field.encode_name
-        inner = _struct(field.type)
+        must = field.encode_name in needed
         try:
-            if inner is not None and isinstance(value[field.encode_name], dict):
-                given[field.name], below = read(inner, value[field.encode_name], at)
-                problems += below
-            else:
-                given[field.name] = convert(value[field.encode_name], field.type)
+            given[field.name], below = _read(field.type, value[field.encode_name], at, whole=must)
         except msgspec.ValidationError as error:
-            if field.required:
-                raise
-            problems.append(f"{at}: {error}; this version takes its default")
+            if must or field.required:
+                raise msgspec.ValidationError(f"{at}: {error}") from error
+            below = (f"{at}: {error}; this version takes its default",)
+        problems += below
     return kind(**given), tuple(problems)
+
+
+def _read(kind: Any, value: Any, path: str, *, whole: bool) -> tuple[Any, tuple[str, ...]]:
+    """One field: what is below it is read field by field too, if it is a Struct and not ``whole``."""
+    inner = None if whole or not isinstance(value, dict) else _struct(kind)
+    return (convert(value, kind), ()) if inner is None else read(inner, value, path=path)
 
 
 def _struct(annotated: Any) -> type[Struct] | None:

@@ -101,3 +101,24 @@ def test_a_settled_version_without_its_required_fields_is_dropped_alone() -> Non
     status, problems = lenient.read(PolicyStatus, {"matchedNodes": 3, "stable": {"generation": -1, "spec": {}}})
     assert (status.matched_nodes, status.stable) == (3, None)
     assert len(problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ({"count": "7"}, "count"),
+        ({"inner": {"name": "a", "size": "7"}}, "inner"),
+        ("text", "Expected"),
+        (None, "Expected"),
+    ],
+)
+def test_no_default_stands_in_for_a_field_that_is_needed_nor_for_a_part_of_it(value: Any, why: str) -> None:
+    lenient.read(Outer, value)  # without the need each of them has its default
+    with pytest.raises(msgspec.ValidationError, match=why):
+        lenient.read(Outer, value, ("count", "inner"))
+
+
+def test_a_needed_field_that_is_absent_has_its_default_and_the_others_are_read_leniently() -> None:
+    made, problems = lenient.read(Outer, {"inner": {"name": "a", "size": "7"}}, ("count",))
+    assert made == Outer(Inner("a"))
+    assert [problem.partition(":")[0] for problem in problems] == ["inner.size"]

@@ -50,10 +50,8 @@ class RubikState(Struct, frozen=True):
 
 
 def told(wire: _Object) -> RubikState:
-    """What the object says. Raises ValueError where no default may stand in for what cannot be read."""
-    spec, problems = lenient.read(NodeColocationSpec, wire.spec or {})
-    if missing := state.needed(problems):
-        raise ValueError("; ".join(missing))
+    """What the object says. Raises msgspec.ValidationError where no default may stand in for what cannot be read."""
+    spec, problems = lenient.read(NodeColocationSpec, wire.spec or {}, state.NEEDED)
     return RubikState(Followed(spec, wire.metadata.generation), problems)
 
 

@@ -58,9 +58,8 @@ class Conditions:
         """Enforced: there is a spec, every best-effort pod was found, and every wanted value is there.
 
         SpecReadable: the manager's spec was understood. Supported: this node has what the policy asks for; not said
-        before it was once missing. AllPodsReported: no pod is left out because a report takes no more; said like Supported.
-        RubikRunning: by the config that the policy gives; said only where the policy says
-        engine rubik.
+        before it was once missing. AllPodsReported: no pod is left out because a report takes no more; said like
+        Supported. RubikRunning: by the config that the policy gives; said only where the policy says engine rubik.
         """
         if unenforced is not None:
             more = f"; {len(refused)} values refused" if refused else ""

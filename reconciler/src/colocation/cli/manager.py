@@ -81,8 +81,8 @@ def _add_webhook(group: argparse._ArgumentGroup) -> None:
     add(
         "--default-priority-class",
         metavar="NAME",
-        help="the PriorityClass with globalDefault that admission was installed for (empty: none): a pod that carries it has "
-        "chosen none, and the manager reports when it becomes another (default: not looked at)",
+        help="the PriorityClass with globalDefault that admission was installed for (empty: none): a pod that has it "
+        "has chosen none, and the manager reports when it becomes another (default: not looked at)",
     )
 
 

@@ -25,7 +25,7 @@ from colocation.budget import (
     one_line,
     top_pods,
 )
-from colocation.kube.cache import Bad, Delete, Synced, Upsert, WatchState
+from colocation.kube.cache import Bad, Delete, Event, Synced, Upsert, WatchState
 from colocation.kube.resources import NODE_COLOCATIONS, Resource
 from colocation.manager.events import About, Events
 from colocation.manager.evictions import Evictions
@@ -147,13 +147,8 @@ class Loop:
     def handle(self, message: object, now: float) -> None:
         """Take one message."""
         match message:
-            case Upsert() | Delete():
-                self.state.apply(message, now)
-            case Synced():
-                self._metrics.watch(message.resource.plural, is_open=True)
-                self.state.apply(message, now)
-            case Bad():
-                self._metrics.bad_objects.labels(message.resource.plural).inc()
+            case Upsert() | Delete() | Synced() | Bad():
+                self._watched(message)
                 self.state.apply(message, now)
             case Done():
                 self._done(message, now)
@@ -174,6 +169,12 @@ class Loop:
                 self._policies.refuses(message.why, now)
             case Ask(cancelled=False):
                 self._answer(message, now)
+
+    def _watched(self, event: Event[Any]) -> None:
+        if isinstance(event, Synced):
+            self._metrics.watch(event.resource.plural, is_open=True)
+        elif isinstance(event, Bad):
+            self._metrics.bad_objects.labels(event.resource.plural).inc()
 
     def _answer(self, asked: Ask, now: float) -> None:
         try:

@@ -63,6 +63,16 @@ class Beside(Protocol):
         """End."""
 
 
+class Beneath(Protocol):
+    """A thread, or several, that the loop does not wait for."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self, seconds: float) -> None:
+        """End, within that time."""
+
+
 class Options(Struct, frozen=True, kw_only=True):
     """How a manager is run."""
 
@@ -142,17 +152,13 @@ def run(login: Login, options: Options) -> int:
         for reflector in _reflectors(rest, inbox):
             reflector.start()
             running.callback(reflector.stop)
+        background: list[Beneath] = [] if options.dry_run else [writers, evictor, sender]
         if options.default_priority is not None and not options.once:
-            priorities = Priorities(rest, options.default_priority, inbox.put)
-            priorities.start()
-            running.callback(priorities.stop, 1.0)
+            background.append(Priorities(rest, options.default_priority, inbox.put))
+        for one in background:
+            one.start()
+            running.callback(one.stop, 1.0)
         if not options.dry_run:
-            writers.start()
-            running.callback(writers.stop, 1.0)
-            evictor.start()
-            running.callback(evictor.stop, 1.0)
-            sender.start()
-            running.callback(sender.stop, 1.0)
             elector.start()
             running.callback(elector.stop)
         running.callback(loop.drain, DRAIN_SECONDS)

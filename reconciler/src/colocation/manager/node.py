@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from colocation import lenient
 from colocation.budget import Candidate, Evaluation, PodSums, ReportView, Selection, Windows, add_up, strategies
-from colocation.decoding import convert, decode
+from colocation.decoding import decode
 from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.policy import PolicySpec
 from colocation.model.report import (
@@ -29,12 +29,8 @@ from colocation.nesting import Deep
 
 log = logging.getLogger(__name__)
 _STATUS = Deep(msgspec.json.Decoder(NodeColocationStatus | None))
-_BESIDE: Final = {
-    field.encode_name: field.type
-    for field in msgspec.structs.fields(NodeColocationStatus)
-    if field.name not in ("observed_at", "node", "system", "pods", "forecasts")
-}
-"""The fields of a report that no published number rests on."""
+NUMBERS: Final = ("observedAt", "node", "system", "pods", "forecasts")
+"""Fields of a report that published numbers rest on: what a newer agent says beside them costs itself alone."""
 _SPEC = Deep(msgspec.json.Decoder(NodeColocationSpec))
 
 
@@ -70,24 +66,14 @@ def colocation_facts(wire: NodeColocation) -> ColocationFacts:
 
 
 def _report(text: bytes) -> tuple[NodeColocationStatus | None, str | None]:
-    """A status, or why it cannot be used. What a newer agent says beside the numbers costs itself alone."""
-    try:
+    """A status, or why it cannot be used."""
+    with contextlib.suppress(msgspec.DecodeError):  # nearly all reports are readable as they are
         return _STATUS.decode(text), None
-    except msgspec.DecodeError as error:
-        problem = str(error)
-    with contextlib.suppress(msgspec.DecodeError):  # no object, or numbers that cannot be read
-        given = decode(text, dict[str, Any])
-        given = {key: value for key, value in given.items() if key not in _BESIDE or _readable(value, _BESIDE[key])}
-        return convert(given, NodeColocationStatus), None
-    return None, problem
-
-
-def _readable(value: Any, kind: Any) -> bool:
     try:
-        convert(value, kind)
-    except msgspec.ValidationError:
-        return False
-    return True
+        status, _ = lenient.read(NodeColocationStatus, decode(text, dict[str, Any]), NUMBERS)
+    except msgspec.DecodeError as error:
+        return None, str(error)
+    return status, None
 
 
 class Awaited(Struct, frozen=True, gc=False):

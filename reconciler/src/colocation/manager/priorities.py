@@ -1,8 +1,8 @@
 """Whether the cluster's default PriorityClass is the one that admission was installed for.
 
-The Priority plugin writes the class with `globalDefault` into each pod that names none, before admission sees the pod. A class
-that became the default later looks like one that the pod chose, and every best-effort pod of that kind is refused. Such a class
-comes seldom: it is listed once a minute, on a thread of its own, instead of watched.
+The Priority plugin writes the class with `globalDefault` into each pod that names none, before admission sees the pod.
+A class that became the default later looks like one that the pod chose, and every such best-effort pod is refused. A
+new default comes seldom: it is listed once a minute, on a thread of its own, instead of watched.
 """
 
 from __future__ import annotations
@@ -57,8 +57,9 @@ def mismatch(now: str, installed: str) -> str:
         return ""
     known = f"PriorityClass {installed}" if installed else "a cluster without such a class"
     return (
-        f"PriorityClass {now} has globalDefault, and admission was installed for {known}: best-effort pods that name no "
-        f"PriorityClass are refused. Run the playbook site, or helm upgrade with admission.globalDefaultPriorityClass={now}"
+        f"PriorityClass {now} has globalDefault, and admission was installed for {known}: best-effort pods that name "
+        f"no PriorityClass are refused. Run the playbook site, or helm upgrade with "
+        f"admission.globalDefaultPriorityClass={now}"
     )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -13,6 +12,9 @@ from colocation import lenient
 from colocation.decoding import decode
 from colocation.model.report import NodeColocationSpec
 from colocation.node.journal import write_atomically
+
+NEEDED: Final = ("pods", "enabled")
+"""Fields without which nothing is known of a spec."""
 
 
 class Followed(Struct, frozen=True):
@@ -38,16 +40,11 @@ def load(path: Path) -> Followed | None:
     try:
         text = path.read_bytes()
         generation = decode(text, _Generation).generation
-        spec, problems = lenient.read(NodeColocationSpec, decode(text, dict[str, Any]))
+        spec, _ = lenient.read(NodeColocationSpec, decode(text, dict[str, Any]), NEEDED)
     except (OSError, ValueError, RecursionError):  # msgspec's errors, and broken UTF-8, are ValueErrors
         return None
     # A newer agent kept it: its pods are held all the same, with defaults for what is not known here.
-    return None if needed(problems) else Followed(spec, generation)
-
-
-def needed(problems: Iterable[str]) -> list[str]:
-    """Those of the problems (as `lenient.read` puts them) without whose field nothing is known of a spec."""
-    return [problem for problem in problems if problem.startswith(("it:", "pods:", "enabled:"))]
+    return Followed(spec, generation)
 
 
 def forget(path: Path) -> None:

@@ -39,6 +39,7 @@ def test_what_a_newer_agent_says_beside_the_numbers_does_not_withdraw_its_node(p
 
 @pytest.mark.parametrize("part", [{"system": {"cpu": "1"}}, {"pods": [{"uid": 7}]}, {"node": 7}, {"observedAt": 7}])
 def test_numbers_that_cannot_be_read_are_a_problem_of_their_node(part: dict[str, Any]) -> None:
-    facts = colocation_facts(NodeColocation(Metadata("n"), status=raw({"observedAt": "now", **part})))
+    facts = colocation_facts(NodeColocation(Metadata("n"), status=raw({"observedAt": "now", **NEWER, **part})))
     assert facts.status is None
-    assert facts.problem
+    assert facts.problem is not None
+    assert facts.problem.startswith(next(iter(part))), "it names the number, not what stands beside it"

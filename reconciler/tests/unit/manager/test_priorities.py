@@ -28,15 +28,18 @@ def test_of_several_defaults_the_lowest_counts_as_for_the_api_server(classes: li
     assert default(classes) == name
 
 
-@pytest.mark.parametrize(("now", "installed"), [("", ""), ("", "a"), ("a", "a"), ("priority-be", ""), ("priority-be", "a")])
+@pytest.mark.parametrize(
+    ("now", "installed"), [("", ""), ("", "a"), ("a", "a"), ("priority-be", ""), ("priority-be", "a")]
+)
 def test_what_refuses_no_pod_is_not_reported(now: str, installed: str) -> None:
     assert mismatch(now, installed) == ""
 
 
 def test_the_sentence_names_both_classes_and_the_remedy() -> None:
     assert mismatch("b", "a") == (
-        "PriorityClass b has globalDefault, and admission was installed for PriorityClass a: best-effort pods that name no "
-        "PriorityClass are refused. Run the playbook site, or helm upgrade with admission.globalDefaultPriorityClass=b"
+        "PriorityClass b has globalDefault, and admission was installed for PriorityClass a: best-effort pods that "
+        "name no PriorityClass are refused. Run the playbook site, or helm upgrade with "
+        "admission.globalDefaultPriorityClass=b"
     )
     assert "a cluster without such a class" in mismatch("b", "")
 
