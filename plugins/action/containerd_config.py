@@ -157,11 +157,12 @@ def _problems(found: JSON, content: JSON, nri: bool | None, mirrors: list[JSON])
 
 def _disabled(found: JSON, dumped: JSON, nri: bool | None) -> list[str]:
     """What disabled_plugins keeps from loading: the lists of all files count together."""
-    off = sorted(set(dumped.get("disabled_plugins") or []) & {*_containerd.CRI, *([NRI[1]] if nri else [])})
+    off = _containerd.disabled(dumped.get("disabled_plugins") or [], {*_containerd.CRI, *([NRI[1]] if nri else [])})
     if not off:
         return []
     paths = [found["main"], *found["imported"]]
-    where = [one for one in paths if set(_toml_edit.load(found["texts"].get(one), one).get("disabled_plugins") or []) & {*off, "cri"}]
+    lists = {one: _toml_edit.load(found["texts"].get(one), one).get("disabled_plugins") or [] for one in paths}
+    where = [one for one, names in lists.items() if _containerd.disabled(names, off)]
     return [f"disabled_plugins in {' and '.join(where) or found['main']} has {', '.join(off)}. Take it out there"]
 
 

@@ -95,11 +95,20 @@ def value_of(dumped: str, path: Path) -> str | None:
     return None
 
 
+def disabled(names: t.Iterable[str], plugins: t.Iterable[str]) -> list[str]:
+    """Those of the plugins that a C(disabled_plugins) of these names keeps from loading.
+
+    A file of version 1 (a package of Docker's has C(["cri"]) in one) has the last part of a plugin's name, and containerd 1.x dumps it so.
+    """
+    given = set(names)
+    return sorted(one for one in plugins if given & {one, one.rpartition(".")[2]})
+
+
 def foreseen(dumped: str, wrong: str, in_force: t.Iterable[t.Mapping[str, t.Any]]) -> str:
     """Why a restart with these files would not do what it is for, or nothing. ``in_force``: C(path) and C(value) that have to be."""
     if wrong:
         return f"containerd cannot read it: {wrong}"
-    off = sorted(set(CRI) & set(array(dumped, "disabled_plugins")))
+    off = disabled(array(dumped, "disabled_plugins"), CRI)
     if off:
         return f"disabled_plugins has {', '.join(off)}, without which kubelet can start no pod"
     for one in in_force:

@@ -140,6 +140,15 @@ def test_a_cri_plugin_that_is_switched_off_is_named_before_anything_is_changed(t
 
 
 @every
+def test_a_plugin_that_a_file_of_version_1_switches_off_by_its_short_name_is_named(tmp_path, program):
+    """As in the file that Docker's package of containerd brings. Containerd 1.x dumps the name as it stands, 2.x in full."""
+    node = Node(tmp_path, program, 'disabled_plugins = ["cri"]\n')
+    problems = node.plan(mirrors=[MIRROR]).problems
+    assert any(f"disabled_plugins in {tmp_path}/config.toml has {GRPC}" in one for one in problems), problems
+    assert "can start no pod" in _containerd.foreseen(*_containerd.dump(node.program, run), [])
+
+
+@every
 def test_mirrors_in_an_imported_file_that_containerd_refuses_beside_config_path_are_named(tmp_path, program):
     old = f'version = 2\n[plugins."{GRPC}".registry.mirrors."x.io"]\n  endpoint = ["http://a"]\n'
     node = Node(tmp_path, program, f"version = 2\n{IMPORT}", old=old)
