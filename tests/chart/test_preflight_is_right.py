@@ -146,7 +146,7 @@ def defaults(api: ApiServer) -> Iterator[Callable[[str], list[str]]]:
         manager = api_get(api, f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/colocation-manager")
         known = _cluster.known_default(policy or None, manager)
         assert known == "ordinary", "what the chart was installed for"
-        return _cluster.default_warnings(_cluster.global_default(classes), known)
+        return list(_cluster.default_warnings(_cluster.global_default(classes), known))
 
     yield change
     change("ordinary")
