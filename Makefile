@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-accidents test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old test-ansible docs-site bench-collection test-debian13
+.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-accidents test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old test-ansible docs-site bench-collection test-debian13 picture
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -30,12 +30,13 @@ unit: setup  ## pure logic, in seconds
 	$(call step,unit tests)
 	@$(PYTEST) -q -m 'not apiserver and not lab' reconciler/tests/unit tests/unit tests/lab/tests tests/demo/tests tests/bench/tests tests/fuzz/tests tests/supply
 
-lint: setup  ## ruff, mypy, import contracts, licences, generated files
+lint: setup  ## ruff, mypy, import contracts, prose, licences, generated files
 	$(call step,lint)
 	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
 	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/ansible tests/demo tests/survive tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/collection tests/image tests/bench tests/fuzz tests/supply tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
+	@$(BIN)/python -m tools.prose
 	@$(BIN)/reuse lint --quiet || $(BIN)/reuse lint
 
 fmt: setup  ## format, and mend what ruff can mend
@@ -89,6 +90,9 @@ test-debian13: need-root setup build  ## the roll-out on nodes that run Debian 1
 
 docs-site: setup  ## the reference and these docs as a web site, linted: build/out/docs (1 min)
 	@$(BIN)/python -m tools.docs_site
+
+picture: setup binaries  ## take the README's picture again: docs/pictures/explain.svg (20 s)
+	@$(BIN)/python -m tools.picture
 
 bench-collection: need-root setup build binaries  ## speed of site on 2 nodes and on 100 light hosts, into docs/benchmarks/ (root; 26 min)
 	@$(BIN)/python -m tests.bench collection

@@ -1,6 +1,6 @@
 """`make docs-site`: the reference by antsibull-docs and our own pages, as a web site in build/out/docs.
 
-Documentation and changelog are linted first; a warning of Sphinx is an error.
+Documentation and changelog are linted first. A warning of Sphinx, such as a link that leads nowhere, is an error.
 """
 
 from __future__ import annotations
@@ -27,24 +27,37 @@ extensions = ["sphinx_antsibull_ext", "myst_parser"]
 html_theme = "furo"
 html_title = "openfuyao.colocation {version}"
 myst_heading_anchors = 3
-# Other projects' pages are linked to where their index is in reach, which it need not be.
-suppress_warnings = ["myst.xref_missing", "misc.highlighting_failure", "ref.ref"]
+# References to other projects' pages need an index from their sites, which may not be reachable.
+suppress_warnings = ["misc.highlighting_failure", "ref.ref"]
 """
-INDEX = """
-openfuyao.colocation
-====================
+PAGES = (
+    "docs",
+    "README.md",
+    "README.zh-CN.md",
+    "SECURITY.md",
+    "CONTRIBUTING.md",
+    "CODE_OF_CONDUCT.md",
+    "roles/*/README.md",
+)
+"""What the site shows besides the generated reference. Pages keep their paths, so that links between them stay valid."""
+MODULES = """
+```{{toctree}}
+:caption: Modules and roles
+:hidden:
 
-.. toctree::
-   :maxdepth: 2
-   :caption: Guides
+collection/index
+{roles}
+```
 
-{guides}
+```{{toctree}}
+:caption: Project
+:hidden:
 
-.. toctree::
-   :maxdepth: 1
-   :caption: Reference
-
-   collection/index
+README
+SECURITY
+CONTRIBUTING
+CODE_OF_CONDUCT
+```
 """
 
 
@@ -62,7 +75,7 @@ def main() -> int:
         }
         rst = Path(scratch) / "rst"
         (rst / "collection").mkdir(parents=True)
-        _guides(rst)
+        pages(rst)
         reference = ["--use-current", "--squash-hierarchy", "--fail-on-error", "--dest-dir", str(rst / "collection")]
         shutil.rmtree(OUT / "docs", ignore_errors=True)
         for argv in (
@@ -78,15 +91,35 @@ def main() -> int:
     return 0
 
 
-def _guides(rst: Path) -> None:
-    """Our own pages; links that lead out of docs/ have nowhere to lead to here."""
-    pages = sorted((CLONE / "docs").glob("*.md"))
-    for page in pages:
-        text = re.sub(r"\[([^\]]+)\]\((?:\.\./|[a-z]+/)[^)]*\)", r"\1", page.read_text())
-        (rst / page.name).write_text(text)
-    guides = "\n".join(f"   {page.stem}" for page in pages)
-    (rst / "index.rst").write_text(INDEX.format(guides=guides))
-    (rst / "conf.py").write_text(CONF.format(version=version()))
+def pages(site: Path) -> None:
+    """Copy our own pages below ``site``, and write the landing page and Sphinx's configuration there."""
+    for pattern in PAGES:
+        for source in CLONE.glob(pattern):
+            target = site / source.relative_to(CLONE)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target)
+            else:
+                shutil.copy2(source, target)
+    (site / "docs/index.md").unlink()
+    roles = "\n".join(f"roles/{path.parent.name}/README" for path in sorted(CLONE.glob("roles/*/README.md")))
+    (site / "index.md").write_text(landing((CLONE / "docs/index.md").read_text()) + MODULES.format(roles=roles))
+    for page in site.rglob("*.md"):
+        depth = len(page.relative_to(site).parents) - 1
+        text = re.sub(r"\((?:\.\./|docs/)?index\.md(#[\w-]+)?\)", rf"({'../' * depth}index.md\1)", page.read_text())
+        page.write_text(text)
+    (site / "conf.py").write_text(CONF.format(version=version()))
+
+
+def landing(index: str) -> str:
+    """docs/index.md as the first page of the site: links lead into docs/, and each section is a menu of its pages."""
+    text = re.sub(r"\]\((?!https?:|\.\./)([^)]+)\)", r"](docs/\1)", index)
+    sections = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
+    menus = []
+    for caption, body in zip(sections[1::2], sections[2::2], strict=True):
+        entries = "\n".join(re.findall(r"^\* \[[^\]]+\]\(([^)#]+)\.md\)", body, re.MULTILINE))
+        menus.append(f"```{{toctree}}\n:caption: {caption}\n:hidden:\n\n{entries}\n```\n")
+    return "\n".join([text, *menus])
 
 
 if __name__ == "__main__":

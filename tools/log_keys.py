@@ -9,9 +9,11 @@ PAGE = """\
 <!-- {header} -->
 # Log lines
 
-For those who collect the logs of manager and agent. Each line is one JSON object on stderr (`--log-format text` is for
-a terminal), with `time` (RFC 3339, UTC), `level`, `logger` and `message`, and with those of these keys that the message
-needs. A key keeps its meaning; new ones may come.
+**For:** operators who collect the logs of manager and agent.
+
+Each line is one JSON object on stderr (`--log-format text` is for a terminal). It has `time` (RFC 3339, UTC), `level`,
+`logger` and `message`, and those of the following keys that the message needs. A key keeps its meaning; new keys may be
+added.
 
 | key | what it holds |
 |---|---|
