@@ -39,7 +39,7 @@ lint: setup  ## ruff, mypy, import contracts, prose, licences, generated files
 	@$(BIN)/python -m tools.prose
 	@$(BIN)/reuse lint --quiet || $(BIN)/reuse lint
 
-fmt: setup  ## format, and mend what ruff can mend
+fmt: setup  ## format, and fix what ruff can fix
 	@$(BIN)/ruff check --fix --quiet $(CODE) || true
 	@$(BIN)/ruff format --quiet $(CODE)
 
@@ -138,7 +138,7 @@ bench: setup binaries  ## figures beside their floors, into docs/benchmarks/ (ab
 bench-agent: need-root setup binaries  ## what the agent costs and what a service feels of it, on a lab node (root; 30 min beside nothing else)
 	@$(BIN)/python -m tests.bench agent
 
-audit: setup  ## pip-audit of what goes into the image (asks PyPI or osv.dev for advisories; fails where neither is in reach)
+audit: setup  ## pip-audit of what goes into the image (asks PyPI or osv.dev for advisories; fails if neither is reachable)
 	@$(BIN)/python -m tools.audit
 
 SECONDS_EACH ?= 30

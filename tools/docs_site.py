@@ -39,7 +39,7 @@ PAGES = (
     "CODE_OF_CONDUCT.md",
     "roles/*/README.md",
 )
-"""What the site shows besides the generated reference. Pages keep their paths, so that links between them stay valid."""
+"""What the site shows besides the generated reference. Pages keep their paths, so links between them stay valid."""
 MODULES = """
 ```{{toctree}}
 :caption: Modules and roles

@@ -52,7 +52,10 @@ _BLANKS = re.compile(r"[^\n]")
 def blank(text: str, spans: Iterable[tuple[int, int]]) -> str:
     """The text with everything outside the spans (start, end) replaced by spaces; line breaks stay."""
     pieces, position = [], 0
-    for start, end in sorted(spans):
+    for begin, end in sorted(spans):
+        start = max(begin, position)  # an anchor of YAML has its span twice
+        if end <= start:
+            continue
         pieces += [_BLANKS.sub(" ", text[position:start]), text[start:end]]
         position = end
     return "".join([*pieces, _BLANKS.sub(" ", text[position:])])

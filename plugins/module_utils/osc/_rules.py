@@ -18,12 +18,12 @@ JSON = t.Dict[str, t.Any]
 
 RULES: dict[str, str] = {
     "archive-format": "A Helm service is a .tgz or .tar.gz, an operator service a .zip, an OSC service or a bundle any of the three.",
-    "archive-damaged": "An archive is whole, and nothing stands before its first entry.",
+    "archive-damaged": "An archive is complete, and has no bytes before its first entry.",
     "archive-path": "No entry leaves the archive's folder: no absolute path, no `..`, no backslash, no drive letter.",
     "archive-link": "No entry is a symbolic or a hard link.",
     "archive-special": "No entry is a device, a pipe, sparse, encrypted, or packed by anything but deflate.",
     "archive-duplicate": "No two entries share a name, also not by case or Unicode form, and none is both file and folder.",
-    "archive-bomb": "Unpacked, an archive has at most so many entries and bytes, and is at most 100 times its size; YAML is at most 100 "
+    "archive-bomb": "Unpacked, an archive has at most the given number of entries and bytes, and is at most 100 times its size; YAML is at most 100 "
     "levels deep and a million values long.",
     "encoding": "Names of entries, YAML, JSON and template files are UTF-8.",
     "yaml-syntax": "YAML files can be read.",
@@ -43,8 +43,8 @@ RULES: dict[str, str] = {
     "chart-renders": "The chart can be rendered by Helm with the values that it ships.",
     "image-from-values": "Every image address that a chart renders comes from its values.yaml.",
     "image-literal": "No template holds an image address of its own.",
-    "image-from-csv": "In an operator package image addresses stand in the ClusterServiceVersion and nowhere else.",
-    "image-from-osc": "In an OSC package image addresses stand in lifecycle.yaml and *csd.yaml and nowhere else.",
+    "image-from-csv": "In an operator package image addresses are only in the ClusterServiceVersion.",
+    "image-from-osc": "In an OSC package image addresses are only in lifecycle.yaml and *csd.yaml.",
     "image-archive": "An image archive is an OCI layout or what `docker save` writes, for the architecture that its name says.",
     "mapping-syntax": "mapping.yaml has a list `instance`, each with image, tag, address and package.",
     "mapping-path": "Every path that mapping.yaml names is in values.yaml.",
