@@ -1,4 +1,4 @@
-"""The image's base where no registry is in reach: Debian's Python 3.11, without the rest of Debian.
+"""The image's base where no registry is reachable: Debian's Python 3.11, without the rest of Debian.
 
 Made of locked packages, for any architecture on any: extracted, never installed, so nothing of it is run here.
 """
@@ -29,7 +29,7 @@ _DROPPED = (
     "usr/lib/python3.11/unittest", "usr/lib/python3.11/distutils", "usr/lib/python3.11/turtle.py",
     "usr/lib/python3.11/venv", "usr/lib/python3.11/lib2to3", "usr/lib/python3.11/lib-dynload/*_test*",
     "usr/lib/python3.11/lib-dynload/xxlimited*", "usr/lib/python3.11/lib-dynload/_xxtestfuzz*",
-    # What stands on libraries that are left out.
+    # Files that need libraries that are left out.
     "usr/lib/python3.11/lib-dynload/_curses*", "usr/lib/python3.11/lib-dynload/_dbm*",
     "usr/lib/python3.11/lib-dynload/_sqlite3*", "usr/lib/python3.11/lib-dynload/nis*",
     "usr/lib/python3.11/lib-dynload/readline*", "usr/lib/python3.11/curses", "usr/lib/python3.11/sqlite3",

@@ -1,4 +1,4 @@
-"""Where things are, and how steps are told."""
+"""Paths of the build, and how its steps are reported."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def say(text: str) -> None:
 
 
 def run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None, merged: bool = False) -> str:
-    """Run a program; its output (``merged``: with what it said besides), or an end with what it said."""
+    """Run a program and return its output (``merged``: with stderr). Exits with that output if the program fails."""
     argv = [str(part) for part in command]
     done = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -68,7 +68,7 @@ def push_chart(registry: str, *, plain: bool) -> str:
     output = run(chart.helm(), "push", archive, f"oci://{registry}/{CHARTS}", *options, env=env, merged=True)
     found = re.search(r"Digest: (sha256:[0-9a-f]{64})", output)
     if not found:
-        raise SystemExit(f"build: helm push said no digest: {output}")
+        raise SystemExit(f"build: helm push printed no digest: {output}")
     say(f"pushed {registry}/{CHARTS}/colocation-package:{version()}, {found[1]}")
     return found[1]
 

@@ -117,6 +117,6 @@ class Buildah:
         for key, value in {**recipe.arguments, "SOURCE_DATE_EPOCH": recipe.epoch}.items():
             command += ["--build-arg", f"{key}={value}"]
         command += [part for key, value in recipe.annotations.items() for part in ("--annotation", f"{key}={value}")]
-        # One by one: built at once, they would stand in the index, and so in its digest, as they got ready.
+        # One by one: in parallel, their order in the index, and so its digest, would depend on which was ready first.
         for platform in recipe.platforms:
             run("buildah", *self.options, *command, "--platform", platform, recipe.context)

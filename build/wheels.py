@@ -72,6 +72,6 @@ def _report(home: Path) -> Path:
 
 
 def _platform(architecture: str) -> list[str]:
-    """What tells pip to choose wheels for an architecture that need not be this machine's."""
+    """Options that make pip choose wheels for an architecture, which need not be this machine's."""
     tags = [argument for tag in PLATFORMS[architecture] for argument in ("--platform", tag)]
     return ["--only-binary", ":all:", "--python-version", PYTHON, "--implementation", "cp", *tags]

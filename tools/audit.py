@@ -20,7 +20,7 @@ CLEAN, VULNERABLE, NOT_AUDITED = 0, 1, 2
 
 
 def main() -> int:
-    """0: audited, nothing known; 1: advisories; 2: nobody could be asked."""
+    """0: audited, nothing known; 1: advisories; 2: no database answered."""
     program = environment(REQUIREMENTS) / "pip-audit"
     for service in SERVICES:
         argv = [
@@ -39,7 +39,7 @@ def main() -> int:
         if code != NOT_AUDITED:
             return code
     print(
-        "audit: NOT AUDITED: no advisory database is in reach from here (a mirror of packages need not have them). "
+        "audit: NOT AUDITED: no advisory database is reachable from here (a mirror of packages need not have them). "
         "Run `make audit` where PyPI's own API or osv.dev's is",
         file=sys.stderr,
     )

@@ -81,7 +81,7 @@ def _all(series: str, resource: str) -> str:
 
 
 def _one(series: str, resource: str) -> str:
-    """Of the chosen node, in cores or bytes."""
+    """A panel about the chosen node, in cores or bytes."""
     return f'max(colocation_node_{series}_{_UNITS[resource]}{{node="$node"}})'
 
 

@@ -43,7 +43,7 @@ def doc_fragment() -> str:
     options = {name: _doc(option) for name, option in _options(policy.PolicySpec).items()}
     text = yaml.dump({"options": options}, Dumper=_Indented, sort_keys=False, width=110, allow_unicode=True)
     if '"""' in text or "\\" in text:
-        raise ValueError("a description of the policy cannot stand in a raw string")
+        raise ValueError("a description of the policy cannot be in a raw string")
     return (
         f"{_GPL}# {HEADER.format(source=SOURCE)}\n\n"
         "# This doc fragment is **PRIVATE** to the collection; it can change at any time.\n\n"

@@ -6,7 +6,7 @@ Rules of translation, beside the obvious ones:
   put back every byte that was saved. All others state a default at every level, so that ``spec: {}`` is filled.
 * Lists are atomic, except lists of Structs that have a ``type`` and a ``status`` (conditions): the rows of a
   report as a map would cost twice as much in etcd (managedFields).
-* int64's own limits are said by the format; as ``maximum`` they would be rounded to a float.
+* int64's own limits follow from the format; as ``maximum`` they would be rounded to a float.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Schema = dict[str, Any]
 Rules = Mapping[str, tuple[tuple[str, str], ...]]
 _INT32 = 2**31 - 1
 _INT64 = 2**63 - 1
-# A selector is one value to server-side apply: merging halves of two selectors selects what nobody asked for.
+# A selector is one value to server-side apply: merging halves of two selectors selects what no policy asked for.
 _ATOMIC_STRUCTS = frozenset({"LabelSelector"})
 
 

@@ -96,7 +96,7 @@ class ActionModule(ActionBase):
             nothing = os.open(os.devnull, os.O_RDWR)
             for stream in (0, 1, 2):
                 os.dup2(nothing, stream)
-            Display()._final_q = None  # whatever is said is no part of the play
+            Display()._final_q = None  # its output is not part of the play
             self._renew(playbook, since, args, task_vars)
         finally:
             os._exit(0)

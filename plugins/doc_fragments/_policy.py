@@ -180,7 +180,7 @@ options:
         suboptions:
           mode:
             description:
-              - 'auto: idle scheduling and quotas, whatever the kernel has; off: hands off.'
+              - 'auto: idle scheduling and quotas, whatever the kernel has; off: no CPU limits are written.'
             type: str
             choices:
               - auto
@@ -216,7 +216,7 @@ options:
             default: 85
           low_percent:
             description:
-              - Eviction goes on, one pod after another, down to this percent. From 1 to 100.
+              - Evictions continue, one pod after another, down to this percent. From 1 to 100.
             type: int
             default: 80
           pressure_percent:

@@ -14,7 +14,7 @@ description:
   - Adds up what M(openfuyao.colocation.colocation_info) returns as RV(openfuyao.colocation.colocation_info#module:report).
   - The gain of a resource is what best-effort pods use of it, in percent of capacity. It is use that would not be without
     them, as the command C(colocation report) counts it.
-  - A number that nobody knows is V(null), and is left out of sums.
+  - An unknown number is V(null), and is left out of sums.
 options:
   _input:
     description:

@@ -12,9 +12,9 @@ author:
   - The openfuyao.colocation contributors (@openfuyao)
 description:
   - Each Node becomes a host, at its address, with C(colocation_node_name) set, so that the playbooks of this collection need no
-    other inventory. What ansible needs to log in (user, key) is said in C(group_vars) or O(compose).
+    other inventory. Set what ansible needs to log in (user, key) in C(group_vars) or O(compose).
   - Each host carries its cluster as well, so that a play reaches the one that its inventory was read from. The options of the
-    connection become C(colocation_kubeconfig), C(colocation_context) and C(colocation_api_*); secrets do so only if they stand in
+    connection become C(colocation_kubeconfig), C(colocation_context) and C(colocation_api_*); secrets do so only if they are in
     the inventory file. Where the control host is another machine, O(compose) can set them to what is right there.
   - Nodes that O(workers) selects are in the group C(colocation_nodes), those that take part already in C(colocation_taking_part),
     and each in a group for its pool and for each of its labels in O(group_by_labels).
@@ -176,7 +176,7 @@ options:
       - pool
   group_by_labels:
     description:
-      - Labels each of whose values makes a group, C(label_KEY_VALUE) with C(_) for whatever cannot stand in a group's name.
+      - Labels each of whose values makes a group, C(label_KEY_VALUE) with C(_) for each character that a group's name cannot contain.
     type: list
     elements: str
     default:
@@ -252,7 +252,7 @@ def address(known: JSON, wanted: t.Iterable[str]) -> str | None:
 
 
 def group_name(*parts: str) -> str:
-    """What may stand in a group's name; the same whatever TRANSFORM_INVALID_GROUP_CHARS says."""
+    """A valid group name; it does not depend on TRANSFORM_INVALID_GROUP_CHARS."""
     return re.sub(r"[^A-Za-z0-9_]", "_", "_".join(parts))
 
 

@@ -24,7 +24,7 @@ GATE: Final = "colocation.openfuyao.com/be-pods"
 """Extended resource: capacity = BE pods the node may hold; the key is absent while the node is closed to new ones."""
 
 WITHDRAWN_ANNOTATION: Final = "colocation.openfuyao.com/withdrawn"
-"""On a Node whose keys we took away: why. Tells "never published" from "withdrawn" after a manager restart."""
+"""On a withdrawn Node: the reason. Distinguishes "never published" from "withdrawn" after a manager restart."""
 
 RESERVED_ANNOTATION: Final = "colocation.openfuyao.com/reserved"
 """On a Node: JSON with cpu and memory (Kubernetes quantities) that belong to what runs there outside Kubernetes."""

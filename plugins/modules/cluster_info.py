@@ -31,7 +31,7 @@ options:
     default: {}
   node_names:
     description:
-      - Inventory name to Node name, for hosts of which it was said; only that name counts then. Empty names are
+      - Inventory name to Node name, for hosts that set it; only that name counts then. Empty names are
         ignored.
     type: dict
     default: {}
@@ -132,7 +132,7 @@ left_out:
   returned: always
   type: dict
 server:
-  description: Host and port of the API server, by which an operator tells clusters apart.
+  description: Host and port of the API server, by which an operator identifies the cluster.
   returned: always
   type: str
   sample: 192.0.2.10:6443

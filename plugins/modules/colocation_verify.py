@@ -19,7 +19,7 @@ description:
     for it.
   - Squeezing and evicting are tried in a sandbox only, a node without other best-effort pods that gets a policy of its own for a
     minute. The policy lets no other best-effort pod in, and its marks are lowered until they are reached, so that no real shortage is
-    needed. Where every node runs best-effort pods these claims are left out, and said to be.
+    needed. Where every node runs best-effort pods these checks are skipped and reported as "not tried".
   - Everything that was made is removed at the end, also after a failure, and what an earlier run left over at the beginning. A probe
     ends by itself after ten minutes. What the evicted probe requested is published again after C(growAfterSeconds) only.
 extends_documentation_fragment:

@@ -45,7 +45,7 @@ options:
     suboptions:
       registry:
         description:
-          - Host (and port) as it stands in image names, such as V(docker.io), or V(_default) for all that have no mirror of their own.
+          - Host (and port) as in image names, such as V(docker.io), or V(_default) for all that have no mirror of their own.
         type: str
         required: true
       server:

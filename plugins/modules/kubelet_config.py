@@ -14,12 +14,12 @@ author:
 description:
   - Where kubelet was started with C(--config-dir) the settings are a drop-in file there. Elsewhere they are merged into the file
     of C(--config); lines that say something else stay as they are, comments included.
-  - What was there before is kept in the state directory. O(state=absent) puts it back, to the byte where nobody else changed the
+  - What was there before is kept in the state directory. O(state=absent) restores it, byte for byte unless something else changed the
     file since, else setting by setting.
   - Kubelet is restarted, and has to be well for O(settle) seconds. If it is not, the configuration of before is put back.
   - A checkpoint of the CPU or memory manager that would keep kubelet from starting with the new policy is removed while it is stopped.
   - Where kubeadm wrote the file, the settings are a patch of kubeadm too, in C(/etc/kubernetes/patches); give that directory to
-    C(kubeadm upgrade node --patches), which writes the file anew.
+    C(kubeadm upgrade node --patches), which rewrites the file.
   - Nodes of k3s, rke2 and microk8s are named and left as they are.
   - What a command line flag says otherwise is refused, since flags win over files.
   - The configuration is parsed where ansible runs. The node needs no PyYAML.

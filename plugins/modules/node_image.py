@@ -129,7 +129,7 @@ class Images:
         answer = self.run("import", src)
         found = _node.imported(before, self.listing(), answer, _node.archive_names(src))
         if not found:
-            self.module.fail_json(msg=f"The archive was imported, but no image came of it. ctr said: {answer.strip()}")
+            self.module.fail_json(msg=f"The archive was imported, but containerd has no new image. Output of ctr: {answer.strip()}")
         ours = self.notes.setdefault("ours", {})
         ours.update({name: digest for name, digest in found.items() if name not in self.notes["there_before"]})
         self.notes["archive"] = {"sha256": sha256, "images": found}

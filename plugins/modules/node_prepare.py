@@ -104,7 +104,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.openfuyao.colocation.plugins.module_utils.node import _boot, _node
 
-# The agent's state names pods and their limits: nobody but root needs to read it.
+# The agent's state names pods and their limits: only root needs to read it.
 DIRECTORIES = {"": 0o755, "before": 0o700, "state": 0o700}
 
 

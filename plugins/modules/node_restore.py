@@ -110,7 +110,7 @@ def settings_back(module: AnsibleModule, before: _node.Before) -> tuple[list[str
             steps.append((f"set {name} back to {value}", lambda n=name, v=value: _set(n, v)))
     for name in before.notes.get("modules") or {}:
         if _node.loaded(name):
-            # -r would take others along; one in use stays loaded until the next boot, and that is said
+            # -r would take others along; one in use stays loaded until the next boot, and that is reported
             steps.append((f"unloaded the kernel module {name}", lambda n=name: run("rmmod", n)))
     boot = before.notes.get("boot") or {}
     if boot.get("loader") == "grub":
@@ -178,7 +178,7 @@ def main() -> None:
         failed = [*back["failed"], *failed]
         if failed:
             module.fail_json(
-                msg=f"This node is not yet as it was: {'; '.join(failed)}. What was there before is still noted in {path}: mend that (a "
+                msg=f"This node is not yet restored: {'; '.join(failed)}. The previous values are still in {path}: fix this (a "
                 "kernel module in use goes with the next boot), and run this again; it does only what is left.",
                 changed=bool(back["restored"] or done),
                 restored=back["restored"],

@@ -14,7 +14,7 @@ author:
 description:
   - What was there before is written down in the state directory before anything is changed, to the byte.
   - After the restart the service is watched. If it does not come back, the files are put back, it is restarted with them, and the
-    task fails with what its log said.
+    task fails with the end of its log.
   - Passwords in the files (registries, HTTP headers) are masked in everything that is returned, logged or shown as a difference.
   - A change that was cut off in the middle (power, ssh) is noted as pending; the next run restarts and watches again.
   - This is what M(openfuyao.colocation.kubelet_config) and M(openfuyao.colocation.containerd_config) change a node by.
@@ -237,7 +237,7 @@ class NodeService:
             _service.proved(self.section, {path: _node.read(path) for path in self._ours()})
         self.before.save()
         end = (
-            f"It does not come back with that either: {again}. Look at `journalctl -u {self.name}` on this node, mend it, "
+            f"It does not start with the old configuration either: {again}. Read `journalctl -u {self.name}` on this node, fix it, "
             "and run this again; what was there before is kept in " + self.before.path
             if again
             else "It runs with that. Correct what was asked for, and run this again"
@@ -250,7 +250,7 @@ class NodeService:
 
     def _told(self) -> list[str]:
         answer = [f"{'removed' if self.wanted[p] is None else 'wrote'} {p}" for p in self.changed]
-        answer += [f"removed {path}, which {self.name} makes anew" for path in self.stale]
+        answer += [f"removed {path}, which {self.name} creates again" for path in self.stale]
         return answer + ([f"restarted {self.name}"] if self.restart else [])
 
     def _plugins(self) -> str:
@@ -297,7 +297,7 @@ def main() -> None:
         if not module.check_mode:
             run.apply()
     except (OSError, ValueError) as e:
-        module.fail_json(msg=f"The files of {module.params['service']} could not be changed: {e}. Run this again when that is mended.")
+        module.fail_json(msg=f"The files of {module.params['service']} could not be changed: {e}. Run this again when that is fixed.")
     module.exit_json(**run.result)
 
 

@@ -211,7 +211,7 @@ class NodeState:
 
     def absent(self) -> None:
         found = self._found()
-        # All refusals before any change: half of the nodes out and half in is nobody's wish.
+        # All refusals before any change, so that a refused run does not remove half of the nodes.
         refusals = [
             given
             for name, node in found.items()

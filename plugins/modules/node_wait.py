@@ -14,7 +14,7 @@ author:
 description:
   - Changes nothing. When O(timeout) is over, the error says for each Node what is missing.
   - A Node stays C(Ready) for 40 seconds after its kubelet has died. So that a restart can be watched, RV(heartbeats) of before
-    it are given as O(after), and only a Ready that kubelet has said since counts.
+    it are given as O(after), and only a Ready that kubelet has reported since then counts.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - openfuyao.colocation._attributes
@@ -96,7 +96,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 heartbeats:
-  description: Node name to when its kubelet last said how it is.
+  description: Node name to when its kubelet last reported its condition.
   returned: always
   type: dict
   sample:
@@ -138,7 +138,7 @@ def missing(
             if not _state.published(node, ncols.get(name)):
                 result[name] = "has published nothing"
         elif name in after and _cluster.heartbeat(node) == after[name]:
-            result[name] = f"kubelet has said nothing since {after[name]}"
+            result[name] = f"kubelet has not reported since {after[name]}"
         elif name in boots and not _identity.reports_boot(node, boots[name]):
             result[name] = "kubelet has not reported since the reboot"
         elif not _cluster.ready(node):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: osc_package_unpack
-short_description: Unpack a service package for the Operator Service Center (OSC), whoever made it
+short_description: Unpack a service package for the Operator Service Center (OSC), from any source
 version_added: 0.1.0
 author:
   - The openfuyao.colocation contributors (@openfuyao)

@@ -57,7 +57,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Stop whoever oversells here
+- name: Stop other managers that oversell here
   openfuyao.colocation.other_managers:
     kubeconfig: /etc/kubernetes/admin.conf
     workloads:
@@ -82,7 +82,7 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils.rollout impor
 
 
 class Failure(Exception):
-    """Told to the user as it is."""
+    """Its message is shown to the user unchanged."""
 
 
 def workloads(api: Api) -> list[dict[str, t.Any]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rollout_wave
-short_description: Bring the agents of some nodes to what the Helm release says, and judge whether to go on
+short_description: Replace the agents of some nodes by those of the Helm release, and judge whether to continue
 version_added: 0.1.0
 author:
   - The openfuyao.colocation contributors (@openfuyao)
@@ -274,7 +274,7 @@ class Wave:
             self._close(outcome)
 
     def _look(self, before: bool = False) -> None:
-        """Nodes, agents and reports, read anew."""
+        """Nodes, agents and reports, read again."""
         if not self.params["nodes"]:
             return
         nodes = {n["metadata"]["name"]: n for n in self.api.nodes()}

@@ -44,7 +44,7 @@ def as_before(section: JSON, texts: t.Mapping[str, str | None], path: str, undo:
         before: str | None = note["before"]
         return before
     if now is None or note["ours"] is None:
-        return now  # somebody removed it, or made it anew: theirs
+        return now  # somebody removed it, or created it again: theirs
     return undo(now, note["ours"], note["before"] or "")
 
 

@@ -35,7 +35,7 @@ def load(text: str | None, where: str) -> JSON:
 
 
 def edit(text: str, wanted: JSON) -> str:
-    """The text with the content wanted: keys that differ are written anew, those that are gone are cut out."""
+    """The text with the content wanted: keys that differ are rewritten, those that are gone are cut out."""
     have = load(text, "the configuration")
     if have == wanted:
         return text

@@ -32,7 +32,7 @@ except ImportError:
     KUBERNETES_IMPORT_ERROR = traceback.format_exc()
 
     class ApiException(Exception):  # type: ignore[no-redef]
-        """Stands in until the missing library has been reported."""
+        """A placeholder until the missing library has been reported."""
 
 
 try:
@@ -51,7 +51,7 @@ PAGE = 500
 
 
 class ApiError(Exception):
-    """The API server said no, or could not be asked."""
+    """The API server refused, or could not be reached."""
 
     def __init__(self, status: int, message: str, what: str) -> None:
         super().__init__(f"{what}: {message}" if not status else f"{what}: {message} (HTTP {status})")
@@ -67,7 +67,7 @@ class Api:
 
     @property
     def server(self) -> str:
-        """Host and port of the API server, by which an operator tells clusters apart."""
+        """Host and port of the API server, by which an operator identifies the cluster."""
         host = str(self._client.configuration.host)
         return urlsplit(host).netloc or host
 
@@ -106,7 +106,7 @@ class Api:
             )
         except ApiException as e:
             raise ApiError(e.status or 0, _message(e), what) from e
-        except Exception as e:  # urllib3's, ssl's and socket's own: all mean that nobody answered
+        except Exception as e:  # urllib3's, ssl's and socket's own: all mean that there was no answer
             raise ApiError(0, f"no answer from the API server: {e}", what) from e
         return answer.data
 
@@ -197,7 +197,7 @@ def make_module(argument_spec: dict[str, t.Any], supports_check_mode: bool) -> t
 
 
 def _message(e: ApiException) -> str:
-    """What the API server said, rather than the dump of headers that str() gives."""
+    """The API server's message, rather than the dump of headers that str() gives."""
     body = getattr(e, "body", None)
     try:
         given = json.loads(body)

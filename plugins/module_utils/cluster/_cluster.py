@@ -71,7 +71,7 @@ def ready(node: JSON) -> bool:
 
 def why_not_ready(node: JSON) -> str:
     condition = ready_condition(node)
-    return condition.get("message") or condition.get("reason") or "kubelet has not said anything yet"
+    return condition.get("message") or condition.get("reason") or "kubelet has not reported yet"
 
 
 def not_ready(nodes: t.Iterable[JSON], names: t.Collection[str]) -> list[str]:
@@ -84,7 +84,7 @@ def not_ready(nodes: t.Iterable[JSON], names: t.Collection[str]) -> list[str]:
 
 
 def heartbeat(node: JSON) -> str:
-    """When kubelet last said how it is (RFC 3339); the node controller does not touch this."""
+    """When kubelet last reported its condition (RFC 3339); the node controller does not change this."""
     return ready_condition(node).get("lastHeartbeatTime") or ""
 
 
@@ -104,7 +104,7 @@ def reached(hosts: dict[str, JSON]) -> tuple[dict[str, JSON], dict[str, str]]:
 
 
 def node_problems(hosts: dict[str, JSON]) -> list[str]:
-    """What the nodes said of themselves."""
+    """What the nodes reported about themselves."""
     return [
         f"Inventory host {host} cannot take part: {'; '.join(given['problems'])}."
         for host, given in sorted(hosts.items())

@@ -173,7 +173,7 @@ def helm(options: Options) -> Options:
 
 
 def helm_environment(options: Options) -> dict[str, str]:
-    """helm's own variables, each of them said, so that none of the operator's shell leads elsewhere."""
+    """helm's own variables, each of them set, so that none of the operator's shell has an effect."""
     names = ("CONTEXT", "CAFILE", "APISERVER", "TOKEN", "ASUSER", "ASGROUPS", "TLS_SERVER_NAME")
     answer = {f"HELM_KUBE{name}": "" for name in names}
     answer["HELM_KUBEINSECURE_SKIP_TLS_VERIFY"] = "false"

@@ -53,7 +53,7 @@ def published(node: JSON, ncol: JSON | None) -> bool:
 def purge_patch(node: JSON) -> JSON | None:
     """A merge patch of nodes/status that takes away all that is ours; None when nothing is left.
 
-    Capacity and allocatable together: a key gone from capacity alone stays in allocatable for ever.
+    Capacity and allocatable together: a key gone from capacity alone stays in allocatable forever.
     """
     keys, note = leftover_keys(node), withdrawn_note(node)
     if not keys and note is None:

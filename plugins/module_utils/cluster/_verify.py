@@ -32,7 +32,7 @@ PROBES = 2
 TARGET, LOAD_PERCENT, LOAD_LEAST = 1, 2, 300
 """Under load, best-effort and online work together may use 1 % of the node, and the load alone is 2 %: nothing is left."""
 LIVES = 600
-"""Seconds after which a probe ends by itself, whatever became of whoever started it."""
+"""Seconds after which a probe ends by itself, even if the play that started it was killed."""
 
 SPIN = """
 import time
@@ -178,7 +178,7 @@ def stuck(found: JSON) -> str:
 
 
 def rate(log: str, seconds: float) -> float | None:
-    """Cores that a probe used in the last so many seconds of its log; None if that is not known yet."""
+    """Cores that a probe used in the last seconds of its log; None if that is not known yet."""
     rows = []
     for line in log.splitlines():
         words = line.split()

@@ -21,7 +21,7 @@ HEADER = {"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfigu
 DEFAULT_CONFIG = "/var/lib/kubelet/config.yaml"
 KUBEADM_PATCHES = "/etc/kubernetes/patches"
 KUBEADM_PATCH = f"{KUBEADM_PATCHES}/kubeletconfiguration90-openfuyao-colocation+merge.yaml"
-"""By which C(kubeadm upgrade node --patches DIRECTORY), which writes its configuration anew, has our settings in it."""
+"""The patch by which C(kubeadm upgrade node --patches DIRECTORY), which rewrites the configuration, keeps our settings."""
 DEFAULT_ROOT = "/var/lib/kubelet"
 STATES = {"cpu_manager_state": "cpuManagerPolicy", "memory_manager_state": "memoryManagerPolicy"}
 """A manager's file below kubelet's root directory, and the setting that says which policy it must be of."""

@@ -6,7 +6,7 @@
 
 """Kubernetes distributions that run kubelet and containerd in ways of their own, known by their directories.
 
-What this collection cannot change there is said, with the distribution's own way to do it.
+What this collection cannot change there is reported, with the distribution's own way to do it.
 """
 
 from __future__ import annotations

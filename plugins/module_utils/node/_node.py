@@ -59,7 +59,7 @@ def write(path: str, text: str, mode: int | None = 0o644) -> None:
     except OSError as e:
         with contextlib.suppress(OSError):
             os.unlink(new)
-        # A disk that is full names no file, and nobody knows the new one's name.
+        # A full disk names no file, and the user does not know the temporary file's name.
         raise OSError(e.errno, e.strerror, path) from e
 
 
@@ -267,7 +267,7 @@ def parse_images(listing: str) -> dict[str, str]:
 def imported(
     before: t.Mapping[str, str], after: t.Mapping[str, str], answer: str, archive: t.Iterable[str]
 ) -> dict[str, str]:
-    """The images of an import: what is new or different, what ctr said, and what the archive names."""
+    """The images of an import: the new or different ones, ctr's output, and the names in the archive."""
     words = set(answer.split()) | set(archive)
     return {
         name: digest

@@ -41,7 +41,7 @@ class Limits:
     total: int = 256 << 20
     ratio: int = 100
     free: int = 1 << 20
-    """Below so many bytes the ratio does not matter."""
+    """Below this size, bytes, the ratio does not matter."""
 
 
 @dataclasses.dataclass(frozen=True)

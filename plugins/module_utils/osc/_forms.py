@@ -161,7 +161,7 @@ class Service:
             try:
                 trees = _yaml.load_all(self.text(name), self.place(name))
             except Refused:
-                continue  # told by the layout
+                continue  # reported by the layout check
             for number, tree in enumerate(trees):
                 for path, address in _reference.in_tree(tree):
                     if self._informs(name, path):
@@ -182,7 +182,7 @@ class Service:
 
     @staticmethod
     def _informs(name: str, path: Path) -> bool:
-        """What is only shown to people, and pulled by nobody."""
+        """Parts that are only shown to people, and from which no image is pulled."""
         return name == "metadata.yaml" and path in (("containerImage",), ("repository",)) or "links" in path
 
     def addresses(self) -> list[str]:

@@ -53,7 +53,7 @@ class Mapping:
         return Finding(FILE, _yaml.line_at(self.text, FILE, path), rule, message)
 
     def check(self, form: str, archives: t.Collection[str], values: t.Any) -> t.Iterator[Finding]:
-        """What can be said without rendering."""
+        """Findings that need no rendering."""
         if form == "helm" and not self.entries:
             yield self._finding("mapping-syntax", "it has no list `instance`", "instance")
         for number, entry in enumerate(self.entries):

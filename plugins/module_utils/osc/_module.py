@@ -18,7 +18,7 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils.osc._forms im
 from ansible_collections.openfuyao.colocation.plugins.module_utils.osc._rules import JSON, RULES, Refused
 
 HELM_SECONDS = 120
-"""A template can compute for ever; none may."""
+"""Seconds after which a template's rendering is ended: it could run forever."""
 
 CHECK_SPEC: dict[str, t.Any] = {
     "profile": {"type": "str", "choices": ["bundle", "console"], "default": "bundle"},
@@ -106,7 +106,7 @@ def told(row: JSON) -> list[str]:
 
 
 def guarded(module: AnsibleModule, work: t.Callable[[], None]) -> None:
-    """Run a module's work; what is wrong with files is told as such."""
+    """Run a module's work; faults of files become the module's error message."""
     try:
         work()
     except Refused as e:

@@ -86,7 +86,7 @@ class Result:
 
 
 def open_package(path: str, scratch: str, max_size: int = Options.max_size) -> Opened:
-    """Unpack what is packed below ``scratch``, and say what it is. Refused where nothing more can be said."""
+    """Unpack an archive below ``scratch``, and return its kind. Raises Refused if no further check is possible."""
     name = os.path.basename(os.path.abspath(path))
     suffix = None
     folder = path

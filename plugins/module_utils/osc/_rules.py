@@ -57,7 +57,7 @@ RULES: dict[str, str] = {
 }
 
 WARNINGS = frozenset({"layout-unknown"})
-"""Told, but no reason to refuse a package."""
+"""Rules whose findings are reported, but do not refuse a package."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -84,7 +84,7 @@ class Finding:
 
 
 class Refused(Exception):
-    """A breach after which nothing more can be said of the package."""
+    """A breach after which no further check of the package is possible."""
 
     def __init__(self, rule: str, file: str, message: str, line: int | None = None) -> None:
         self.finding = Finding(file, line, rule, message)

@@ -25,7 +25,7 @@ _HOST_START = re.compile(rf"{_reference.HOST}(?=/|$)", re.A)
 
 
 def mark(number: int) -> str:
-    """A registry that can be nobody's: .invalid is reserved (RFC 2606)."""
+    """A registry that cannot exist: .invalid is reserved (RFC 2606)."""
     return f"r{number}.osc.invalid"
 
 

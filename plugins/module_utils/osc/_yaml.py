@@ -14,7 +14,7 @@ import typing as t
 
 try:
     import yaml
-except ImportError:  # told by the modules, as missing_required_lib
+except ImportError:  # the modules report it, as missing_required_lib
     yaml = None  # type: ignore[assignment]
 
 from ansible_collections.openfuyao.colocation.plugins.module_utils.osc._rules import Refused
@@ -48,7 +48,7 @@ def load_all(text: str, file: str) -> list[t.Any]:
 
 
 class _TooDeep(Exception):
-    """Told as a bomb."""
+    """Reported as a bomb."""
 
 
 def _measure(text: str, loader: t.Any) -> None:

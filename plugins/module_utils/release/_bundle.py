@@ -67,7 +67,7 @@ def digest(path: str) -> str:
 
 
 def elf_architecture(path: str) -> str | None:
-    """What machine a program is for; None if that cannot be told."""
+    """The architecture of a program; None if it is unknown."""
     with open(path, "rb") as file:
         head = file.read(20)
     if len(head) < 20 or head[:4] != b"\x7fELF":
@@ -169,7 +169,7 @@ def collection_info(artifact: str) -> JSON:
 def pack_collection(folder: str, target: str) -> str:
     """An installed collection as an artifact again; returns its path.
 
-    Distributions drop files (tests, most often), so the list of files and its checksum are made anew.
+    Distributions drop files (tests, most often), so the list of files and its checksum are computed again.
     """
     try:
         with open(os.path.join(folder, "MANIFEST.json"), encoding="utf-8") as file:

@@ -31,7 +31,7 @@ def stamp(now: datetime.datetime) -> str:
 def held_by(lease: JSON | None, me: str, gone: t.Sequence[str], now: datetime.datetime) -> str | None:
     """The holder that keeps others out; None if the Lease may be taken.
 
-    It may be if nobody has it, if it is mine, if its holder is known to be gone, or if it was not renewed in time.
+    It may be taken if it has no holder, if it is mine, if its holder is known to be gone, or if it was not renewed in time.
     """
     spec = (lease or {}).get("spec") or {}
     holder = spec.get("holderIdentity")
@@ -111,7 +111,7 @@ def snapshot(release: JSON | None, policies: list[JSON], settings: JSON) -> JSON
 def begun(notes: JSON, now_there: JSON | None) -> JSON:
     """Notes at the start of a rollout.
 
-    What an unfinished rollout noted stays: what is there now is half of it, and nobody wants to go back to that.
+    The state that an unfinished rollout saved is kept: the present state is half changed, and no rollback must lead to it.
     """
     if notes.get("pending") or now_there is None:
         return notes

@@ -112,17 +112,17 @@ def running(workload: JSON) -> int:
 
 
 def problems(found: t.Iterable[JSON], migrate: bool) -> list[str]:
-    """Why a rollout cannot go on beside these."""
+    """Why a rollout cannot continue next to these."""
     result = []
     for w in found:
         if in_the_way(w):
             result.append(
                 f"{title(w)} ({who(w)}) has the name of one of ours. Uninstall it with the Helm release that made it: the numbers on "
-                "the Nodes stand while nobody writes them, and ours go on from there."
+                "the Nodes stay while no manager writes them, and ours continue from there."
             )
         elif not migrate and not stopped(w):
             result.append(
                 f"{title(w)} ({who(w)}) oversells on this cluster, and two would publish the same capacity twice. site -e colocation_migrate=true stops it and "
-                "goes on from its numbers; or switch it off first."
+                "continues from its numbers; or switch it off first."
             )
     return result

@@ -115,7 +115,7 @@ def refused(ncol: JSON | None) -> str | None:
 
 
 def pressure(ncol: JSON | None) -> dict[str, float]:
-    """PSI "some avg10" in percent, of what the node's kernel tells."""
+    """PSI "some avg10" in percent, as the node's kernel reports it."""
     result = ((ncol or {}).get("status") or {}).get("pressure") or {}
     return {name: float(result[name]) for name in RESOURCES if result.get(name) is not None}
 
@@ -166,7 +166,7 @@ def why_not(row: JSON, now: datetime.datetime) -> str | None:
 
 
 def sick_before(row: JSON, wanted: str, now: datetime.datetime) -> str | None:
-    """Why a node was sick before its agent was replaced; None for one that the new agent has to do well on.
+    """Why a node was sick before its agent was replaced; None for one on which the new agent must be healthy.
 
     An agent of the wanted version that is not well is what an earlier run of this roll-out did: that counts.
     """

@@ -110,7 +110,7 @@ def answer_signals() -> None:
 
 
 def setup(level: str = "info", form: Format = "json", stream: IO[str] | None = None) -> None:
-    """Send the process's log to ``stream`` (stderr unless told)."""
+    """Send the process's log to ``stream`` (default: stderr)."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         JsonFormatter() if form == "json" else TextFormatter("%(asctime)s %(levelname)s %(name)s %(message)s")

@@ -162,7 +162,7 @@ def _schedule(spec: _Spec, qos: str, settings: Settings) -> Iterator[dict[str, A
     required = (node or {}).get(_REQUIRED)
     terms = (required or {}).get("nodeSelectorTerms") or []
     path = f"/spec/affinity/nodeAffinity/{_REQUIRED}"
-    # Terms are alternatives: each gets the label. One without any expression matches nothing, and must go on so.
+    # Terms are alternatives: each gets the label. One without any expression must still match nothing.
     for at, term in enumerate(terms):
         expressions = term.get("matchExpressions")
         if expressions and not any(e["key"] == names.NODE_LABEL for e in expressions):

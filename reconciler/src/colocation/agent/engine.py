@@ -1,4 +1,4 @@
-"""The other engine: rubik is told what the policy says, and given the knobs that are its own while it runs."""
+"""The engine rubik: the agent writes its configuration, and leaves rubik's knobs alone while rubik runs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class RubikState(Struct, frozen=True):
     """What came of it in this round."""
 
     owned: frozenset[str] = frozenset()
-    """Features and evictions to keep our hands off."""
+    """Features and evictions that the agent leaves to rubik."""
     lacks: tuple[str, ...] = ()
     running: bool | None = None
-    """None: nobody asked for rubik."""
+    """None: the policy does not ask for rubik."""
     message: str = ""
 
 

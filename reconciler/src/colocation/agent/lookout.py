@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Final
 
 LASTING_SECONDS: Final = 30.0
-"""A pod is missing once it was not found for so long: its status and its group do not come and go together."""
+"""Seconds after which a pod counts as missing: its status and its cgroup do not appear and disappear together."""
 
 
 class Lookout:

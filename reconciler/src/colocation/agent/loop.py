@@ -57,7 +57,7 @@ class Loop:
     ) -> None:
         """``sender`` None: nothing is reported. ``keeper`` None: what is learnt of the pods is lost at the end.
 
-        ``rubik`` None: it is told nothing, and so nothing is left to it.
+        ``rubik`` None: no configuration is written for it, and the native engine does everything.
         """
         self._sampler, self._applier, self._specs, self._sender = sampler, applier, specs, sender
         self._found, self._features = found, frozenset(found.features)
@@ -73,8 +73,8 @@ class Loop:
         self.histories = Histories() if keeper is None else keeper.load(sampler.now())
         self.sample = Sample(at=0.0, seconds=0.0)
         self.groups: dict[str, str] = {}
-        """Group of each pod of the last round, by uid: made anew each round, so other threads may look."""
-        self.decision = Decision(reason="the manager has said nothing yet")
+        """Group of each pod of the last round, by uid: a new dict each round, so other threads may read it."""
+        self.decision = Decision(reason="no spec from the manager yet")
         self.watch = Watch()
         self.lookout = Lookout()
         self.spec = NodeColocationSpec()
@@ -141,7 +141,7 @@ class Loop:
             self._report(self._sender, capacity)
 
     def close(self) -> None:
-        """Keep what was learnt and told."""
+        """Save the histories and the journal."""
         self._specs.close()
         if self._keeper is not None:
             self._keeper.save(self.histories, self._sampler.now())
@@ -212,7 +212,7 @@ class Loop:
             log.warning("the report leaves pods out", extra={"pods": self.left_out})
 
     def _unenforced(self) -> tuple[str, str] | None:
-        """Why best-effort pods that run here may not be limited, in a word and in a sentence; None: they are."""
+        """Why best-effort pods that run here may not be limited, as a reason and a message; None: they are limited."""
         if self.generation is None:
             return "NoSpec", "no spec has been heard of: values are left as they are"
         missing = self.lookout.missing
@@ -225,7 +225,7 @@ class Loop:
         return "PodsNotFound", f"{len(missing)} of {self.lookout.running} best-effort pods not found: {why}"
 
     def _learn(self, now: float, capacity: Capacity) -> None:
-        """Never raises: what is forecast is worth less than what is enforced, and told, in each round."""
+        """Never raises: a failed forecast must not stop enforcement or the report."""
         try:
             self._learn_of(now, capacity)
         except Exception:
@@ -247,9 +247,9 @@ class Loop:
             self._keeper.save_if_due(self.histories, now)
 
     def _capacity(self, spec: NodeColocationSpec | None) -> Capacity:
-        """The Node's as the manager told it, so that both take percentages of the same number.
+        """The Node's capacity from the spec, so that agent and manager take percentages of the same number.
 
-        Less, while fewer CPUs are there: kubelet tells the number that it started with.
+        Less while CPUs are unplugged: kubelet reports the number that it started with.
         """
         result = spec.capacity if spec is not None and spec.capacity is not None else self._own_capacity
         return result if self._cpus is None else Capacity(cpu=min(result.cpu, 1000 * self._cpus), memory=result.memory)

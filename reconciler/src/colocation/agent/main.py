@@ -165,7 +165,7 @@ def _lock(state_dir: Path, stop: threading.Event, held: contextlib.ExitStack) ->
 
 
 def _raise_file_limit() -> None:
-    """Every counter is kept open: 250 pods need some 2,000 descriptors."""
+    """Every counter is kept open: 250 pods need about 2,000 descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 16384 if hard == resource.RLIM_INFINITY else min(hard, 16384)
     if soft < wanted:

@@ -17,7 +17,7 @@ from colocation.model.report import Capacity, NodeColocationStatus, PodUsage, Us
 
 log = logging.getLogger(__name__)
 FIRST_SECONDS: Final = 5.0
-"""The window must cover so much before it is worth a report."""
+"""Seconds that a window must cover before it is reported."""
 BACKOFF_SECONDS: Final = 30.0
 """The longest wait after a report that did not arrive; `colocation.model.report.RETRY_SECONDS` counts on it."""
 _PARTS: Final = ("node", "system", "forecasts", "pressure", "capabilities", "engine")
@@ -101,7 +101,7 @@ class Schedule:
         self._jitter = 0.85 + 0.15 * self._rand()  # never later than the interval: staleness is counted in it
 
     def failed(self, now: float, wait: float) -> None:
-        """It did not arrive: send anew, but not before ``wait`` seconds."""
+        """The report did not arrive: send it again after ``wait`` seconds."""
         self._last, self._not_before = None, now + wait
 
 
@@ -134,7 +134,7 @@ class Sender:
             self._lock.notify()
 
     def failure(self) -> float | None:
-        """Seconds to wait if the last report did not arrive; told once."""
+        """Seconds to wait if the last report did not arrive. Clears the value."""
         wait, self._wait = self._wait, None
         return wait
 
@@ -165,6 +165,6 @@ class Sender:
     def _failed(self, why: str, at_least: float) -> None:
         self.failures += 1
         self._wait = self._backoff.next(at_least)
-        if why != self.error:  # said once, not at every try
+        if why != self.error:  # logged once, not at every try
             log.warning("report did not arrive", extra={"error": why, "retry_seconds": round(self._wait, 1)})
         self.error = why

@@ -22,7 +22,7 @@ from colocation.serving import Answer, Limits, Request, Route, Server, address, 
 LIMITS: Final = Limits(connections=64, held_bytes=2 * 2**20)
 """Who asks is kubelet, one or two Prometheus, and a person."""
 DEAD_SECONDS: Final = 15.0
-"""Without a round for so long the agent is not healthy."""
+"""Seconds without a round after which the agent is unhealthy."""
 
 
 class Metrics(Collector):

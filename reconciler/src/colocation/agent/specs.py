@@ -50,7 +50,7 @@ class RubikState(Struct, frozen=True):
 
 
 def told(wire: _Object) -> RubikState:
-    """What the object says. Raises msgspec.ValidationError where no default may stand in for what cannot be read."""
+    """The spec of the object. Raises msgspec.ValidationError if a field that must be readable is not."""
     spec, problems = lenient.read(NodeColocationSpec, wire.spec or {}, state.NEEDED)
     return RubikState(Followed(spec, wire.metadata.generation), problems)
 
@@ -59,7 +59,7 @@ class KubeApi:
     """Api over ``colocation.kube``."""
 
     def __init__(self, rest: Rest, node: str, read_seconds: float = READ_SECONDS) -> None:
-        """``read_seconds``: a watch that is silent for so long is given up."""
+        """``read_seconds``: seconds without any message after which a watch is closed."""
         self._rest, self._node, self._read_seconds = rest, node, read_seconds
 
     def watch(self, emit: Callable[[Event[RubikState]], None]) -> None:
@@ -148,7 +148,7 @@ class Specs:
     def _refused(self, error: str) -> None:
         with self._lock:
             self._unsaved = True
-        if error != self._save_error:  # said once, not each time it is tried again
+        if error != self._save_error:  # logged once, not at every retry
             log.warning("spec not kept", extra={"path": str(self._kept), "error": error})
         self._save_error = error
 

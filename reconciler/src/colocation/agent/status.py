@@ -30,7 +30,7 @@ MESSAGE: Final = 100
 
 
 def capabilities(found: Mapping[str, Any]) -> Capabilities:
-    """The probe's findings as they stand in the report."""
+    """The probe's findings as they are in the report."""
     return Capabilities(
         kernel=found["kernel"],
         cgroup_version=found["cgroup_version"],
@@ -57,9 +57,9 @@ class Conditions:
     ) -> tuple[Condition, ...]:
         """Enforced: there is a spec, every best-effort pod was found, and every wanted value is there.
 
-        SpecReadable: the manager's spec was understood. Supported: this node has what the policy asks for; not said
-        before it was once missing. AllPodsReported: no pod is left out because a report takes no more; said like
-        Supported. RubikRunning: by the config that the policy gives; said only where the policy says engine rubik.
+        SpecReadable: the manager's spec was understood. Supported: this node has what the policy asks for; omitted
+        until something has been missing at least once. AllPodsReported: the report has room for every pod; omitted
+        like Supported. RubikRunning: with the policy's config; only if the policy says engine rubik.
         """
         if unenforced is not None:
             more = f"; {len(refused)} values refused" if refused else ""

@@ -11,7 +11,7 @@ from colocation.protect.sample import Sample, Unavailable, Use, up
 SECONDS: Final = 60.0
 SETTLE_SECONDS: Final = 15.0
 """A pod whose first readings are still incomplete is not reported before: the manager counts it as unseen, with its
-request. A metric that is missing after that is missing for good, and is said to be."""
+request. A metric that is missing after that is reported as missing."""
 
 
 class Series:

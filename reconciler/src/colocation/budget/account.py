@@ -1,4 +1,4 @@
-"""What is said when a published number has moved: enough to explain that moment later, in a line and for the log."""
+"""The record of a changed published number, as one line and for the log: enough to explain the change later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from colocation.model.quantity import human_bytes, human_millicores
 
 _TERMS: Final = ("capacity", "margin", "system", "online", "unrequested", "overhead")
 PERCENT: Final = 10
-"""A move by more than this is told."""
+"""A change by more than this ratio is recorded."""
 
 
 def moved(before: Published, after: Published) -> bool:

@@ -28,7 +28,7 @@ class Withdrawal(StrEnum):
     NO_POLICY = "NoPolicy"
     DISABLED = "Disabled"
     INVALID_REPORT = "InvalidReport"
-    """Or a fault of ours in deciding the node: `colocation_evaluation_failures_total` tells them apart."""
+    """Or deciding the node failed: `colocation_evaluation_failures_total` counts these."""
     NO_REPORT = "NoReport"
     STALE_REPORT = "StaleReport"
 
@@ -154,7 +154,7 @@ def evaluate(
 def _waits_until(node: NodeFacts, selection: Selection, windows: Windows, now: float, hearing: Hearing) -> float | None:
     """Until when the numbers of another manager stand: as long as an agent of ours may be silent; None: they do not.
 
-    A node that is taken over has numbers that pods were placed by, and an agent that has just been told to begin.
+    A node that is taken over has numbers by which pods were placed, and an agent that has just started.
     """
     if node.published.absent or node.withdrawn is not None or selection.winner is None:
         return None
@@ -169,7 +169,7 @@ def _headroom(
 ) -> int:
     if window.empty:
         if known:
-            # First look after a start at a node that was published before: what stands there is all we remember.
+            # The first decision after a start, for a node that was published before: its own keys are all we know.
             window.add(now, before)
         elif budget is None:
             return 0  # never published and nothing to say yet: the first result counts at once

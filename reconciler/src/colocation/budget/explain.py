@@ -53,7 +53,7 @@ class ResourceExplanation(Struct, frozen=True, kw_only=True, rename="camel"):
     on_node: int | None
     """What the Node carries now."""
     published: int | None
-    """What it is to carry: on_node, but for the moment a write takes."""
+    """The amount to publish: equal to on_node, except while a write is under way."""
     summary: str
 
 
@@ -130,7 +130,7 @@ class Explanation(Struct, frozen=True, kw_only=True, rename="camel"):
     be_memory_used: int | None
     evictions: tuple[EvictionExplanation, ...] = ()
     left_out: tuple[str, ...] = ()
-    """Best-effort pods that the agent cannot be told about, and why: they get no limits."""
+    """Best-effort pods that cannot be in the spec, and why: they get no limits."""
 
 
 def explain(

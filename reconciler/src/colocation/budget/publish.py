@@ -73,7 +73,7 @@ def holds(max_pods: int, allocated: Allocated) -> bool:
 
 
 def unchanged(node: NodeFacts, allocated: Allocated, words: str) -> Decision:
-    """What stands on a node stands, but for a gate that does not hold all bound pods; ``words``: why."""
+    """Leave the node's keys as they are, but remove a gate that is below the number of bound pods; ``words``: why."""
     before = node.published
     closed: tuple[str, ...] = ()
     if before.gate is None:

@@ -37,7 +37,7 @@ def is_staged(spec: PolicySpec) -> bool:
 
 
 def same_effect(one: PolicySpec, other: PolicySpec) -> bool:
-    """They differ in nothing but how changes roll out."""
+    """True if the specs differ only in `rollout`."""
     return msgspec.structs.replace(one, rollout=Rollout()) == msgspec.structs.replace(other, rollout=Rollout())
 
 

@@ -1,9 +1,9 @@
-"""When a node's agent counts as silent: by the time in which a report could have reached the manager.
+"""When a node's report is stale: only time in which a report could have reached the manager counts.
 
-While the manager cannot see, no agent is silent: that time counts for none. Nor is one silent before the API server
-has answered after its time was over: until then it may be the server that is silent. After an interruption the agents,
-whose reports may have failed meanwhile, have the time to come back; once a report, so that a watch that breaks again
-and again does not keep a dead agent's node published.
+Time in which the manager cannot receive reports counts against no agent. A report becomes stale only after the API
+server has answered past the limit: before that, the server may be the one that does not answer. After an interruption
+agents whose reports may have failed get a grace period to report again; once per report, so that a watch that keeps
+breaking does not keep the node of a dead agent published.
 """
 
 from __future__ import annotations

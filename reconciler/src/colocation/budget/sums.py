@@ -1,6 +1,6 @@
 """What a node's pods come to: the terms of the sum that need a look at every pod.
 
-Made anew when a pod, the report or the strategy changes, and kept until then, so that deciding a node again costs
+Computed again when a pod, the report or the strategy changes, and kept until then, so that deciding a node again costs
 the same with two pods or with two hundred.
 """
 
@@ -44,12 +44,12 @@ class PodSum(Struct, frozen=True, gc=False):
 
     online: int = 0
     requested: int = 0
-    """By online pods."""
+    """Use by online pods."""
     unrequested: int = 0
     overhead: int = 0
     """Of the RuntimeClasses of BE pods, where it is in no other term."""
     problem: str | None = None
-    """Why it cannot be told (a metric of a pod is missing)."""
+    """Why the sum is unknown (a metric of a pod is missing)."""
 
 
 class PodSums(Struct, frozen=True, gc=False):

@@ -1,4 +1,4 @@
-"""What in a report cannot be true, or not be right: it is told, not acted on.
+"""Impossible or wrong values in a report: they are shown, not acted on.
 
 What a lie can do to the number is bounded by `compute`.
 

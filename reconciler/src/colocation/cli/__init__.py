@@ -25,7 +25,7 @@ examples:
   colocation simulate policy.yaml             what every node would publish under it; writes nothing
   colocation manager --once --dry-run         what a manager would write now; writes nothing
 
-`colocation COMMAND --help` tells more.
+`colocation COMMAND --help` shows the options of a command.
 """
 
 

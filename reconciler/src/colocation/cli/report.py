@@ -37,7 +37,7 @@ _SAY: Final[dict[str, Callable[[int], str]]] = {"cpu": human_millicores, "memory
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``colocation report``."""
     parser.add_argument(
-        "-w", "--watch", nargs="?", type=float, const=5.0, metavar="SECONDS", help="print it again each so often (5)"
+        "-w", "--watch", nargs="?", type=float, const=5.0, metavar="SECONDS", help="print it again every SECONDS (5)"
     )
     add_asking(parser, "csv")
 
@@ -126,7 +126,7 @@ def _gain(one: dict[str, Any]) -> float | None:
 
 
 def _sum(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Sums of what is known; a column that nobody knows stays unknown."""
+    """Sums of the known values; a column without any stays unknown."""
     sums: dict[str, Any] = {}
     for key in _KEYS:
         known = [row[key] for row in rows if row[key] is not None]

@@ -1,8 +1,8 @@
 """Keep rubik (engine: rubik) going by what the policy says: runs beside it, in its pod.
 
 The node's agent writes rubik's config.json. rubik reads it once, when it starts; this command waits for it (--wait, in
-an init container), restarts rubik when it has changed, and tells the agent that rubik runs. It needs hostPID, and no
-right in the API. docs/rubik.md tells all of it.
+an init container), restarts rubik after a change, and notes for the agent that rubik runs. It needs hostPID, and no
+right in the API. See docs/rubik.md.
 """
 
 from __future__ import annotations

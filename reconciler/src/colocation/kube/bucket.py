@@ -36,5 +36,5 @@ class Bucket:
             self._lifted, self._tokens, self._at = False, self.burst, now
 
     def close(self, until: float) -> None:
-        """Nobody gets a token before ``until``: the server said Retry-After, and means all of us."""
+        """Give no token before ``until``: the server sent Retry-After, which applies to all writers."""
         self._closed_until = max(self._closed_until, until)

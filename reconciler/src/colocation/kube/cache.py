@@ -1,4 +1,4 @@
-"""Reflector: one resource, listed and watched for ever, handed on as projected objects. Keeps only the keys."""
+"""Reflector: lists and watches one resource forever, and hands on projected objects. It keeps only their keys."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 W = TypeVar("W")
 F = TypeVar("F")
 RELIST_SECONDS: Final = 10.0
-"""A second list within so long is made after a pause."""
+"""Seconds: a second list within this time waits for a pause first."""
 WATCH_SECONDS: Final = (240, 360)
-"""The server ends each watch after so long (spread out), which moves clients to API servers that came back."""
+"""Seconds after which the server ends each watch (spread out), so that clients move to restarted API servers."""
 
 
 class Upsert(Struct, Generic[F], frozen=True, gc=False):
@@ -67,7 +67,7 @@ Event = Upsert[F] | Delete | Bad | Synced
 
 
 class WatchState(Enum):
-    """What a watch is, told when it changes."""
+    """The state of a watch, passed on when it changes."""
 
     LOST = "lost"
     """Broken off, or not to be opened: what was handed on may be out of date."""

@@ -18,7 +18,7 @@ from colocation.kube.rest import ApiError, Rest
 log = logging.getLogger(__name__)
 LEASE_SECONDS: Final = 15
 RENEW_SECONDS: Final = 10.0
-"""We stop writing so long after the last renewal that worked: 5 s before anyone may take over."""
+"""Seconds after the last successful renewal at which we stop writing: 5 s before another manager may take over."""
 RETRY_SECONDS: Final = 2.0
 
 
@@ -65,7 +65,7 @@ class Elector:
         clock: Callable[[], float] = boottime,
         changed: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        """``changed`` is told when leadership is gained (True) or lost (False), on the elector's thread."""
+        """``changed`` is called when leadership is gained (True) or lost (False), on the elector's thread."""
         self._rest, self._clock, self._changed = rest, clock, changed
         self._collection = LEASES.path(namespace=namespace)
         self._path = LEASES.path(name, namespace=namespace)
@@ -73,7 +73,7 @@ class Elector:
         self.identity = identity
         self.holder = ""
         self.answered_at = clock()
-        """When the API server last answered, whoever holds the lease; it is asked every `RETRY_SECONDS`."""
+        """When the API server last answered, for leader and standby; it is asked every `RETRY_SECONDS`."""
         self._valid_until = float("-inf")
         self._seen: tuple[str, float] = ("", float("-inf"))  # the Lease's version, and when we first saw it
         self._led = False
@@ -81,7 +81,7 @@ class Elector:
         self._thread: threading.Thread | None = None
 
     def may_write(self) -> bool:
-        """True while nobody else can hold the lease, by our own clock. Any thread."""
+        """True while no other manager can hold the lease, by our own clock. Any thread."""
         return self._clock() < self._valid_until
 
     def start(self) -> None:
@@ -121,7 +121,7 @@ class Elector:
         try:
             lease = self._rest.get(self._path, _Lease, label="leases")
             if lease.spec.holder_identity == self.identity:
-                # One second, as client-go leaves it: whoever only looks at the duration need not wait either.
+                # One second, as client-go does: a candidate that only reads the duration need not wait either.
                 lease.spec = _LeaseSpec("", 1, lease.spec.acquire_time, _stamp(), lease.spec.lease_transitions)
                 self._rest.replace(self._path, lease, label="leases", read_seconds=3)
                 log.info("lease released")
@@ -133,7 +133,7 @@ class Elector:
             self._stop.wait(self.step())
 
     def _try(self) -> None:
-        sent = self._clock()  # before the request: whoever watches sees the renewal later than this
+        sent = self._clock()  # before the request: other candidates see the renewal later than this
         try:
             lease = self._rest.get(self._path, _Lease, label="leases")
         except ApiError as error:
@@ -174,5 +174,5 @@ class Elector:
 
 
 def _stamp() -> str:
-    """metav1.MicroTime; for people: nobody's decision rests on another machine's wall clock."""
+    """metav1.MicroTime, for people only: no decision depends on another machine's wall clock."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -19,7 +19,7 @@ from colocation.kube.resources import Resource
 
 T = TypeVar("T")
 Observe = Callable[[str, str, int, float], None]
-"""Told of every request: verb, resource, status code (0: no answer) and seconds."""
+"""Called for every request: verb, resource, status code (0: no answer) and seconds."""
 
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
@@ -32,7 +32,7 @@ RETRY_AFTER_SECONDS: Final = 60.0
 _HEADERS: Final = {"User-Agent": f"colocation/{__version__}", "Accept": "application/json"}
 _KEEPALIVE: Final = [
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    # A peer that vanished without a word is noticed in half a minute, also while nobody sends.
+    # A vanished peer is noticed within 30 s, also on an idle connection.
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
@@ -41,7 +41,7 @@ _KEEPALIVE: Final = [
 
 
 class ApiError(Exception):
-    """The API server said no (``code`` is HTTP's), or nothing at all (``code`` 0, reason "Unreachable")."""
+    """The API server refused (``code`` is HTTP's), or did not answer (``code`` 0, reason "Unreachable")."""
 
     def __init__(self, code: int, reason: str, message: str, retry_after: float | None = None) -> None:
         super().__init__(f"{code} {reason}: {message}")

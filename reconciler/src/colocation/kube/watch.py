@@ -17,9 +17,9 @@ from colocation.kube.resources import Resource
 from colocation.kube.rest import ApiError, Rest
 
 READ_SECONDS: Final = 150.0
-"""The API server sends a bookmark about once a minute, also when nothing happens: so much silence is a dead peer."""
+"""Seconds without a message that mean a dead peer: the API server sends a bookmark about once a minute."""
 OVERTIME_SECONDS: Final = 30.0
-"""A watch that the server has not ended so long after its time is ended here."""
+"""Seconds past its end after which we end a watch that the server has not ended."""
 _CHUNK: Final = 65536
 _SILENCE: Final = 0.005
 """What comes sooner than this was there already, or comes in a burst."""
@@ -76,7 +76,7 @@ class Watch:
                 if tail:
                     rest.append(tail)
                 waited = time.monotonic()
-                if waited > ends:  # it should have ended: whatever comes may be no line for ever
+                if waited > ends:  # it should have ended: data that arrives may never be a whole line
                     return
         except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
             # A socket that is cut while TLS reads from it fails in whatever way it can.

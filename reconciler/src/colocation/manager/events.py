@@ -23,7 +23,7 @@ RATE: Final = 1.0
 BURST: Final = 60.0
 """Events a second on average, and at once: with the usual hour that they are kept at most 4,000, 1.5 KB each."""
 QUIET_SECONDS: Final = 60.0
-"""About one object one Event of a kind in so long; the next one says how many were left out."""
+"""At most one Event per object and reason in this many seconds; the next one counts those that were left out."""
 NOTE_BYTES: Final = 1024
 INSTANCE_BYTES: Final = 128
 NAME_LENGTH: Final = 253
@@ -101,7 +101,7 @@ class Sender:
     """The thread that writes Events. What cannot be written is counted and dropped: the log has the same words."""
 
     def __init__(self, rest: Rest, may_write: Callable[[], bool], count: Callable[[str], None]) -> None:
-        """``count`` is told each outcome."""
+        """``count`` is called with each outcome."""
         self._rest, self._may_write, self._count = rest, may_write, count
         self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(int(BURST) * 4)
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
@@ -111,7 +111,7 @@ class Sender:
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Let what is being sent end, for so long."""
+        """Wait up to ``seconds`` for the request that is being sent."""
         self._put(None)
         self._thread.join(seconds)
 

@@ -160,7 +160,7 @@ class Evictions:
         return tuple(rows)
 
     def _look(self, node: NodeState, now: float) -> None:
-        """Forget pods that are gone, note those that are being deleted, and keep what the agent is told true."""
+        """Forget pods that are gone, note those that are being deleted, and keep the spec's refusals up to date."""
         requests = _requests(node)
         for pod in (_pod(node, request) for request in requests):
             if pod is not None and pod.evicted:

@@ -1,4 +1,4 @@
-"""Whether reports can reach this manager: its own blindness is not the agents' silence."""
+"""Whether reports can reach this manager: time in which they cannot does not count against the agents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ long stood still (suspended, or out of CPU): both are due every one or two secon
 class Ear:
     """Follows the watch of reports, the API server's answers and the loop itself. Times in seconds, the caller's.
 
-    A watch that stays away while the API server answers counts as blindness for `PATIENCE_SECONDS` only: then silence
+    A watch that stays away while the API server answers excuses the agents for `PATIENCE_SECONDS` only: then silence
     has to be withdrawn all the same.
     """
 

@@ -45,11 +45,11 @@ from colocation.nesting import Deep
 
 log = logging.getLogger(__name__)
 IDLE_SECONDS: Final = 1.0
-"""The loop comes round at least so often: its heartbeat, and the lease, are looked at."""
+"""Seconds of the longest round of the loop: its heartbeat, and the lease, are checked each round."""
 AGAIN_SECONDS: Final = 5.0
 """A node whose deciding failed is tried again after this time: not at once, or the fault fills loop and log."""
 AWAIT_SECONDS: Final = 180.0
-"""A started manager catches up until each node has reported once, or no other one has within so long."""
+"""After a start the rate limit stays lifted until every node has reported once, or no new node has for this long."""
 TAKE_SECONDS: Final = 0.05
 """How long messages are taken before what they have changed is decided and published."""
 _SLACK: Final = 64
@@ -179,7 +179,7 @@ class Loop:
     def _answer(self, asked: Ask, now: float) -> None:
         try:
             asked.answer.put(asked.question(self, now))
-        except Exception as error:  # told to the one who asked, whose fault it may be
+        except Exception as error:  # returned to the client, whose fault it may be
             log.exception("question failed")
             asked.answer.put(error)
 
@@ -247,7 +247,7 @@ class Loop:
         return until
 
     def _awaits(self) -> bool:
-        """A node has been told to report, and has not yet done so."""
+        """A node has a spec, but has not reported yet."""
         return any(
             node.evaluation is not None and node.evaluation.withdrawal is Withdrawal.NO_REPORT
             for node in self.state.nodes.values()
@@ -377,7 +377,7 @@ class Loop:
             log.warning("write refused", extra={what: name, "kind": kind, "error": str(done.error)})
 
     def _say(self, done: Done, after: NodeFacts, now: float) -> None:
-        """Log what was written; where it has moved far also why, for whoever asks later, and an Event."""
+        """Log what was written; after a large change also the reasons, and an Event."""
         name, before, made = after.name, done.job.before, done.job.made
         extra: dict[str, Any] = {
             "be_cpu": after.published.cpu,

@@ -35,7 +35,7 @@ _SPEC = Deep(msgspec.json.Decoder(NodeColocationSpec))
 
 
 class ColocationFacts(Struct, frozen=True):
-    """One NodeColocation as it stands in the API."""
+    """One NodeColocation as it is in the API."""
 
     uid: str
     resource_version: str
@@ -93,7 +93,7 @@ def awaited(before: Awaited | None, facts: ColocationFacts, now: float) -> Await
 
 
 class PolicyFacts(Struct, frozen=True):
-    """One ColocationPolicy as it stands in the API."""
+    """One ColocationPolicy as it is in the API."""
 
     candidate: Candidate
     uid: str = ""
@@ -107,7 +107,7 @@ def policy_facts(wire: StoredPolicy) -> PolicyFacts:
     """Project a ColocationPolicy, whichever version wrote it."""
     meta = wire.metadata
     spec, problems = lenient.read(PolicySpec, wire.spec or {})
-    status, _ = lenient.read(PolicyStatus, wire.status or {})  # what cannot be read is written anew
+    status, _ = lenient.read(PolicyStatus, wire.status or {})  # fields that cannot be read are written again
     return PolicyFacts(Candidate(meta.name, meta.generation, spec), meta.uid, meta.resource_version, status, problems)
 
 
@@ -122,7 +122,7 @@ class Agreed(Struct, frozen=True, gc=False):
 
 
 class NodeState(Struct):
-    """Everything about one node; `facts` is None while no Node of that name is there."""
+    """Everything about one node; `facts` is None while no Node of that name exists."""
 
     name: str
     uid: str = ""
@@ -130,7 +130,7 @@ class NodeState(Struct):
     facts: NodeFacts | None = None
     pods: dict[str, PodFacts] = field(default_factory=dict)
     gone_be: set[str] = field(default_factory=set)
-    """Cgroup uids of BE pods that ended and may still stand in the last report."""
+    """Cgroup uids of BE pods that ended and may still be in the last report."""
     colocation: ColocationFacts | None = None
     report: ReportView = ReportView()
     awaited: Awaited | None = None
@@ -145,7 +145,7 @@ class NodeState(Struct):
     be_rows: tuple[BePod, ...] | None = None
     online_rows: tuple[OnlinePod, ...] | None = None
     left_out: tuple[str, ...] = ()
-    """Best-effort pods that the agent cannot be told about, and why: they get no limits."""
+    """Best-effort pods that cannot be in the spec, and why: they get no limits."""
     refusals: tuple[EvictionRefusal, ...] = ()
     """Pods that the agent asked for and the API server refused to evict."""
     agreed: Agreed | None = None
@@ -162,7 +162,7 @@ class NodeState(Struct):
         return self.sums
 
     def be_pods_for_agent(self) -> tuple[BePod, ...]:
-        """The rows that this node's agent is to be told."""
+        """The rows of the spec for this node's agent."""
         if self.be_rows is None:
             pods = [pod for pod in self.pods.values() if pod.qos is Qos.BE]
             kept, left_out = _writable(pods)

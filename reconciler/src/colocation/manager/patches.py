@@ -91,7 +91,7 @@ def node_job(node: NodeFacts, made: Evaluation, since: float | None = None) -> J
 
 
 def wanted_spec(node: NodeState, facts: NodeFacts) -> NodeColocationSpec | None:
-    """What this node's agent is to be told; None: no object, for the node takes no part and carries nothing of ours."""
+    """The spec for this node's agent; None: no object, because the node takes no part and has none of our keys."""
     winner = node.selection.winner if node.selection else None
     if not facts.takes_part and (facts.published.absent or node.foreign):
         return None
@@ -144,14 +144,14 @@ def spec_job(node: NodeState, facts: NodeFacts) -> Job | None:
     if known.spec == spec:
         msgspec.structs.force_setattr(known, "spec", spec)  # rows and all: one copy is enough
     else:
-        # Whole, with null where nothing is said: in a merge patch that is how a field goes away.
+        # The whole object, with null for absent fields: a merge patch removes a field by null.
         patch["spec"] = spec
     if known.owner_uid != facts.uid:
         patch["metadata"] = {"ownerReferences": owner}
     if not patch:
         node.agree(facts, spec)
         return None
-    if known.resource_version:  # whoever wrote it since knows better: 409, decide again
+    if known.resource_version:  # if it was written since: 409, decide again
         patch["metadata"] = {**patch.get("metadata", {}), "resourceVersion": known.resource_version}
     return Job(key, Urgency.SPEC, "PATCH", NODE_COLOCATIONS.path(node.name), msgspec.json.encode(patch), label)
 

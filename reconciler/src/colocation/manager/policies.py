@@ -1,6 +1,6 @@
 """Policies as a whole: rolls changes out in steps, and keeps each policy's status true. Looks every few seconds.
 
-What held on all nodes last is remembered in the policy's own status: a manager that starts in the middle goes on,
+The version that last held on all nodes is in the policy's own status: a manager that starts in the middle continues,
 and what was stopped stays stopped.
 """
 
@@ -41,7 +41,7 @@ from colocation.model.status import ADMITTED, READY, ROLLED_OUT, STOPPED, UNDERS
 log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 10.0
 SOON_SECONDS: Final = 1.0
-"""After an edit the status follows so much later: by then most nodes have been decided."""
+"""Seconds between an edit and the update of the status: by then most nodes have been decided."""
 _UNHEARD: Final = (Withdrawal.STALE_REPORT, Withdrawal.NO_REPORT, Withdrawal.INVALID_REPORT)
 _NAMED: Final = 5
 """Nodes named in a message."""
@@ -92,7 +92,7 @@ class Policies:
     def step(self, now: float, *, leads: bool) -> float:
         """Take edits, before nodes are decided by them; when to come back at the latest."""
         if leads and not self._led:
-            # Whoever led before may have come further, or have stopped: what it wrote counts.
+            # The previous leader may have completed or stopped the roll-out: what it wrote counts.
             self._state.edited.update(self._state.policies)
             self._rows.clear()
             self.due = now + SOON_SECONDS

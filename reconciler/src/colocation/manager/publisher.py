@@ -36,7 +36,7 @@ class Done(Struct, frozen=True):
 
 
 class Writer(Protocol):
-    """Carries jobs out, somewhere else, and tells the loop by a `Done`."""
+    """Carries jobs out on other threads, and returns a `Done` to the loop."""
 
     def submit(self, job: Job) -> None:
         """Take one job; never blocks."""
@@ -190,7 +190,7 @@ class Writers:
             thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Let what is being sent end, for so long."""
+        """Wait up to ``seconds`` for the requests that are being sent."""
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
@@ -212,7 +212,7 @@ class Writers:
             return Done(job, self._rest.send(job.method, job.path, body=job.body, kind=kind, label=job.label))
         except ApiError as error:
             return Done(job, error=error)
-        except Exception as error:  # a writer must not die, and its job must not stay out for ever
+        except Exception as error:  # a writer must not die, and its job must not stay pending forever
             log.exception("write failed", extra={"path": job.path})
             return Done(job, error=ApiError(500, "InternalError", repr(error)))
 

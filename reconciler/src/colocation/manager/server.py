@@ -24,7 +24,7 @@ BEAT_SECONDS: Final = 30.0
 """A loop that has not come round for this long is stuck: restart it."""
 MOST_POLICIES: Final = 64
 SLICE: Final = 200
-"""Nodes that one question is about: some 20 ms in which the loop does nothing else."""
+"""Nodes per question: about 20 ms in which the loop does nothing else."""
 
 
 class Inside(Struct, frozen=True):
@@ -111,7 +111,7 @@ def _simulate(loop: Loop, request: Request) -> Answer:
 
 
 def _sliced(loop: Loop, request: Request, question: Callable[..., list[Any]]) -> list[Any]:
-    """Ask about all nodes, so many at a time that the loop can do its own work between them."""
+    """Ask about all nodes, in slices, so that the loop can do its own work between them."""
     names = ask(loop, views.names_of, request.left())
     found: list[Any] = []
     for at in range(0, len(names), SLICE):

@@ -30,7 +30,7 @@ from colocation.model.report import MAX_PODS, PodUsage
 log = logging.getLogger(__name__)
 WATCHED = (NODES, PODS, POLICIES, NODE_COLOCATIONS)
 DOUBT_SECONDS: Final = 600.0
-"""A suspect node is logged once in so long: an agent that lies must not fill the log either."""
+"""Seconds between two log lines about one suspect node, so that an agent with wrong reports cannot fill the log."""
 GONE_MOST: Final = 2 * MAX_PODS
 """Best-effort pods of a node that are remembered after their end, until a report no longer shows them."""
 _MILLICORES: Final = tuple(range(16_384))
@@ -47,7 +47,7 @@ class State:
         self.staged: dict[str, Staged] = {}
         """Policies of which a change holds on some nodes only (`colocation.manager.policies` says so)."""
         self.edited: set[str] = set()
-        """Policies that came, went or changed, for whoever takes them from here."""
+        """Policies that were created, deleted or changed; the consumer empties the set."""
         self.restated: set[str] = set()
         """Policies of which only the status changed."""
         self.dirty: set[str] = set()
@@ -117,7 +117,7 @@ class State:
         self.dirty.update(self.nodes)
 
     def wrote_node(self, name: str, facts: NodeFacts) -> None:
-        """The answer to a patch of ours: known before the watch tells."""
+        """The answer to our own patch: it arrives before the watch's event."""
         node = self.nodes.get(name)
         if node is not None and node.facts is not None and node.facts.uid == facts.uid:
             node.selected = node.selected and node.facts.labels == facts.labels
@@ -251,7 +251,7 @@ class State:
     def _reported(self, node: NodeState, facts: ColocationFacts, now: float, *, first: bool) -> None:
         """Take the status, if it is another one: a change of the spec is no report."""
         if first and facts.spec is not None:
-            # Whom we once told the agent about is BE, though the pod may have ended while no manager ran.
+            # Every pod listed in the spec was best-effort, even if it ended while no manager was running.
             node.gone_be.update(pod.uid for pod in facts.spec.pods)
             node.sums = None
         before = node.report

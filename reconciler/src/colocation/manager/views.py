@@ -1,4 +1,4 @@
-"""What the HTTP server tells: one node explained, and the cluster in one table. Runs on the loop's thread.
+"""What the HTTP server answers: one node explained, and the cluster in one table. Runs on the loop's thread.
 
 It returns Structs and plain values that do not change any more: they are encoded on the thread that answers.
 """

@@ -1,7 +1,7 @@
 """Whether the watches are up to date: a manager that cannot see changes must not publish.
 
-While a watch is interrupted its cache stands still. The others go on, so a node could be published without an online
-pod that has just been bound there, or below what a new best-effort pod requests.
+While a watch is interrupted its cache does not change. The others continue, so a node could be published without an
+online pod that has just been bound there, or below what a new best-effort pod requests.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 from colocation.kube.cache import WatchState
 
 PATIENCE_SECONDS: Final = 20.0
-"""So long nothing is written for the sake of a watch that is away; then silence has to be withdrawn all the same."""
+"""Seconds for which an interrupted watch stops all writes; then silent nodes have to be withdrawn all the same."""
 SETTLE_SECONDS: Final = 0.5
 """After the last watch is back: what it missed comes in."""
 

@@ -64,11 +64,11 @@ class PodFacts(Struct, frozen=True, gc=False):
         return self.be_cpu > 0 or self.be_memory > 0
 
     def as_online_pod(self) -> OnlinePod:
-        """The row that this pod's node agent is told, where it is to do something for online pods."""
+        """The spec's row of this pod, if the agent has to do something for online pods."""
         return OnlinePod(uid=self.cgroup_uid, memory_request=self.memory)
 
     def as_be_pod(self) -> BePod:
-        """The row that this pod's node agent is told."""
+        """The spec's row of this pod."""
         return BePod(
             uid=self.cgroup_uid,
             cpu_request=self.be_cpu,
@@ -86,7 +86,7 @@ class Evicted(Struct, frozen=True, gc=False):
 
 
 class Published(Struct, frozen=True, gc=False):
-    """Our keys as they stand in a Node's status; None: the key is not there."""
+    """Our keys as they are in a Node's status; None: the key is absent."""
 
     cpu: int | None = None
     memory: int | None = None
@@ -136,7 +136,7 @@ class NodeFacts(Struct, frozen=True, gc=False):
 
 
 def qos_of(pod: Pod) -> Qos:
-    """The class a pod really has: mirror, DaemonSet and system-critical pods say BE in vain, unknown words are LS."""
+    """The effective class: mirror, DaemonSet and system-critical pods are never BE; an unknown value is LS."""
     given = pod.metadata.annotations.get(names.QOS_ANNOTATION)
     if given == Qos.HLS:
         return Qos.HLS

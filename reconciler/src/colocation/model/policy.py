@@ -125,7 +125,7 @@ class SuppressCpu(Struct, frozen=True, kw_only=True, rename="camel"):
 
     mode: Annotated[
         Literal["auto", "idle", "quota", "off"],
-        Meta(description="auto: idle scheduling and quotas, whatever the kernel has; off: hands off."),
+        Meta(description="auto: idle scheduling and quotas, whatever the kernel has; off: no CPU limits are written."),
     ] = "auto"
     target_percent: Annotated[
         int, Meta(ge=1, le=100, description="Percent of the node that online and best-effort work may use together.")
@@ -177,7 +177,7 @@ class EvictMemory(Struct, frozen=True, kw_only=True, rename="camel"):
         int, Meta(ge=1, le=100, description="Percent of the node's memory in use from which pods are evicted.")
     ] = 85
     low_percent: Annotated[
-        int, Meta(ge=1, le=100, description="Eviction goes on, one pod after another, down to this percent.")
+        int, Meta(ge=1, le=100, description="Evictions continue, one pod after another, down to this percent.")
     ] = 80
     pressure_percent: Annotated[
         int, Meta(ge=0, le=100, description="Memory pressure (PSI some, 10 s) that counts as the high mark; 0: none.")

@@ -25,7 +25,7 @@ SENTENCE_LENGTH: Final = 512
 """Characters of the longest text that we write anywhere; Events alone take more."""
 UID_LENGTH: Final = 128
 EVICTION_MESSAGE: Final = 110
-"""Characters of why a pod should leave: eight of them stand in a report, which is to stay small."""
+"""Characters of the reason for an eviction: a report has up to eight reasons, and must stay small."""
 Word = Annotated[str, Meta(max_length=64)]
 Uid = Annotated[str, Meta(max_length=UID_LENGTH)]
 Sentence = Annotated[str, Meta(max_length=SENTENCE_LENGTH)]
@@ -134,7 +134,7 @@ class Forecasts(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omi
 
 
 class PodUsage(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
-    """One pod cgroup found on the node, told apart by uid only."""
+    """One pod cgroup found on the node, identified by uid only."""
 
     uid: Uid
     cpu: Amount | None = None

@@ -132,7 +132,7 @@ class ColocationPolicy(Struct, rename="camel"):
 
 
 class StoredPolicy(Struct, rename="camel"):
-    """Our policy object as it stands in the API, perhaps by another version: read by `colocation.lenient`."""
+    """Our policy object as it is in the API, perhaps written by another version: read by `colocation.lenient`."""
 
     metadata: Metadata
     spec: Any = None

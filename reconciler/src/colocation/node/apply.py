@@ -233,7 +233,7 @@ class Applier:
         if before is not None and before.back != back:
             before = None
         wait = RETRY_FIRST if before is None else min(RETRY_MOST, before.wait * 2)
-        if before is None:  # said once, not each time it is tried again
+        if before is None:  # logged once, not at every retry
             log.warning("value refused", extra={"path": path, "reason": reason})
         self.refused[path] = Refusal(reason=reason, retry_at=now + wait, wait=wait, back=back)
 

@@ -1,4 +1,4 @@
-"""Work that may hang on a disk or in the kernel, on a thread of its own: protection goes on meanwhile."""
+"""Work that may hang on a disk or in the kernel, on a thread of its own: protection continues meanwhile."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from concurrent.futures import wait as wait_for
 from typing import Final
 
 LATE_SECONDS: Final = 5.0
-"""After so long without an answer the disk is said to refuse."""
+"""Seconds without an answer after which the disk is reported as refusing."""
 
 
 class Beside:

@@ -20,7 +20,7 @@ EVERY_SECONDS: Final = 300.0
 
 
 class File(msgspec.Struct, frozen=True):
-    """What stands on disk. ``written``: the node's clock, only to tell how long the agent was away."""
+    """The file's content. ``written``: by the node's clock, only to compute how long the agent was away."""
 
     written: float
     kept: Checkpoint
@@ -44,7 +44,7 @@ class Keeper:
         except FileNotFoundError:
             pass
         except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
-            log.warning("histories ignored; learning anew", extra={"path": str(self._path), "error": str(error)})
+            log.warning("histories ignored; learning again", extra={"path": str(self._path), "error": str(error)})
         else:
             log.info("histories taken up", extra={"pods": len(histories.pods)})
         return histories
@@ -71,7 +71,7 @@ class Keeper:
         try:
             write_atomically(str(self._path), text)
         except OSError as error:
-            if str(error) != self._error:  # said once, not every five minutes
+            if str(error) != self._error:  # logged once, not every five minutes
                 log.warning("histories not kept", extra={"path": str(self._path), "error": str(error)})
             self._error = str(error)
         else:

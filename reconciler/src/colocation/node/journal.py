@@ -39,7 +39,7 @@ class Entry:
         self.path, self.old, self.uid, self.group, self.boot, self.kind = path, old, uid, group, boot, kind
 
     def line(self) -> str:
-        """The entry as it stands on disk."""
+        """The entry as it is on disk."""
         return json.dumps({name: getattr(self, name) for name in self.__slots__}, sort_keys=True) + "\n"
 
     def alive(self, cgroup_root: str) -> bool:
@@ -179,7 +179,7 @@ def group_id(directory: str) -> int:
 
 
 def boot_id() -> str:
-    """Tells one boot from the next; "" where the kernel does not say."""
+    """The id of this boot; "" where the kernel has none."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return file.read().strip()

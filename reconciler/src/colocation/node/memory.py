@@ -12,7 +12,7 @@ from colocation.protect.sample import Unavailable, Use
 
 
 class Memory(Struct, frozen=True, gc=False):
-    """What was read of one group, or of the machine; None: not to be had, never 0."""
+    """What was read of one group, or of the machine; None: not available, never 0."""
 
     use: Use | None = None
     unavailable: Unavailable | None = None

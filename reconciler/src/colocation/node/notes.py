@@ -12,7 +12,7 @@ from colocation.node.background import Beside
 from colocation.node.journal import Entry, Journal
 
 PATIENCE_SECONDS: Final = 0.1
-"""A round waits so long for the disk: most take less, and then values are changed in the round that wants them."""
+"""Seconds that a round waits for the disk: most writes take less, and then values change in the same round."""
 
 
 class Notes:

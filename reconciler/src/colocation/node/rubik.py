@@ -1,7 +1,7 @@
 """rubik beside us on the node: its config.json, its process, and the sign that it runs by that config.
 
 The agent writes the file and reads the sign; the keeper in rubik's own pod (`colocation rubik`) gives the sign and
-restarts rubik, which reads its file only once. Nobody needs a right in the API for it.
+restarts rubik, which reads its file only once. This needs no right in the API.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Folder:
         self._config, self._sign = path / CONFIG, path / SIGN
 
     def config(self) -> str | None:
-        """The config as it stands there."""
+        """The config file's content."""
         try:
             return self._config.read_text(encoding="utf-8")
         except OSError:
@@ -55,7 +55,7 @@ class Folder:
             write_atomically(str(self._config), text)
 
     def runs_by(self) -> str | None:
-        """Digest of the config that rubik runs by; None if none runs, or nobody says so."""
+        """Digest of the config that rubik runs with; None if rubik does not run, or the keeper has not noted it."""
         try:
             if abs(time.time() - self._sign.stat().st_mtime) > FRESH:
                 return None
@@ -88,7 +88,7 @@ class Keeper:
         """(config, pid) that was asked to end."""
 
     def step(self) -> str:
-        """Look once; what was found, in a word: none, old, ending, running."""
+        """Check once; the state of rubik: none, old, ending or running."""
         text, rubik = self._folder.config(), self.find()
         if text is None or rubik is None:
             self._folder.sign(None)

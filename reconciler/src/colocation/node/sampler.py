@@ -132,7 +132,7 @@ class Sampler:
         return Pressure(**pressure.of_node(self.layout, self._proc))
 
     def capacity(self) -> Capacity | None:
-        """CPUs of the root's cpuset (millicores) and its memory (bytes), for as long as nobody told us better."""
+        """CPUs of the root's cpuset (millicores) and its memory (bytes), until the spec has the Node's capacity."""
         total = memory.line(_read(f"{self._proc}/meminfo"), b"MemTotal:")
         if total is None:
             return None
@@ -145,7 +145,7 @@ class Sampler:
         return Capacity(cpu=1000 * (self.cpus() or os.cpu_count() or 1), memory=total)
 
     def cpus(self) -> int | None:
-        """CPUs that are there now: they may be unplugged while kubelet still tells the number it started with."""
+        """CPUs that are online now: some may be unplugged while kubelet still reports the number it started with."""
         directory = self.layout.directory("cpuset")
         for name in ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus"):
             count = count_cpus(_read(f"{directory}/{name}")) if directory else 0
@@ -173,7 +173,7 @@ class Sampler:
         log.warning("kubelet's cgroup tree is another one now", extra={"path": layout.pods_root})
 
     def _list(self) -> bool:
-        """Take up the pods there are. False: there are none, or it cannot be told; those gone show when read."""
+        """Find the pods' groups. False: none, or they cannot be listed; a removed group shows when it is read."""
         listed = self.layout.list_pods()
         if listed is None:
             return False

@@ -31,7 +31,7 @@ def text(file: File) -> str | None:
     """A file's content without its end; None if it is not there or is not text."""
     raw = file.read()
     if raw is None:
-        raw = file.read()  # what was open was of a group that has been made anew
+        raw = file.read()  # the open file belongs to a group that has been created again
     if raw is None:
         return None
     try:

@@ -123,7 +123,7 @@ class Forecast:
         self._pending.append((guesses, self.centre))
 
     def shift(self, by: float) -> None:
-        """Pods came or went that use so much: all that is remembered is told as if they had always (or never) been."""
+        """Shift the history by the use of pods that started or ended, as if they had always (or never) run."""
         for mean in self._means:
             mean.mean += by
         self._recent = deque((value + by for value in self._recent), maxlen=self.horizon)

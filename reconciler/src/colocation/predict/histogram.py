@@ -1,6 +1,6 @@
 """A histogram that forgets: exponential buckets, each sample's weight halves every half-life.
 
-Bucket 0 is [0, first), each next one is 1.05 times as wide as the one before, so a percentile, told as its bucket's
+Bucket 0 is [0, first), each next one is 1.05 times as wide as the one before, so a percentile, reported as its bucket's
 end, is never below the true one and at most one bucket above it. Buckets are kept up to the highest one that was ever
 hit: at most 176 (cpu) or 238 (memory) doubles of 8 bytes.
 """
@@ -24,7 +24,7 @@ class Scale(Struct, frozen=True):
     """Where buckets begin and end, and how fast a sample is forgotten."""
 
     first: int
-    """Width of the first bucket: the finest that is told apart."""
+    """Width of the first bucket, the finest resolution."""
     most: int
     """Everything above counts as this much."""
     half_life: float
@@ -75,7 +75,7 @@ class Histogram:
         self._reference: float | None = None
 
     def add(self, at: float, value: float, seconds: float = 0.0) -> None:
-        """Take one value seen at ``at``, which stands for ``seconds`` of watching."""
+        """Add one value observed at ``at``, which represents ``seconds`` of observation."""
         if self._reference is None:
             self._reference = at
         age = (at - self._reference) / self.scale.half_life
@@ -90,7 +90,7 @@ class Histogram:
 
     @property
     def mean(self) -> float:
-        """Of all values, told as their buckets' ends; 0 while empty."""
+        """A percentile of all values, reported as its bucket's end; 0 while empty."""
         total = sum(self._weights)
         ends = sum(weight * self.scale.end(index) for index, weight in enumerate(self._weights) if weight)
         return ends / total if total > 0 else 0.0

@@ -46,7 +46,7 @@ class Margin:
     """One resource of one node, one value a step."""
 
     def __init__(self, horizon: int = 60, step_seconds: float = 60.0) -> None:
-        """``horizon``: steps for which what is told must hold."""
+        """``horizon``: steps for which a forecast must hold."""
         self._horizon = horizon
         self._keep = 0.5 ** (step_seconds / _HALF_LIFE)
         self._predicted: deque[float] = deque(maxlen=horizon)
@@ -56,7 +56,7 @@ class Margin:
 
     @property
     def violations(self) -> float:
-        """Part of the last days in which what was told turned out too small."""
+        """Part of the last days in which the forecast was too small."""
         return min(1.0, self._spent / self._weight) if self._weight else 0.0
 
     @property
@@ -68,7 +68,7 @@ class Margin:
         return math.exp(min(_WIDEST, min(_WIDE, -_GAIN * self._spare) + _DEBT * max(0.0, -self._spare - 1)))
 
     def step(self, use: float, centre: float, spread: float, budget: float) -> float:
-        """What is told now: never below what is used. Steps told in the last horizon that prove too small are spent."""
+        """The forecast now, never below the present use. Past forecasts that were too small spend budget."""
         broken = 0
         for at, predicted in enumerate(self._predicted):
             if predicted < use * _EXACT:
@@ -83,7 +83,7 @@ class Margin:
         return predicted
 
     def shift(self, by: float) -> None:
-        """Pods came or went that use so much."""
+        """Shift the history by the use of pods that started or ended."""
         self._predicted = deque((predicted + by for predicted in self._predicted), maxlen=self._horizon)
 
     def keep(self) -> KeptMargin:

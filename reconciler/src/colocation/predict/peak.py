@@ -16,14 +16,14 @@ EVERY_SECONDS: Final = 60.0
 """One value a minute: CPU the minute's mean (a second's burst is the engine's to answer, and bursts of many pods do not
 coincide), memory the minute's peak (it cannot be throttled)."""
 FORGET_SECONDS: Final = 600.0
-"""A pod gone for so long is forgotten; one round in which nothing could be read costs no history."""
+"""Seconds after which a pod that is gone is forgotten; one round without any reading loses no history."""
 CPU_PERCENT: Final = 95.0
 MEMORY_PERCENT: Final = 98.0
 MARGIN_PERCENT: Final = 10
 
 
 class KeptPod(Struct, frozen=True, array_like=True):
-    """One pod as it is written to disk."""
+    """One pod as written to disk."""
 
     uid: str
     cpu: Kept
@@ -60,7 +60,7 @@ class PodHistory:
         self.prediction: Prediction | None = None
 
     def predict(self) -> None:
-        """Work the prediction out anew; none while one of the two was never measured."""
+        """Compute the prediction again; none while CPU or memory was never measured."""
         cpu, memory = self.cpu.percentile(CPU_PERCENT), self.memory.percentile(MEMORY_PERCENT)
         if cpu is not None and memory is not None:
             observed_seconds = math.floor(min(self.cpu.seconds, self.memory.seconds))
@@ -118,7 +118,7 @@ class Histories:
         return None if found == Forecasts() else found
 
     def with_prediction(self, row: PodUsage) -> PodUsage:
-        """The row with its prediction, which stands in the place of the window's peaks."""
+        """The row with its prediction instead of the window's peaks."""
         pod = self.pods.get(row.uid)
         if pod is None or pod.prediction is None:
             return row
@@ -133,7 +133,7 @@ class Histories:
         return Checkpoint(VERSION, pods, self.cpu.keep(), self.memory.keep())
 
     def restore(self, kept: Checkpoint, now: float, away: float) -> None:
-        """Go on from what was kept ``away`` seconds ago. Raises ValueError for garbage; nothing is taken then."""
+        """Continue from a state saved ``away`` seconds ago. Raises ValueError for garbage, and then changes nothing."""
         if kept.version != VERSION or len(kept.pods) > MAX_PODS:
             raise ValueError("not a checkpoint of this version")
         pods = {}

@@ -22,7 +22,7 @@ _MILLION: Final = 1_000_000
 
 
 class Wanted(Struct, frozen=True):
-    """What the policy and the Node say about one resource."""
+    """The policy's and the Node's values for one resource."""
 
     size: int = 0
     """Of the node, in millicores or bytes; 0: not known, and there is no common forecast."""

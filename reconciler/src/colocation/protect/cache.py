@@ -29,7 +29,7 @@ class Hardware(Struct, frozen=True):
 
 
 def schemata(cache: Cache, hardware: Hardware) -> tuple[str, ...]:
-    """The lines of the group: the low ways of the cache, one run of them, and so much bandwidth; never none of it."""
+    """The lines of the group: low, contiguous ways of the cache and a part of the bandwidth, at least the minimum."""
     lines = []
     for name, domains in hardware.domains.items():
         values: dict[str, str] = {}

@@ -27,7 +27,7 @@ from colocation.protect.sample import PodSample, Sample
 from colocation.protect.wanted import Knobs
 
 RECLAIM_SECONDS: Final = 10.0
-"""So long the page cache of best-effort pods is reclaimed before one of them has to leave: two readings of memory."""
+"""Seconds for which page cache of best-effort pods is reclaimed before a pod is evicted: two readings of memory."""
 
 
 class Watch(Struct, frozen=True):

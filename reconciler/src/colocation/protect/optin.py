@@ -45,7 +45,7 @@ class OptIn(Struct, frozen=True):
     online: Mapping[str, Extra] = field(default_factory=dict)
     cache: Cache | None = None
     lacks: tuple[str, ...] = ()
-    """What is asked for and cannot be had here, in words."""
+    """Messages about features that the policy asks for and this node lacks."""
 
 
 def opt_in(

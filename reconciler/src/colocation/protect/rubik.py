@@ -46,7 +46,7 @@ _NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class Plan(Struct, frozen=True):
-    """What rubik is to be told on this node."""
+    """The configuration of rubik on this node."""
 
     config: dict[str, Any]
     owned: frozenset[str] = frozenset()

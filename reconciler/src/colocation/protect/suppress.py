@@ -1,4 +1,4 @@
-"""How much CPU offline work may use in all, now."""
+"""The CPU that all best-effort pods together may use now."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ PARTS: Final = (-0.5, -0.4, -0.3, -0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 
 
 
 class Node:
-    """One node as the rules are told of it."""
+    """One node as the rules see it."""
 
     def __init__(self, pods: int, size: float, scale: Scale, percent: float, horizon: int = 12) -> None:
         """``size``: the sum of the requests; ``percent``: the percentile that the product takes of this resource."""
@@ -110,7 +110,7 @@ class Moments:
 
 
 class Sigma:
-    """Mean and so many standard deviations of the node's use."""
+    """Mean plus a number of standard deviations of the node's use."""
 
     sweep = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
     usual = 5.0
@@ -183,7 +183,7 @@ class OwnPeaks(PodPercentile):
 
 
 class Predicted:
-    """Ours, with a margin of so many spreads: what it is run with before the budget's account moves it, at 1 %."""
+    """Our rule with a fixed margin, in spreads: the start value at 1 %, before the budget's account changes it."""
 
     usual = round(factor(0.01), 2)
     sweep = (

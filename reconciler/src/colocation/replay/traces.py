@@ -38,7 +38,7 @@ def nodes(path: Path, draw: Draw) -> list[list[Pod]]:
 
 
 def by_node(files: Iterator[tuple[str, Pod]], draw: Draw, name: str = "trace") -> list[list[Pod]]:
-    """Pods of one folder, so many a node."""
+    """Pods of one folder, grouped into nodes of the given size."""
     folders: dict[str, list[Pod]] = {}
     for folder, pod in files:
         if len(pod[0]) >= max(_SHORTEST, draw.warm_up + draw.horizon + 1):

@@ -19,7 +19,7 @@ from colocation.serving.table import Connection, Limits, Phase, Table
 
 log = logging.getLogger(__name__)
 PIECE: Final = 64 * 2**10
-"""Read or written at a time: by so much may a connection pass its share of bytes before it is noticed."""
+"""Bytes read or written at a time: a connection may exceed its share of bytes by this before it is noticed."""
 
 
 class Serves(Struct, frozen=True):

@@ -18,7 +18,7 @@ def address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535 or (":" in host and not bracketed):
-        raise ValueError(f"{text!r} is not HOST:PORT; an IPv6 host stands in brackets: [::]:8080")
+        raise ValueError(f"{text!r} is not HOST:PORT; write an IPv6 host in brackets: [::]:8080")
     return host.strip("[]"), int(port)
 
 

@@ -38,7 +38,7 @@ class Server:
         tls: bool = False,
         observe: Callable[[int], None] | None = None,
     ) -> None:
-        """``tls``: closes all connections until `use` gives it a certificate; ``observe``: told of each answer's code.
+        """``tls``: closes all connections until `use` sets a certificate; ``observe``: called with each answer's code.
 
         Raises OSError if the address is taken.
         """

@@ -20,16 +20,16 @@ from colocation.webhook.kept import Kept
 
 AUTHORITY_LIFE: Final = timedelta(days=5 * 365)
 AUTHORITY_LEFT: Final = timedelta(days=365)
-"""Replaced so long before its end."""
+"""Time before its end at which it is replaced."""
 LIFE: Final = timedelta(days=90)
 LEFT: Final = timedelta(days=30)
 CLOCKS: Final = timedelta(hours=1)
-"""Valid so long before it was made: API servers' clocks differ."""
+"""Its validity begins this long before its creation: API servers' clocks differ."""
 _BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 
 
 def renewed(kept: Kept, names: Sequence[str], now: datetime) -> Kept:
-    """What to keep from now on; whatever cannot be read is made anew."""
+    """The certificates to keep from now on; one that cannot be read is created again."""
     try:
         return _renewed(kept, names, now)
     except (ValueError, TypeError):

@@ -51,7 +51,7 @@ class Keeper:
         self._names = (f"{service}.{namespace}.svc", f"{service}.{namespace}.svc.cluster.local")
         self._shown: tuple[bytes, bytes] = (b"", b"")
         self.settled = False
-        """The webhook shows a certificate that API servers have been told to trust."""
+        """The webhook serves a certificate whose authority is in the webhook configuration."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="certificates", daemon=True)
 
@@ -109,7 +109,7 @@ class Keeper:
 
     def _trust(self, authorities: bytes) -> None:
         if not authorities:
-            return  # whoever renews the Secret puts its authority into the configuration too
+            return  # the component that renews the Secret also puts its authority into the configuration
         wanted = base64.b64encode(authorities).decode()
         found = self._rest.get(self._configuration, dict, label=WEBHOOKS.plural)
         wrong = [w["name"] for w in found.get("webhooks", []) if w["clientConfig"].get("caBundle") != wanted]

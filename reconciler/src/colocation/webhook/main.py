@@ -33,7 +33,7 @@ class Webhook:
     """Server and keeper of its certificate, as one."""
 
     def __init__(self, options: Options, namespace: str, rest: Rest, observe: Callable[[str], None]) -> None:
-        """``observe``: told of each review how it ended. Raises OSError if the address is taken."""
+        """``observe``: called with each review's outcome. Raises OSError if the address is taken."""
         self._server = serve(options.host, options.port, options.settings, observe)
         self._keeper = Keeper(
             rest,
@@ -47,7 +47,7 @@ class Webhook:
 
     @property
     def settled(self) -> bool:
-        """API servers have been told to trust the certificate that it shows."""
+        """The webhook serves a certificate whose authority is in the webhook configuration."""
         return self._keeper.settled
 
     def start(self) -> None:

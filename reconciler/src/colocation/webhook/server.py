@@ -27,7 +27,7 @@ LIMITS: Final = Limits(
 def serve(
     host: str, port: int, settings: Settings, observe: Callable[[str], None] = lambda _: None, limits: Limits = LIMITS
 ) -> Server:
-    """The webhook's server, which waits for a certificate; ``observe``: told of each review how it ended.
+    """The webhook's server, which waits for a certificate; ``observe``: called with each review's outcome.
 
     Raises OSError if the address is taken.
     """

@@ -58,7 +58,7 @@ def test_a_torn_or_garbage_file_is_ignored_with_a_word(path: Path, caplog: pytes
     Keeper(path).save(learnt(), 6000.0)
     path.write_text(spoil(path.read_text()))
     assert Keeper(path).load(0.0).pods == {}
-    assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == ["histories ignored; learning anew"]
+    assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == ["histories ignored; learning again"]
 
 
 def _with(text: str, change) -> dict:
