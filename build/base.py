@@ -40,10 +40,10 @@ _GROUPS = "root:x:0:\nnonroot:x:65532:\n"
 
 def packages(architecture: str) -> list[debian.Package]:
     """The base's packages for an architecture, by lock."""
-    found = [package for package in debian.read_lock() if package.architecture == architecture]
-    if {package.name for package in found} != set(PACKAGES):
+    packages = [package for package in debian.read_lock() if package.architecture == architecture]
+    if {package.name for package in packages} != set(PACKAGES):
         raise SystemExit("build: build/lock/debian.txt does not lock what build/base.py lists; run `make lock`")
-    return found
+    return packages
 
 
 def ensure_base(architectures: Iterable[str]) -> Path:

@@ -12,8 +12,8 @@ ROLE_FILES = CLONE / "roles/colocation_manager/files"
 
 def helm() -> str:
     """Helm: the one that was named, the one on PATH, or the lab's own build of it."""
-    if found := os.environ.get("HELM") or shutil.which("helm"):
-        return found
+    if helm := os.environ.get("HELM") or shutil.which("helm"):
+        return helm
     from tests.lab import binaries  # noqa: PLC0415 - only a machine without helm builds one
 
     binaries.ensure("helm")

@@ -90,9 +90,9 @@ class Apt:
 
     def lock(self, names: tuple[str, ...]) -> list[Package]:
         """The newest version of each package, with its digest, as the mirrors' signed lists tell them."""
-        found = run("apt-cache", *self.options, "show", "--no-all-versions", *names)
+        digest = run("apt-cache", *self.options, "show", "--no-all-versions", *names)
         packages = []
-        for paragraph in filter(None, found.split("\n\n")):
+        for paragraph in filter(None, digest.split("\n\n")):
             fields = dict(re.findall(r"^(Package|Version|SHA256): (\S+)$", paragraph, re.MULTILINE))
             packages.append(Package(self.architecture, fields["Package"], fields["Version"], fields["SHA256"]))
         return sorted(packages)
@@ -115,9 +115,9 @@ def _fetch(architecture: str, wanted: list[Package], scratch: Path) -> None:
         ) from None
     for package in wanted:
         (fetched,) = scratch.glob(f"{package.name}_*.deb")
-        if (found := hashlib.sha256(fetched.read_bytes()).hexdigest()) != package.sha256:
+        if (digest := hashlib.sha256(fetched.read_bytes()).hexdigest()) != package.sha256:
             raise SystemExit(
-                f"build: {package.name} {package.version} for {architecture} is not what was locked: sha256 {found}, in"
+                f"build: {package.name} {package.version} for {architecture} differs from the lock: sha256 {digest}, in"
                 f" build/lock/debian.txt {package.sha256}. If the change is known to be good, `make lock` locks it"
             )
         package.file.parent.mkdir(parents=True, exist_ok=True)

@@ -156,8 +156,8 @@ def _sources() -> list[Path]:
 
 def revision() -> str:
     """The commit that last changed what goes in, marked where the folder has changes of its own."""
-    found = git("log", "-1", "--format=%H", "--", *_COMMITTED)
-    return f"{found}-dirty" if found and git("status", "--porcelain", "--", *_COMMITTED) else found or "unknown"
+    commit = git("log", "-1", "--format=%H", "--", *_COMMITTED)
+    return f"{commit}-dirty" if commit and git("status", "--porcelain", "--", *_COMMITTED) else commit or "unknown"
 
 
 def epoch() -> str:

@@ -41,10 +41,10 @@ def lock_debian() -> None:
         say(f"resolving Debian packages for {architecture}")
         apt = debian.Apt(architecture)
         apt.update()
-        found = apt.lock(base.PACKAGES)
-        if missing := set(base.PACKAGES) - {package.name for package in found}:
+        locked = apt.lock(base.PACKAGES)
+        if missing := set(base.PACKAGES) - {package.name for package in locked}:
             raise SystemExit(f"build: Debian {debian.SUITE} has no {', '.join(sorted(missing))} for {architecture}")
-        lines += [f"{p.architecture} {p.name} {p.version} {p.sha256}" for p in found]
+        lines += [f"{p.architecture} {p.name} {p.version} {p.sha256}" for p in locked]
     debian.LOCK.write_text("\n".join(lines) + "\n")
     say(f"{debian.LOCK.relative_to(CLONE)}: {len(lines) - 1} packages")
 

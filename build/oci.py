@@ -26,7 +26,7 @@ class Image:
 
     layout: Path
     digest: str
-    """Of the index: what is pulled and signed."""
+    """Digest of the index, which is pulled and signed."""
 
     def blob(self, digest: str) -> bytes:
         """A blob's bytes."""
@@ -44,8 +44,8 @@ class Image:
 
     def layers(self, architecture: str) -> list[dict[str, Any]]:
         """The descriptors of an architecture's layers, the base first."""
-        found: list[dict[str, Any]] = self.read(self.manifests[architecture]["digest"])["layers"]
-        return found
+        layers: list[dict[str, Any]] = self.read(self.manifests[architecture]["digest"])["layers"]
+        return layers
 
     def size(self, architecture: str) -> int:
         """Bytes a node pulls: layers, configuration and manifest."""
@@ -133,7 +133,7 @@ def pack_rootfs(image: Image, architecture: str, archive: Path) -> None:
 def _platforms(layout: Path) -> list[dict[str, Any]]:
     """The manifests of all platforms, however deep; attestations of BuildKit (no platform) are none."""
     waiting = list(json.loads((layout / "index.json").read_text())["manifests"])
-    found = {}
+    layers = {}
     while waiting:
         entry = waiting.pop()
         blob = json.loads((layout / "blobs" / entry["digest"].replace(":", "/")).read_text())
@@ -144,8 +144,8 @@ def _platforms(layout: Path) -> list[dict[str, Any]]:
             platform = {key: config[key] for key in ("architecture", "os") if config.get(key)}
             if platform.get("architecture") in MACHINES:
                 plain = {key: entry[key] for key in ("mediaType", "digest", "size")}
-                found[platform["architecture"]] = {**plain, "platform": platform}
-    return list(found.values())
+                layers[platform["architecture"]] = {**plain, "platform": platform}
+    return list(layers.values())
 
 
 def reachable(image: Image, architecture: str) -> list[str]:

@@ -25,10 +25,10 @@ def cache() -> Path:
 
 def version() -> str:
     """The distribution's version: image, chart and collection carry the same one."""
-    found = re.search(r'__version__ = "([^"]+)"', (SOURCE / "__init__.py").read_text())
-    if not found:
+    match = re.search(r'__version__ = "([^"]+)"', (SOURCE / "__init__.py").read_text())
+    if not match:
         raise SystemExit(f"build: no __version__ in {SOURCE / '__init__.py'}")
-    return found[1]
+    return match[1]
 
 
 def git(*arguments: str) -> str:

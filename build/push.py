@@ -66,11 +66,11 @@ def push_chart(registry: str, *, plain: bool) -> str:
     # Helm writes the archive's time as this machine's clock shows it.
     env = {**os.environ, "TZ": "UTC"}
     output = run(chart.helm(), "push", archive, f"oci://{registry}/{CHARTS}", *options, env=env, merged=True)
-    found = re.search(r"Digest: (sha256:[0-9a-f]{64})", output)
-    if not found:
+    match = re.search(r"Digest: (sha256:[0-9a-f]{64})", output)
+    if not match:
         raise SystemExit(f"build: helm push printed no digest: {output}")
-    say(f"pushed {registry}/{CHARTS}/colocation-package:{version()}, {found[1]}")
-    return found[1]
+    say(f"pushed {registry}/{CHARTS}/colocation-package:{version()}, {match[1]}")
+    return match[1]
 
 
 if __name__ == "__main__":

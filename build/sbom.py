@@ -57,7 +57,7 @@ def _debian(architecture: str) -> list[dict[str, Any]]:
 
 
 def _python(architecture: str) -> list[dict[str, Any]]:
-    found = []
+    components = []
     digests = wheels.digests(architecture)
     for notes in sorted(wheels.ensure(architecture).glob("*.dist-info/METADATA")):
         fields = dict(re.findall(r"^(Name|Version|License-Expression): (.+)$", notes.read_text(), re.MULTILINE))
@@ -65,8 +65,8 @@ def _python(architecture: str) -> list[dict[str, Any]]:
         component = _component("pypi", name.replace("_", "-"), fields["Version"], sha256, "")
         if expression := fields.get("License-Expression"):
             component["licenses"] = [{"expression": expression}]
-        found.append(component)
-    return found
+        components.append(component)
+    return components
 
 
 def _component(kind: str, name: str, number: str, sha256: str, qualifiers: str) -> dict[str, Any]:

@@ -58,13 +58,13 @@ def resolve(architecture: str, wanted: list[str]) -> dict[str, str]:
 
 def _read(report: str) -> dict[str, str]:
     """Pip's account of what it has chosen: name==version to sha256."""
-    found = {}
+    wheels = {}
     for item in json.loads(report)["install"]:
         result = item["metadata"]
-        found[f"{result['name'].lower()}=={result['version']}"] = item["download_info"]["archive_info"]["hashes"][
+        wheels[f"{result['name'].lower()}=={result['version']}"] = item["download_info"]["archive_info"]["hashes"][
             "sha256"
         ]
-    return found
+    return wheels
 
 
 def _report(home: Path) -> Path:

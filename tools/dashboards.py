@@ -76,7 +76,7 @@ def _panel(number: int, panel: Panel) -> dict[str, Any]:
 
 
 def _all(series: str, resource: str) -> str:
-    """Of all nodes, in cores or bytes."""
+    """The sum over all nodes, in cores or bytes."""
     return f"sum(max by (node) (colocation_node_{series}_{_UNITS[resource]}))"
 
 

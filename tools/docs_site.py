@@ -54,6 +54,7 @@ collection/index
 :hidden:
 
 README
+README.zh-CN
 SECURITY
 CONTRIBUTING
 CODE_OF_CONDUCT

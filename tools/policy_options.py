@@ -28,7 +28,7 @@ _GPL: Final = (
 def argument_spec() -> str:
     """`plugins/module_utils/policy/_fields.py`."""
     spec = {name: _spec(option) for name, option in _options(policy.PolicySpec).items()}
-    body = re.sub(r": (true|false)\b", lambda found: found.group().title(), json.dumps(spec, indent=4))
+    body = re.sub(r": (true|false)\b", lambda match: match.group().title(), json.dumps(spec, indent=4))
     return (
         f"{_GPL}# {HEADER.format(source=SOURCE)}\n\n"
         "# This module util is **PRIVATE** to the collection; it can change at any time.\n\n"
@@ -112,7 +112,7 @@ def _plain(info: types.Type) -> tuple[types.Type, str]:
         inner, summary = _plain(info.type)
         return inner, (info.extra_json_schema or {}).get("description", summary)
     if isinstance(info, types.UnionType):
-        (inner,) = [one for one in info.types if not isinstance(one, types.NoneType)]
+        (inner,) = [member for member in info.types if not isinstance(member, types.NoneType)]
         return _plain(inner)
     return info, ""
 
@@ -120,7 +120,7 @@ def _plain(info: types.Type) -> tuple[types.Type, str]:
 def _may_be_nothing(info: types.Type) -> bool:
     if isinstance(info, types.Metadata):
         return _may_be_nothing(info.type)
-    return isinstance(info, types.UnionType) and any(isinstance(one, types.NoneType) for one in info.types)
+    return isinstance(info, types.UnionType) and any(isinstance(member, types.NoneType) for member in info.types)
 
 
 def _scalar(info: types.Type) -> dict[str, Any]:

@@ -251,14 +251,14 @@ def findings(path: str, prose: str) -> list[Finding]:
     text = "".join(dense)
     if not text.strip():
         return []
-    found = []
+    results = []
     for result in LintFile(path, text).lint(_register()):
         check = result.check_result
         offset = offsets[min(check.span[0] - 1, len(offsets) - 1)]  # LintFile puts a line break before the text
         line = prose.count("\n", 0, offset) + 1
         column = offset - prose.rfind("\n", 0, offset)
-        found.append(Finding(path, line, column, check.check_path, " ".join(check.message.split())))
-    return found
+        results.append(Finding(path, line, column, check.check_path, " ".join(check.message.split())))
+    return results
 
 
 def main(argv: list[str] | None = None) -> int:

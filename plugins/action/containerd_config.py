@@ -33,29 +33,29 @@ def hosts_toml(mirror: JSON) -> str:
     return "\n".join(lines) + "\n"
 
 
-def decide(found: JSON, nri: bool | None, mirrors: list[JSON], present: bool) -> Plan:
+def decide(state: JSON, nri: bool | None, mirrors: list[JSON], present: bool) -> Plan:
     """The plan for one node; what speaks against it is in its problems."""
     if not present:
         nri, mirrors = None, []
     wants = nri is not None or bool(mirrors)
-    texts, section, main = found["texts"], found["section"], found["main"]
+    texts, section, main = state["texts"], state["section"], state["main"]
     settings: list[Setting] = []
     try:
         files = {path: as_before(section, texts, path, _undo) for path in {main, *(section.get("files") or {})}}
-        problems = _problems(found, _toml_edit.load(files[main], main), nri, mirrors) if wants else []
+        problems = _problems(state, _toml_edit.load(files[main], main), nri, mirrors) if wants else []
         if wants and not problems:
-            settings, problems = _settings(found, files[main], nri, mirrors)
-            files[main] = _written(files[main], found, settings)
+            settings, problems = _settings(state, files[main], nri, mirrors)
+            files[main] = _written(files[main], state, settings)
     except _toml_edit.CannotEdit as e:
         return Plan(problems=[f"{e}; change it by hand"])
     for mirror in mirrors:
-        files[os.path.join(found["certs_dir"], mirror["registry"], "hosts.toml")] = hosts_toml(mirror)
+        files[os.path.join(state["certs_dir"], mirror["registry"], "hosts.toml")] = hosts_toml(mirror)
     return Plan(
         files={path: text for path, text in files.items() if path in texts or text is not None},
         # hosts.toml is read at each pull
         restart=files[main] != texts[main] or bool(section.get("pending")),
         forget=not wants,
-        in_force=[{"path": list(one.in_force), "value": str(one.value).lower() if isinstance(one.value, bool) else one.value} for one in settings],
+        in_force=[{"path": list(item.in_force), "value": str(item.value).lower() if isinstance(item.value, bool) else item.value} for item in settings],
         problems=problems,
     )
 
@@ -68,111 +68,111 @@ class Setting(t.NamedTuple):
     value: bool | str
 
 
-def _settings(found: JSON, base: str | None, nri: bool | None, mirrors: list[JSON]) -> tuple[list[Setting], list[str]]:
+def _settings(state: JSON, base: str | None, nri: bool | None, mirrors: list[JSON]) -> tuple[list[Setting], list[str]]:
     """The values that have to be written, and why they would not win."""
-    main = found["main"]
-    dumped = _toml_edit.load(found["dump"], "what containerd says is in force")
-    version = _version(_toml_edit.load(base, main), found)
+    main = state["main"]
+    dumped = _toml_edit.load(state["dump"], "what containerd says is in force")
+    version = _version(_toml_edit.load(base, main), state)
     wanted = [] if nri is None or _toml_edit.get(dumped, NRI[:2]) is None else [Setting(NRI, NRI, not nri)]
     if mirrors:
         registry = ("registry", "config_path")
-        wanted.append(Setting((*CRI[version], *registry), (*_cri(dumped), *registry), found["certs_dir"]))
-    now, then = _toml_edit.load(found["texts"][main], main), _toml_edit.load(base, main)
+        wanted.append(Setting((*CRI[version], *registry), (*_cri(dumped), *registry), state["certs_dir"]))
+    now, then = _toml_edit.load(state["texts"][main], main), _toml_edit.load(base, main)
     due, problems = [], []
-    for one in wanted:
-        in_force, ours = _toml_edit.get(dumped, one.in_force), _toml_edit.get(now, one.path) == one.value
-        if one.path != NRI and in_force and not (ours and _toml_edit.get(then, one.path) != one.value):
+    for item in wanted:
+        in_force, ours = _toml_edit.get(dumped, item.in_force), _toml_edit.get(now, item.path) == item.value
+        if item.path != NRI and in_force and not (ours and _toml_edit.get(then, item.path) != item.value):
             continue  # any directory that is configured will do
-        if in_force == one.value:
+        if in_force == item.value:
             if ours:
-                due.append(one)
+                due.append(item)
             continue
-        winners = _winners(found, one)
+        winners = _winners(state, item)
         if winners:
             problems.append(
-                f"{' and '.join(winners)}, which {main} imports, decides {'.'.join(one.in_force[1:])}: it is {_plain(in_force)}, and was to "
-                f"become {_plain(one.value)}. Correct it there"
+                f"{' and '.join(winners)}, which {main} imports, decides {'.'.join(item.in_force[1:])}: it is {_plain(in_force)}, and was to "
+                f"become {_plain(item.value)}. Correct it there"
             )
         elif ours:
-            problems.append(f"{main} has {'.'.join(one.path[1:])} = {_plain(one.value)}, but by `containerd config dump` it is {_plain(in_force)}")
-        due.append(one)
+            problems.append(f"{main} has {'.'.join(item.path[1:])} = {_plain(item.value)}, but by `containerd config dump` it is {_plain(in_force)}")
+        due.append(item)
     return due, problems
 
 
-def _winners(found: JSON, setting: Setting) -> list[str]:
+def _winners(state: JSON, setting: Setting) -> list[str]:
     """Imported files that would override the value in the main file. containerd 1.x takes the whole section of a plugin from the
     last file that has one; 2.x merges value by value."""
-    whole = found["version"].startswith("1.")
+    whole = state["version"].startswith("1.")
     result = []
-    for path in found["imported"]:
-        content = _toml_edit.load(found["texts"].get(path), path)
+    for path in state["imported"]:
+        content = _toml_edit.load(state["texts"].get(path), path)
         plugins = {setting.path[1], setting.in_force[1]}
         if any(_toml_edit.get(content, ("plugins", name, *(() if whole else setting.path[2:]))) is not None for name in plugins):
             result.append(path)
     return result
 
 
-def _written(text: str | None, found: JSON, settings: list[Setting]) -> str | None:
+def _written(text: str | None, state: JSON, settings: list[Setting]) -> str | None:
     if not settings:
         return text
-    edited = text if text is not None else f"{HEADER}version = {_version({}, found)}\n"
-    for one in settings:
-        edited = _toml_edit.set_value(edited, one.path, one.value)
+    edited = text if text is not None else f"{HEADER}version = {_version({}, state)}\n"
+    for item in settings:
+        edited = _toml_edit.set_value(edited, item.path, item.value)
     return edited
 
 
-def _problems(found: JSON, content: JSON, nri: bool | None, mirrors: list[JSON]) -> list[str]:
-    unmanaged = _layout.unmanaged(found["layout"], "containerd")
+def _problems(state: JSON, content: JSON, nri: bool | None, mirrors: list[JSON]) -> list[str]:
+    unmanaged = _layout.unmanaged(state["layout"], "containerd")
     if unmanaged:
         return [unmanaged]
-    if not found["version"]:
+    if not state["version"]:
         return ["no containerd was found that says its version. With another runtime, leave colocation_containerd_* unset for this host"]
-    if found["dump_error"]:
-        return [f"containerd cannot read its configuration, and would not come back from a restart: {found['dump_error']}"]
-    dumped = _toml_edit.load(found["dump"], "what containerd says is in force")
-    result = _disabled(found, dumped, nri)
-    version = _version(content, found)
+    if state["dump_error"]:
+        return [f"containerd cannot read its configuration, and would not come back from a restart: {state['dump_error']}"]
+    dumped = _toml_edit.load(state["dump"], "what containerd says is in force")
+    result = _disabled(state, dumped, nri)
+    version = _version(content, state)
     if version not in CRI:
         end = ". `containerd config migrate` shows it as a newer one" if version == 1 else ""
-        return [*result, f"{found['main']} is of version {version}; this collection knows 2, 3 and 4{end}"]
+        return [*result, f"{state['main']} is of version {version}; this collection knows 2, 3 and 4{end}"]
     if nri and _toml_edit.get(dumped, NRI[:2]) is None and not result:
         result.append(
-            f"this containerd {found['version']} has no NRI (1.7 and newer have). Leave colocation_containerd_nri unset, or upgrade containerd"
+            f"this containerd {state['version']} has no NRI (1.7 and newer have). Leave colocation_containerd_nri unset, or upgrade containerd"
         )
     registry = _toml_edit.get(dumped, (*_cri(dumped), "registry")) or {}
     old = sorted(registry.get("mirrors") or {})
     if mirrors and old:
         result.append(
-            f"{found['main']} or a file that it imports has registry.mirrors for {', '.join(old)}, and containerd refuses them beside "
+            f"{state['main']} or a file that it imports has registry.mirrors for {', '.join(old)}, and containerd refuses them beside "
             "config_path. Name them in colocation_containerd_mirrors, and take them out of the file"
         )
-    tls = sorted(name for name, one in (registry.get("configs") or {}).items() if one.get("tls"))
+    tls = sorted(name for name, item in (registry.get("configs") or {}).items() if item.get("tls"))
     if mirrors and tls:
         result.append(
-            f"{found['main']} or a file that it imports has registry.configs with tls for {', '.join(tls)}, and containerd refuses that "
+            f"{state['main']} or a file that it imports has registry.configs with tls for {', '.join(tls)}, and containerd refuses that "
             "beside config_path. Say it as ca or skip_verify of colocation_containerd_mirrors, and take it out of the file"
         )
     return result
 
 
-def _disabled(found: JSON, dumped: JSON, nri: bool | None) -> list[str]:
+def _disabled(state: JSON, dumped: JSON, nri: bool | None) -> list[str]:
     """What disabled_plugins keeps from loading: the lists of all files count together."""
     off = _containerd.disabled(dumped.get("disabled_plugins") or [], {*_containerd.CRI, *([NRI[1]] if nri else [])})
     if not off:
         return []
-    paths = [found["main"], *found["imported"]]
-    lists = {one: _toml_edit.load(found["texts"].get(one), one).get("disabled_plugins") or [] for one in paths}
-    where = [one for one, names in lists.items() if _containerd.disabled(names, off)]
-    return [f"disabled_plugins in {' and '.join(where) or found['main']} has {', '.join(off)}. Take it out there"]
+    paths = [state["main"], *state["imported"]]
+    lists = {path: _toml_edit.load(state["texts"].get(path), path).get("disabled_plugins") or [] for path in paths}
+    where = [path for path, names in lists.items() if _containerd.disabled(names, off)]
+    return [f"disabled_plugins in {' and '.join(where) or state['main']} has {', '.join(off)}. Take it out there"]
 
 
 def _cri(dumped: JSON) -> tuple[str, ...]:
     return CRI.get(dumped.get("version", 2), CRI[4])
 
 
-def _version(content: JSON, found: JSON) -> int:
-    """Of a file; one that is to be made is of 2 for containerd 1.x, else of 3, which all of 2.x read."""
-    version: int = content.get("version", 1 if content else 2 if found["version"].startswith("1.") else 3)
+def _version(content: JSON, state: JSON) -> int:
+    """Configuration version of a file; a new file has 2 for containerd 1.x, else 3, which all of 2.x read."""
+    version: int = content.get("version", 1 if content else 2 if state["version"].startswith("1.") else 3)
     return version
 
 

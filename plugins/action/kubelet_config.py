@@ -14,34 +14,34 @@ from ansible_collections.openfuyao.colocation.plugins.plugin_utils import _yaml_
 from ansible_collections.openfuyao.colocation.plugins.plugin_utils._settings import JSON, Plan, SettingsAction, as_before
 
 
-def decide(found: JSON, config: JSON, present: bool) -> Plan:
+def decide(state: JSON, config: JSON, present: bool) -> Plan:
     """The plan for one node; what speaks against it is in its problems."""
-    unmanaged = _layout.unmanaged(found["layout"], "kubelet")
-    if unmanaged and (present or not found["section"]):
+    unmanaged = _layout.unmanaged(state["layout"], "kubelet")
+    if unmanaged and (present or not state["section"]):
         return Plan(problems=[unmanaged] if present and config else [])
-    if not found["running"] and found["booted"] and not found["section"].get("pending") and found["texts"].get(found["main"]) is None:
+    if not state["running"] and state["booted"] and not state["section"].get("pending") and state["texts"].get(state["main"]) is None:
         return Plan(
             problems=[
-                f"no kubelet runs as the unit kubelet here, and there is no {found['main']}, so that it cannot be seen which files it reads. "
+                f"no kubelet runs as the unit kubelet here, and there is no {state['main']}, so that it cannot be seen which files it reads. "
                 "If one should, `journalctl -u kubelet` says why it does not; in an image that is being built, say config_file"
             ]
             if present
             else []
         )
     try:
-        return _decide(found, config if present else {}, present)
+        return _decide(state, config if present else {}, present)
     except _yaml_edit.NoMapping as e:
         return Plan(problems=[str(e)])
 
 
-def _decide(found: JSON, config: JSON, present: bool) -> Plan:
-    texts, section, main = found["texts"], found["section"], found["main"]
-    drop_in = os.path.join(found["drop_in_folder"], _kubelet.DROP_IN) if found["drop_in_folder"] else ""
+def _decide(state: JSON, config: JSON, present: bool) -> Plan:
+    texts, section, main = state["texts"], state["section"], state["main"]
+    drop_in = os.path.join(state["drop_in_folder"], _kubelet.DROP_IN) if state["drop_in_folder"] else ""
     files = {path: as_before(section, texts, path, _undo) for path in {main, *(section.get("files") or {})}}
     base = _yaml_edit.load(files[main], main)
     others = {
-        name: _yaml_edit.load(texts[os.path.join(found["drop_in_folder"], name)], name)
-        for name in found["drop_ins"]
+        name: _yaml_edit.load(texts[os.path.join(state["drop_in_folder"], name)], name)
+        for name in state["drop_ins"]
         if name != _kubelet.DROP_IN
     }
     if drop_in:
@@ -51,30 +51,30 @@ def _decide(found: JSON, config: JSON, present: bool) -> Plan:
         now = texts[main]
         empty = "{}\n" if main.endswith(".json") else ""
         files[main] = now if now is not None and _yaml_edit.load(now, main) == wanted else _yaml_edit.edit(files[main] or empty, wanted)
-    by_kubeadm = found["layout"] == _layout.KUBEADM and main == _kubelet.DEFAULT_CONFIG and not drop_in and bool(config)
+    by_kubeadm = state["layout"] == _layout.KUBEADM and main == _kubelet.DEFAULT_CONFIG and not drop_in and bool(config)
     if by_kubeadm:
         files[_kubelet.KUBEADM_PATCH] = _yaml_edit.dump(config)
-    before, after = _effective(texts, found, others, main, drop_in), _effective(files, found, others, main, drop_in)
+    before, after = _effective(texts, state, others, main, drop_in), _effective(files, state, others, main, drop_in)
     later = {name: content for name, content in others.items() if drop_in and name > _kubelet.DROP_IN}
     if not drop_in:
         later = others
-    problems = _kubelet.problems(config, after, found["flags"], later) if present and config else []
+    problems = _kubelet.problems(config, after, state["flags"], later) if present and config else []
     if drop_in and any(value is None for value in config.values()):
         problems.append("a drop-in cannot take a field out; leave those that are null out of the settings")
-    stale = [os.path.join(found["root"], name) for name in _kubelet.stale_states(found["states"], before, after)]
+    stale = [os.path.join(state["root"], name) for name in _kubelet.stale_states(state["states"], before, after)]
     changed = any(texts.get(path) != text for path, text in files.items() if path != _kubelet.KUBEADM_PATCH)
     return Plan(
         files={path: text for path, text in files.items() if path in texts or text is not None},
         stale=stale if changed or section.get("pending") else [],
         restart=changed or bool(section.get("pending")),
         forget=not config,
-        health_url=_kubelet.health_url(after, found["flags"]),
+        health_url=_kubelet.health_url(after, state["flags"]),
         problems=problems,
         told={"method": "drop-in" if drop_in else "merge", "kubeadm_patches": _kubelet.KUBEADM_PATCHES if by_kubeadm else ""},
     )
 
 
-def _effective(texts: t.Mapping[str, str | None], found: JSON, others: dict[str, JSON], main: str, drop_in: str) -> JSON:
+def _effective(texts: t.Mapping[str, str | None], state: JSON, others: dict[str, JSON], main: str, drop_in: str) -> JSON:
     """What kubelet makes of these texts: its file, then the drop-ins by name."""
     effective = _yaml_edit.load(texts.get(main), main)
     ours = {_kubelet.DROP_IN: _yaml_edit.load(texts.get(drop_in), drop_in)} if drop_in else {}

@@ -98,10 +98,10 @@ def _table(nodes: list[JSON], cluster: JSON) -> list[str]:
     rows = [["", "BE pods", "", *COLUMNS]]
     for name, row in [*((row["node"], row) for row in nodes), ("all", cluster)]:
         for resource in RESOURCES:
-            one = row[resource]
+            amounts = row[resource]
             head = [name, str(row["bePods"]), resource] if resource == RESOURCES[0] else ["", "", resource]
-            percent = "-" if one["gainPercent"] is None else f"{one['gainPercent']:.1f} %"
-            rows.append([*head, *(_say(resource, one[key]) for key in SUMMED), percent])
+            percent = "-" if amounts["gainPercent"] is None else f"{amounts['gainPercent']:.1f} %"
+            rows.append([*head, *(_say(resource, amounts[key]) for key in SUMMED), percent])
     wide = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         "  ".join(cell.ljust(n) if i in (0, 2) else cell.rjust(n) for i, (cell, n) in enumerate(zip(row, wide))).rstrip()
@@ -121,9 +121,9 @@ def _csv(nodes: list[JSON]) -> str:
     writer.writerow(["node", "policy", "open", "be_pods", "resource", *map(_snake, SUMMED), "gain_percent", "reason"])
     for row in nodes:
         for name in RESOURCES:
-            one = row[name]
+            amounts = row[name]
             result = [_plain(row[key]) for key in ("node", "policy", "open", "bePods")]
-            writer.writerow([*result, name, *(one[key] for key in SUMMED), one["gainPercent"], _plain(row["reason"])])
+            writer.writerow([*result, name, *(amounts[key] for key in SUMMED), amounts["gainPercent"], _plain(row["reason"])])
     return out.getvalue()
 
 

@@ -62,13 +62,13 @@ def collection() -> str:
     return str(yaml.safe_load((HOME / "galaxy.yml").read_text(encoding="utf-8"))["version"])
 
 
-def version_problems(found: t.Mapping[str, t.Any]) -> list[str]:
-    archive = str(found.get("archive") or "")
+def version_problems(versions: t.Mapping[str, t.Any]) -> list[str]:
+    archive = str(versions.get("archive") or "")
     try:
         images = _node.archive_names(str(Path(archive).expanduser())) if archive else []
     except (OSError, tarfile.TarError) as e:
         raise AnsibleFilterError(f"The image archive {archive} cannot be read: {e}. Set colocation_image_archive.") from e
-    return _versions.problems({"collection": collection(), **found, "images": images})
+    return _versions.problems({"collection": collection(), **versions, "images": images})
 
 
 class FilterModule:

@@ -258,10 +258,10 @@ def group_name(*parts: str) -> str:
 
 def groups(labels: t.Mapping[str, str], workers: t.Any, pools: t.Iterable[str], by: t.Iterable[str]) -> list[str]:
     """The groups of a Node with these labels."""
-    found = [NODES] if fits(workers, labels) else []
-    found += [TAKING_PART] if labels.get(NODE_LABEL) == "true" else []
-    found += [group_name("pool", labels[label]) for label in pools if labels.get(label)][:1]
-    return found + [group_name("label", label, labels[label]) for label in by if labels.get(label)]
+    groups = [NODES] if fits(workers, labels) else []
+    groups += [TAKING_PART] if labels.get(NODE_LABEL) == "true" else []
+    groups += [group_name("pool", labels[label]) for label in pools if labels.get(label)][:1]
+    return groups + [group_name("label", label, labels[label]) for label in by if labels.get(label)]
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -317,7 +317,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return options, carried
 
     def _nodes(self, options: JSON) -> list[JSON]:
-        """Of each Node what variables() reads; raises AnsibleParserError with what to do."""
+        """The parts of each Node that variables() reads; raises AnsibleParserError with what to do."""
         if _api.COLLECTION_IMPORT_ERROR or _api.KUBERNETES_IMPORT_ERROR:
             raise AnsibleParserError(
                 "The inventory plugin openfuyao.colocation.nodes needs the collection kubernetes.core >= 6.6.0 and the Python "
@@ -325,7 +325,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             )
         try:
             api = _api.Api(_api.get_api_client(**options).client)
-            found = api.list("/api/v1/nodes", label_selector=self.get_option("label_selector") or None)
+            groups = api.list("/api/v1/nodes", label_selector=self.get_option("label_selector") or None)
         except Exception as e:  # a bad kubeconfig, no answer, not allowed: each library has its own exception
             raise AnsibleParserError(f"The Nodes could not be listed: {e}. Check kubeconfig, context and rights.") from e
         # Images and managedFields are nine tenths of a Node: they are not kept in the cache.
@@ -338,7 +338,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                     for key in ("addresses", "nodeInfo", "capacity", "allocatable", "conditions")
                 },
             }
-            for node in found
+            for node in groups
         ]
 
     def _populate(self, nodes: list[JSON], workers: t.Any, carried: JSON) -> None:

@@ -35,7 +35,7 @@ REPORTER: Final = "colocation.openfuyao.com/manager"
 READER: Final = "colocation-reader"
 """ServiceAccount that has no rights: who may mint its tokens may read the manager's ``/v1``."""
 AUDIENCE: Final = "colocation"
-"""Of those tokens, so that no API server takes one for its own."""
+"""Audience of those tokens, so that no API server accepts one as its own."""
 TOKEN_HEADER: Final = "X-Colocation-Token"  # noqa: S105 (a name)
 """Carries one. The API server's service proxy drops Authorization, and hands on other headers."""
 

@@ -94,10 +94,10 @@ def gather(api: Api) -> dict[str, t.Any]:
 def main() -> None:
     module, api = make_module({}, supports_check_mode=True)
     try:
-        found = gather(api)
+        result = gather(api)
     except (ApiError, ValueError) as e:
         module.fail_json(msg=str(e))
-    module.exit_json(changed=False, backup=found, text=_backup.text(found))
+    module.exit_json(changed=False, backup=result, text=_backup.text(result))
 
 
 if __name__ == "__main__":

@@ -121,21 +121,21 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils.release impor
 
 def members(params: dict[str, t.Any], scratch: str) -> dict[str, tuple[str, str]]:
     """Name in the bundle to kind and path on disk."""
-    found: dict[str, tuple[str, str]] = {}
+    charts: dict[str, tuple[str, str]] = {}
 
     def add(kind: str, path: str, name: str = "") -> None:
         if not os.path.isfile(path):
             raise _bundle.BundleError(f"There is no file {path}. Nothing was written.")
         key = f"{_bundle.FOLDERS[kind]}/{name or os.path.basename(path)}"
-        if key in found:
-            raise _bundle.BundleError(f"{path} and {found[key][1]} have the same name. Rename one of them.")
-        found[key] = (kind, os.path.realpath(path))
+        if key in charts:
+            raise _bundle.BundleError(f"{path} and {charts[key][1]} have the same name. Rename one of them.")
+        charts[key] = (kind, os.path.realpath(path))
 
     for path in params["images"]:
         add("image", path)
         bill = path[: -len(".tar")] + ".cdx.json"
         if path.endswith(".tar") and os.path.isfile(bill):
-            found[f"{_bundle.FOLDERS['image']}/{os.path.basename(bill)}"] = ("sbom", bill)
+            charts[f"{_bundle.FOLDERS['image']}/{os.path.basename(bill)}"] = ("sbom", bill)
     for path in params["charts"]:
         add("chart", path)
     for path in params["collections"]:
@@ -146,7 +146,7 @@ def members(params: dict[str, t.Any], scratch: str) -> dict[str, tuple[str, str]
         folder = params[option]
         for name in sorted(os.listdir(folder)) if folder else []:
             add(kind, os.path.join(folder, name))
-    return found
+    return charts
 
 
 def write(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
@@ -172,15 +172,15 @@ def write(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
         try:
             with open(partial, "wb") as stream:
                 _bundle.write_tar(stream, content)
-            made = _bundle.digest(partial)
-            changed = not os.path.exists(dest) or _bundle.digest(dest) != made
+            digest = _bundle.digest(partial)
+            changed = not os.path.exists(dest) or _bundle.digest(dest) != digest
             os.replace(partial, dest)
         finally:
             if os.path.exists(partial):
                 os.unlink(partial)
     with open(f"{dest}.sha256", "w", encoding="ascii") as file:
-        file.write(f"{made}  {os.path.basename(dest)}\n")
-    return {"changed": changed, "sha256": made, "size": os.path.getsize(dest), "files": answer["files"]}
+        file.write(f"{digest}  {os.path.basename(dest)}\n")
+    return {"changed": changed, "sha256": digest, "size": os.path.getsize(dest), "files": answer["files"]}
 
 
 def main() -> None:

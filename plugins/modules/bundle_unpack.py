@@ -110,10 +110,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        found = unpacked(module.params["src"], module.params["dest"])
+        result = unpacked(module.params["src"], module.params["dest"])
     except (_bundle.BundleError, tarfile.TarError, OSError, ValueError) as e:
         module.fail_json(msg=f"The bundle cannot be used: {e} Nothing was changed.")
-    module.exit_json(changed=False, **found)
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

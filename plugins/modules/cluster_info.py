@@ -295,10 +295,10 @@ def main() -> None:
     )
     try:
         given = module.params
-        found = gather(api, given["hosts"], given["node_names"], given["migrate"], given["may_fail"], given["may_be_sick"])
+        result = gather(api, given["hosts"], given["node_names"], given["migrate"], given["may_fail"], given["may_be_sick"])
     except (ApiError, ValueError) as e:
         module.fail_json(msg=str(e))
-    module.exit_json(changed=False, **found)
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

@@ -123,14 +123,14 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api 
 def gather(api: t.Any, namespace: str, nodes: list[str], history: bool) -> dict[str, t.Any]:
     manager = _manager.Reader(api, namespace)
     result = manager.ask("/v1/report")
-    found: dict[str, t.Any] = {
+    answer: dict[str, t.Any] = {
         "report": result["nodes"],
         "leader": bool(result.get("leader")),
         "explanations": {node: manager.ask(_manager.explain_path(node)) for node in nodes},
     }
     if history:
-        found["history"] = _manager.history(api.list(_manager.EVENTS, "involvedObject.kind=Node"), nodes)
-    return found
+        answer["history"] = _manager.history(api.list(_manager.EVENTS, "involvedObject.kind=Node"), nodes)
+    return answer
 
 
 def main() -> None:
@@ -144,10 +144,10 @@ def main() -> None:
     )
     given = module.params
     try:
-        found = gather(api, given["namespace"], given["nodes"], given["history"])
+        result = gather(api, given["namespace"], given["nodes"], given["history"])
     except (ApiError, _manager.NoAnswer) as e:
         module.fail_json(msg=str(e))
-    module.exit_json(changed=False, **found)
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

@@ -170,8 +170,8 @@ class Verify:
             self.note(claim, False, str(e))
         return self.claims[-1]["passed"] is True
 
-    def note(self, claim: str, passed: bool | None, words: str) -> None:
-        self.claims.append({"claim": claim, "passed": passed, "words": words})
+    def note(self, claim: str, passed: bool | None, evidence: str) -> None:
+        self.claims.append({"claim": claim, "passed": passed, "words": evidence})
 
     def publishes(self) -> str:
         result = {row["node"]: row for row in self.manager.ask("/v1/report")["nodes"]}
@@ -224,8 +224,8 @@ class Verify:
             self.api.merge(f"{POLICIES}/{_verify.POLICY}", {"spec": body["spec"]})
 
     def admitted(self) -> str:
-        made = self.make("probe", _verify.SPIN)
-        wrong = _verify.admitted(made)
+        pod = self.make("probe", _verify.SPIN)
+        wrong = _verify.admitted(pod)
         if wrong:
             raise Failure(f"{wrong}.")
         return f"Asked for {_verify.CPU}m and {_verify.MEMORY} MiB, got be-cpu and be-memory, priority-be."
@@ -325,9 +325,9 @@ class Verify:
     def wait(self, why: str, look: t.Callable[[], t.Any]) -> t.Any:
         deadline = time.monotonic() + self.timeout
         while True:
-            found = look()
-            if found:
-                return found
+            result = look()
+            if result:
+                return result
             if time.monotonic() > deadline:
                 raise Failure(f"After {self.timeout} s {why}.")
             time.sleep(POLL_SECONDS)
@@ -359,10 +359,10 @@ def main() -> None:
         verify.run(module.check_mode)
     except (Failure, ApiError, _manager.NoAnswer) as e:
         module.fail_json(msg=str(e), claims=verify.claims, lines=_verify.lines(verify.claims))
-    found = {"claims": verify.claims, "lines": _verify.lines(verify.claims)}
+    result = {"claims": verify.claims, "lines": _verify.lines(verify.claims)}
     if verify.row:
-        found["node"] = verify.row["node"]
-    module.exit_json(changed=False, **found)
+        result["node"] = verify.row["node"]
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

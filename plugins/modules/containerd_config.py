@@ -169,12 +169,12 @@ def look(module: AnsibleModule) -> dict[str, t.Any]:
         dumped, wrong = _containerd.dump(program, module.run_command)
     section = _node.Before(given["path"]).notes.get("containerd") or {}
     imported = _containerd.imported(program.main, dumped)
-    texts = {one: _node.read(one) for one in {program.main, *imported, *section.get("files", {})}}
+    texts = {path: _node.read(path) for path in {program.main, *imported, *section.get("files", {})}}
     set_to = [_containerd.value_of(dumped, ("plugins", cri, "registry", "config_path")) for cri in _containerd.CRI]
-    folder = next((one.split(":")[0] for one in set_to if one), given["certs_dir"])
+    folder = next((path.split(":")[0] for path in set_to if path), given["certs_dir"])
     for mirror in given["mirrors"]:
-        one = os.path.join(folder, mirror["registry"], "hosts.toml")
-        texts[one] = _node.read(one)
+        path = os.path.join(folder, mirror["registry"], "hosts.toml")
+        texts[path] = _node.read(path)
     return {
         "booted": _node.booted(),
         "running": bool(program.argv),
@@ -218,10 +218,10 @@ def main() -> None:
     )
     _node.require_root(module)
     try:
-        found = look(module)
+        state = look(module)
     except (OSError, ValueError) as e:
         module.fail_json(msg=f"The containerd of this node could not be looked at: {e}")
-    module.exit_json(changed=False, found=found, asked=module.params)
+    module.exit_json(changed=False, found=state, asked=module.params)
 
 
 if __name__ == "__main__":

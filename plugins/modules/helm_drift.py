@@ -115,8 +115,8 @@ class Drift:
         newest = max(secrets, key=lambda s: int(s["metadata"]["labels"]["version"]), default=None)
         if newest is None:
             return []
-        found = [body for body in yaml.safe_load_all(_rollout.unpacked(newest)["manifest"]) if body]
-        return [_drift.adopted(body, self.name, self.namespace) for body in found]
+        differences = [body for body in yaml.safe_load_all(_rollout.unpacked(newest)["manifest"]) if body]
+        return [_drift.adopted(body, self.name, self.namespace) for body in differences]
 
     def _one(self, body: JSON, scaled: set[tuple[str, str]]) -> None:
         path = self._path(body)
@@ -128,15 +128,15 @@ class Drift:
                 self._apply(path, body, dry_run=False)
             return
         body = _drift.wanted_of(body, live, scaled)
-        found = _drift.differences(live, self._apply(path, body, dry_run=True))
-        for one in found:
-            answer = _drift.sentence(kind, name, one)
-            if one.enforced:
+        differences = _drift.differences(live, self._apply(path, body, dry_run=True))
+        for difference in differences:
+            answer = _drift.sentence(kind, name, difference)
+            if difference.enforced:
                 self.enforced.append(f"{answer}. {_drift.way_out(kind, name)}")
             else:
                 self.differences.append(answer)
         # An object with a field that is not ours to write is left alone as a whole: apply has no way to write a part.
-        ours = found and not any(one.enforced for one in found)
+        ours = differences and not any(difference.enforced for difference in differences)
         if ours and not self.check_mode:
             self._apply(path, body, dry_run=False)
 

@@ -149,7 +149,7 @@ def look(path: str, config_file: str | None, unit: _service.Unit, proc: str = "/
         "drop_in_folder": folder,
         "drop_ins": drop_ins,
         "root": root,
-        "texts": {one: _node.read(one) for one in sorted(paths)},
+        "texts": {file: _node.read(file) for file in sorted(paths)},
         "states": {name: _node.read(os.path.join(root, name)) for name in _kubelet.STATES},
         "section": section,
     }
@@ -171,10 +171,10 @@ def main() -> None:
     _node.require_root(module)
     try:
         unit = _service.Unit("kubelet", module.run_command)
-        found = look(module.params["path"], module.params["config_file"], unit)
+        state = look(module.params["path"], module.params["config_file"], unit)
     except (OSError, ValueError) as e:
         module.fail_json(msg=f"The kubelet of this node could not be looked at: {e}")
-    module.exit_json(changed=False, found=found, asked=module.params)
+    module.exit_json(changed=False, found=state, asked=module.params)
 
 
 if __name__ == "__main__":

@@ -171,9 +171,9 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    found = _probe.probe(try_writes=not module.check_mode)
+    result = _probe.probe(try_writes=not module.check_mode)
     names = os.uname()
-    found.update(
+    result.update(
         system=names.sysname,
         hostname=names.nodename,
         machine_id=_node.machine_id(),
@@ -186,18 +186,18 @@ def main() -> None:
     )
     if os.geteuid() == 0:
         given = module.params
-        found["problems"] = _node.capability_problems(found, given["memory_needed"], given["disk_needed"])
+        result["problems"] = _node.capability_problems(result, given["memory_needed"], given["disk_needed"])
     else:
-        found["problems"] = [_node.NEEDS_ROOT]
+        result["problems"] = [_node.NEEDS_ROOT]
     if _node.booted():
         unknown = _node.unknown_sysctls(module.params["sysctls"], module.params["modules"])
-        found["problems"] += [f"its kernel has no parameter {name}: correct colocation_node_sysctls" for name in unknown]
+        result["problems"] += [f"its kernel has no parameter {name}: correct colocation_node_sysctls" for name in unknown]
     try:
-        found["services_of_ours"] = _service.noted(_node.Before(module.params["path"]).notes)
+        result["services_of_ours"] = _service.noted(_node.Before(module.params["path"]).notes)
     except (OSError, ValueError) as e:
-        found["services_of_ours"] = []
-        found["problems"].append(f"what was there before cannot be read: {e}")
-    module.exit_json(changed=False, **found)
+        result["services_of_ours"] = []
+        result["problems"].append(f"what was there before cannot be read: {e}")
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

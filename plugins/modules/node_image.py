@@ -127,14 +127,14 @@ class Images:
         self.notes.setdefault("there_before", sorted(before))
         self.before.save()
         answer = self.run("import", src)
-        found = _node.imported(before, self.listing(), answer, _node.archive_names(src))
-        if not found:
+        images = _node.imported(before, self.listing(), answer, _node.archive_names(src))
+        if not images:
             self.module.fail_json(msg=f"The archive was imported, but containerd has no new image. Output of ctr: {answer.strip()}")
         ours = self.notes.setdefault("ours", {})
-        ours.update({name: digest for name, digest in found.items() if name not in self.notes["there_before"]})
-        self.notes["archive"] = {"sha256": sha256, "images": found}
+        ours.update({name: digest for name, digest in images.items() if name not in self.notes["there_before"]})
+        self.notes["archive"] = {"sha256": sha256, "images": images}
         self.before.save()
-        return found
+        return images
 
     def take(self) -> dict[str, str]:
         ours: dict[str, str] = self.notes.get("ours") or {}

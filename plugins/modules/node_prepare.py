@@ -200,11 +200,11 @@ class Prepare:
         if rc:
             self.module.fail_json(msg=f"grubby --info=ALL failed: {err.strip() or info.strip()}. No kernel argument was changed.")
         have = _boot.grubby_arguments(info)
-        add = [one for one in self.arguments if one not in have]
-        drop = [one for one in ours if one not in self.arguments and one in have]
-        for words, how in ((add, "--args"), (drop, "--remove-args")):
-            if words:
-                answer = " ".join(words)
+        add = [argument for argument in self.arguments if argument not in have]
+        drop = [argument for argument in ours if argument not in self.arguments and argument in have]
+        for values, how in ((add, "--args"), (drop, "--remove-args")):
+            if values:
+                answer = " ".join(values)
                 self._do(
                     f"{'set' if how == '--args' else 'took out'} the kernel argument(s) {answer}",
                     f"kernel {how}",
@@ -213,9 +213,9 @@ class Prepare:
                     lambda h=how, w=answer: self._command(["grubby", "--update-kernel=ALL", f"{h}={w}"]),
                 )
         # Those to be taken out are ours until grubby has done it.
-        noted.update(loader=loader, arguments=[*(one for one in ours if one in drop or one in self.arguments), *add])
+        noted.update(loader=loader, arguments=[*(argument for argument in ours if argument in drop or argument in self.arguments), *add])
         if drop:
-            kept = [one for one in noted["arguments"] if one not in drop]
+            kept = [argument for argument in noted["arguments"] if argument not in drop]
             self._do("", "", None, None, lambda: noted.update(arguments=kept))
 
     def _resctrl(self) -> None:

@@ -117,9 +117,9 @@ def settings_back(module: AnsibleModule, before: _node.Before) -> tuple[list[str
         # Also where the file is gone by now: an earlier run may have failed after that.
         steps.append(("renewed the boot menu", lambda: run("update-grub")))
     if boot.get("loader") == "grubby" and boot.get("arguments"):
-        words = " ".join(boot["arguments"])
+        arguments = " ".join(boot["arguments"])
         steps.append(
-            (f"took out the kernel argument(s) {words}", lambda: run("grubby", "--update-kernel=ALL", f"--remove-args={words}"))
+            (f"took out the kernel argument(s) {arguments}", lambda: run("grubby", "--update-kernel=ALL", f"--remove-args={arguments}"))
         )
     done, failed = [], []
     for what, step in steps:

@@ -157,7 +157,7 @@ class NodeService:
         self.wanted: _service.Texts = self.section.get("last") or {} if self.given["undo"] else self.given["files"]
         self.now: _service.Texts = {path: _node.read(path) for path in self.wanted}
         # The texts as a whole are in no log of this node; of what is returned only the passwords are taken out.
-        module.no_log_values = {one for text in [*self.wanted.values(), *self.now.values()] for one in _secrets.secrets(text)}
+        module.no_log_values = {secret for text in [*self.wanted.values(), *self.now.values()] for secret in _secrets.secrets(text)}
         self.changed = [path for path, text in self.wanted.items() if self.now[path] != text]
         self.unproved = _service.put_back(self.section)
         self.stale = [path for path in self.given["stale"] if os.path.exists(path)]
@@ -197,7 +197,7 @@ class NodeService:
         if wrong:
             self._put_back(wrong)
         _service.proved(self.section, {path: _node.read(path) for path in self._ours()}, self.given["forget"])
-        if not any(self.section.get(one) for one in ("files", "made", "last")):
+        if not any(self.section.get(secret) for secret in ("files", "made", "last")):
             self.before.notes.pop(self.name)
         self.before.save()
 

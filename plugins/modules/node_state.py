@@ -201,8 +201,8 @@ class NodeState:
         self.after: dict[str, t.Any] = {}
 
     def present(self) -> None:
-        found = self._found()
-        for name, node in found.items():
+        nodes = self._found()
+        for name, node in nodes.items():
             if _state.label_of(node) != "true":
                 self._label(name, "true")
         if self.wait:
@@ -210,11 +210,11 @@ class NodeState:
         self._finish()
 
     def absent(self) -> None:
-        found = self._found()
+        nodes = self._found()
         # All refusals before any change, so that a refused run does not remove half of the nodes.
         refusals = [
             given
-            for name, node in found.items()
+            for name, node in nodes.items()
             if _state.label_of(node) is not None
             for given in [_state.refusal(node, self.api.pods_on(name), self.drain)]
             if given
@@ -223,13 +223,13 @@ class NodeState:
             raise Failure(" ".join(refusals))
         if self.drain:
             self._ask_in_advance()
-        for name, node in found.items():
+        for name, node in nodes.items():
             if _state.label_of(node) is not None:
                 self._label(name, None)
         if self.drain and not self.check_mode:
             self._evict_all()
         if self.purge:
-            for name in found:
+            for name in nodes:
                 self._purge(name)
         elif self.drain and not self.check_mode:
             self._until_withdrawn()
@@ -251,8 +251,8 @@ class NodeState:
                 f"No such Node: {', '.join(missing)}. Known Nodes: {', '.join(sorted(every)) or 'none'}. "
                 "Nothing was changed."
             )
-        found = {name: every[name] for name in self.nodes}
-        for name, node in found.items():
+        nodes = {name: every[name] for name in self.nodes}
+        for name, node in nodes.items():
             label = _state.label_of(node)
             self.rows[name] = {
                 "name": name,
@@ -263,7 +263,7 @@ class NodeState:
             }
             self.before[name] = {"label": label, "keys": _state.leftover_keys(node)}
             self.after[name] = dict(self.before[name])
-        return found
+        return nodes
 
     def _label(self, name: str, value: str | None) -> None:
         self.api.merge(f"/api/v1/nodes/{name}", {"metadata": {"labels": {NODE_LABEL: value}}}, dry_run=self.check_mode)

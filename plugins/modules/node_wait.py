@@ -193,8 +193,8 @@ def main() -> None:
 
 
 def _some(api: t.Any, names: list[str]) -> dict[str, JSON]:
-    found = {name: api.node(name) for name in names}
-    return {name: node for name, node in found.items() if node is not None}
+    nodes = {name: api.node(name) for name in names}
+    return {name: node for name, node in nodes.items() if node is not None}
 
 
 def _why(api: t.Any, name: str, node: JSON | None, what: str) -> str:

@@ -201,29 +201,29 @@ def run(module: AnsibleModule, options: _package.Options, scratch: str) -> None:
         if there and not module.check_mode:
             os.remove(path)
         module.exit_json(changed=there, path=path)
-    made = _build.build(recipe, options, scratch)
-    path = os.path.join(params["dest"], os.path.basename(made))
-    checked = _package.check(made, options, scratch)
+    built = _build.build(recipe, options, scratch)
+    path = os.path.join(params["dest"], os.path.basename(built))
+    checked = _package.check(built, options, scratch)
     checked.path = path
     package = _module.report(checked, set(params["ignore"]))
     summary = _module.told(package)
     if not package["valid"]:
         msg = f"The package breaks rules and was not put in place. {'; '.join(summary)}"
         module.fail_json(msg=msg, path=path, package=package, summary=summary)
-    digest = _folder.sha256(made)
+    digest = _folder.sha256(built)
     changed = not os.path.isfile(path) or _folder.sha256(path) != digest
-    entries = entries_of(made, scratch, options.max_size)
+    entries = entries_of(built, scratch, options.max_size)
     before = entries if not changed else entries_of(path, scratch, options.max_size)
     result = {
         "sha256": digest,
-        "size": os.path.getsize(made),
+        "size": os.path.getsize(built),
         "entries": entries,
         "package": package,
         "summary": summary,
     }
     if changed and not module.check_mode:
         os.makedirs(params["dest"], exist_ok=True)
-        module.atomic_move(made, path)
+        module.atomic_move(built, path)
     module.exit_json(changed=changed, path=path, diff={"before": before, "after": entries}, **result)
 
 

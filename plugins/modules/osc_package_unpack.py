@@ -99,13 +99,13 @@ def parts_of(files: dict[str, str], dest: str) -> JSON:
     }
 
 
-def exchange(made: str, dest: str, beside: str) -> None:
+def exchange(folder: str, dest: str, beside: str) -> None:
     """Put ``made`` in the place of ``dest``; what was there goes when the new one stands."""
     old = os.path.join(beside, "old")
     if os.path.lexists(dest):
         os.rename(dest, old)
     try:
-        os.rename(made, dest)
+        os.rename(folder, dest)
     except OSError:
         if os.path.lexists(old):
             os.rename(old, dest)
@@ -125,8 +125,8 @@ def run(module: AnsibleModule) -> None:
         folder = os.path.join(beside, "unpacked")
         os.mkdir(folder, 0o755)
         _folder.unpack(src, folder, Limits(total=module.params["max_unpacked_mib"] << 20))
-        made = _folder.sole_folder(folder)
-        after, before = _folder.state_of(made), _folder.state_of(dest)
+        unpacked = _folder.sole_folder(folder)
+        after, before = _folder.state_of(unpacked), _folder.state_of(dest)
         foreign = sorted(set(before) - set(after))
         if foreign and not module.params["force"]:
             module.fail_json(
@@ -135,7 +135,7 @@ def run(module: AnsibleModule) -> None:
             )
         changed = before != after
         if changed and not module.check_mode:
-            exchange(made, dest, beside)
+            exchange(unpacked, dest, beside)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     module.exit_json(changed=changed, files=after, parts=parts_of(after, dest), diff={"before": before, "after": after})

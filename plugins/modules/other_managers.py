@@ -99,22 +99,22 @@ def run(api: Api, params: dict[str, t.Any], check_mode: bool) -> list[dict[str, 
     if missing and params["state"] == "stopped":
         raise Failure(f"There is no {', '.join(sorted(missing))}. Nothing was changed.")
     stop = params["state"] == "stopped"
-    found = _takeover.others(everything, params["workloads"]) if stop else [w for w in everything if _takeover.by_us(w)]
+    running = _takeover.others(everything, params["workloads"]) if stop else [w for w in everything if _takeover.by_us(w)]
     changed = []
-    for workload in found:
+    for workload in running:
         patch = _takeover.stop_patch(workload) if stop else _takeover.start_patch(workload)
         if patch:
             api.merge(_takeover.path_of(workload), patch, dry_run=check_mode)
             changed.append(workload)
     if stop and not check_mode:
-        wait(api, found, params["timeout"])
+        wait(api, running, params["timeout"])
     return changed
 
 
-def wait(api: Api, found: list[dict[str, t.Any]], seconds: int) -> None:
+def wait(api: Api, workloads: list[dict[str, t.Any]], seconds: int) -> None:
     """Until none of their pods is left."""
     deadline = time.monotonic() + seconds
-    left = found
+    left = workloads
     while left:
         now = [(w, api.get(_takeover.path_of(w))) for w in left]
         left = [w for w, at in now if at and _takeover.running({**at, "kind": w["kind"]})]

@@ -123,10 +123,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        found = problems(api, module.params["crd"], module.params["policies"])
+        result = problems(api, module.params["crd"], module.params["policies"])
     except (ApiError, ValueError) as e:
         module.fail_json(msg=f"The policies could not be judged: {e}")
-    module.exit_json(changed=False, problems=found)
+    module.exit_json(changed=False, problems=result)
 
 
 if __name__ == "__main__":

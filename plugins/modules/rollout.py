@@ -256,8 +256,8 @@ class Rollout:
         self.notes = _rollout.read(((self.kept or {}).get("data") or {}).get(KEY))
         selector = f"owner=helm,name={RELEASE}"
         self.secrets = api.list(SECRETS, label_selector=selector)
-        found = api.list(f"/apis/{API_GROUP}/{API_VERSION}/colocationpolicies")
-        self.policies, self.by_hand = _rollout.policies_of(found), _rollout.policies_of(found, by_hand=True)
+        policies = api.list(f"/apis/{API_GROUP}/{API_VERSION}/colocationpolicies")
+        self.policies, self.by_hand = _rollout.policies_of(policies), _rollout.policies_of(policies, by_hand=True)
 
     def run(self) -> dict[str, t.Any]:
         state, notes = self.params["state"], self.notes

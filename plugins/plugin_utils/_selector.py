@@ -27,18 +27,18 @@ def parse(text: str) -> list[Term]:
     terms: list[Term] = []
     at = 0
     while at < len(text.rstrip()):
-        found = _TERM.match(text, at)
-        if not found:
+        match = _TERM.match(text, at)
+        if not match:
             raise BadSelector(f"'{text[at:].strip()}' is no label selector, such as 'pool in (a, b), !gpu'")
-        at = found.end()
-        if found["no"]:
-            terms.append((found["absent"], "absent", frozenset()))
-        elif found["set"]:
-            terms.append((found["key"], found["set"], frozenset(v.strip() for v in found["values"].split(","))))
-        elif found["op"]:
-            terms.append((found["key"], "notin" if found["op"] == "!=" else "in", frozenset({found["value"]})))
+        at = match.end()
+        if match["no"]:
+            terms.append((match["absent"], "absent", frozenset()))
+        elif match["set"]:
+            terms.append((match["key"], match["set"], frozenset(v.strip() for v in match["values"].split(","))))
+        elif match["op"]:
+            terms.append((match["key"], "notin" if match["op"] == "!=" else "in", frozenset({match["value"]})))
         else:
-            terms.append((found["key"], "exists", frozenset()))
+            terms.append((match["key"], "exists", frozenset()))
     return terms
 
 

@@ -83,11 +83,11 @@ def _table(lines: list[str], table: Path) -> tuple[int, int]:
 
 
 def _named(line: str) -> Path | None:
-    found = _HEADER.match(line)
-    if not found:
+    match = _HEADER.match(line)
+    if not match:
         return None
     try:
-        content: t.Any = tomllib.loads(f"[{found['inside']}]")
+        content: t.Any = tomllib.loads(f"[{match['inside']}]")
     except tomllib.TOMLDecodeError:
         return None
     names: list[str] = []

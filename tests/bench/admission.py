@@ -24,7 +24,7 @@ from typing import Any
 
 from colocation.admission import Settings
 from colocation.webhook import certificates, server
-from colocation.webhook.kept import Kept
+from colocation.webhook.kept import StoredCertificates
 from colocation.webhook.main import SWITCH_SECONDS
 from tests.bench.figures import Figure, Report, figure, percentile
 from tests.bench.process import ended_too, resident_mib
@@ -98,7 +98,7 @@ def _run() -> Report:
 @contextmanager
 def serving(kind: str) -> Iterator[tuple[subprocess.Popen[str], int, ssl.SSLContext]]:
     """A server as a process on one core; how to reach and to trust it."""
-    kept = certificates.renewed(Kept(), [NAME], datetime.now(UTC))
+    kept = certificates.renewed(StoredCertificates(), [NAME], datetime.now(UTC))
     argv = ["taskset", "-c", "0", sys.executable, "-m", "tests.bench.admission", kind]
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     if process.stdin is None or process.stdout is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tests.lab.extras import extras
 
 if TYPE_CHECKING:
-    from colocation.replay.score import Outcome
+    from colocation.replay.score import RuleScore
     from tests.bench.calm import Line
     from tests.bench.figures import Figure
 
@@ -74,7 +74,7 @@ def arms(to: Path, drawn: Mapping[str, tuple[list[float], list[float]]]) -> None
     draw.close()
 
 
-def curves(to: Path, found: Mapping[str, Sequence[Outcome]]) -> None:
+def curves(to: Path, found: Mapping[str, Sequence[RuleScore]]) -> None:
     """Savings over violations of every rule, one picture a resource of a trace."""
     draw = _pyplot()
     _, rows = draw.subplots(len(found), 1, figsize=(8, 3.2 * len(found)), squeeze=False, layout="constrained")

@@ -11,14 +11,14 @@ import sys
 from pathlib import Path
 
 from colocation.kube.login import in_cluster
-from colocation.manager.main import Options, run
+from colocation.manager.main import ManagerOptions, run
 
 
 def main(host: str, port: str, folder: str, listen: str, rate: str) -> int:
     """Run until SIGTERM."""
     logging.basicConfig(level=logging.WARNING)
     login = in_cluster({"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}, Path(folder))
-    return run(login, Options(host="127.0.0.1", port=int(listen), rate=float(rate)))
+    return run(login, ManagerOptions(host="127.0.0.1", port=int(listen), rate=float(rate)))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from msgspec import Struct
 from colocation.predict.histogram import CPU, MEMORY, Scale
 from colocation.predict.margin import BUDGETS
 from colocation.predict.peak import CPU_PERCENT, MEMORY_PERCENT
-from colocation.replay.rules import BUDGETED, RULES, Budgeted, Node
-from colocation.replay.score import Outcome, Point, score
+from colocation.replay.rules import BUDGETED, RULES, Budgeted, ReplayedNode
+from colocation.replay.score import Point, RuleScore, score
 from tests.bench import day, plot
 from tests.bench.figures import Figure, Report, figure
 from tests.lab.progress import say, step
@@ -47,7 +47,7 @@ class Case(Struct):
     resource: str
     pods: int
     horizon: int
-    nodes: list[list[Outcome]]
+    nodes: list[list[RuleScore]]
     """Each node's outcomes, in the order of RULES, the budgeted one last."""
 
 
@@ -107,7 +107,7 @@ def run(*, full: bool) -> Report:
     return Report("Predict", text, figures, lambda to: plot.curves(to, curves), rows=False)
 
 
-def gains(case: Case, again: list[dict[str, Outcome]]) -> list[Gain]:
+def gains(case: Case, again: list[dict[str, RuleScore]]) -> list[Gain]:
     """Against the best of the others, chosen on all nodes together at each rate."""
     whole = {one.rule: one for one in pooled(case.nodes)}
     found = []
@@ -127,7 +127,7 @@ def gains(case: Case, again: list[dict[str, Outcome]]) -> list[Gain]:
     return found
 
 
-def spending(case: Case, again: list[dict[str, Outcome]]) -> list[tuple[float, tuple[float, float, float], float]]:
+def spending(case: Case, again: list[dict[str, RuleScore]]) -> list[tuple[float, tuple[float, float, float], float]]:
     """(budget, (low, spent, high) as multiples of it, savings)."""
     whole = {one.rule: one for one in pooled(case.nodes)}[BUDGETED]
     found = []
@@ -139,10 +139,10 @@ def spending(case: Case, again: list[dict[str, Outcome]]) -> list[tuple[float, t
     return found
 
 
-def pooled(nodes: Sequence[Sequence[Outcome]]) -> list[Outcome]:
+def pooled(nodes: Sequence[Sequence[RuleScore]]) -> list[RuleScore]:
     """The nodes' outcomes as one; all have as many steps."""
     return [
-        Outcome(
+        RuleScore(
             rule=rules[0].rule,
             usual=_mean([one.usual for one in rules]),
             curve=tuple(_mean(points) for points in zip(*(one.curve for one in rules), strict=True)),
@@ -161,7 +161,7 @@ def _mean(points: Sequence[Point]) -> Point:
     )
 
 
-def _draws(nodes: list[list[Outcome]]) -> list[dict[str, Outcome]]:
+def _draws(nodes: list[list[RuleScore]]) -> list[dict[str, RuleScore]]:
     dice = random.Random(1)
     return [{one.rule: one for one in pooled(dice.choices(nodes, k=len(nodes)))} for _ in range(DRAWS)]
 
@@ -187,7 +187,7 @@ def _cases(source: Path | None, pods: int, horizon: int, nodes: int) -> list[Cas
             case = cases.setdefault(resource, Case(name, resource, pods, horizon, []))
             for node in made.nodes:
                 use = [[float(v) for v in (pod.cpu if cpu else pod.memory)[:: day.STEP]] for pod in node]
-                one = Node(pods, size, scale, percent, horizon)
+                one = ReplayedNode(pods, size, scale, percent, horizon)
                 case.nodes.append(score([(one, use)], {**RULES, BUDGETED: Budgeted}, horizon=horizon))
     return list(cases.values())
 

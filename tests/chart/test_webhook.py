@@ -15,7 +15,7 @@ from colocation.kube.login import kubeconfig
 from colocation.kube.resources import SECRETS, WEBHOOKS
 from colocation.kube.rest import STRATEGIC_PATCH, ApiError, Rest
 from colocation.webhook import certificates
-from colocation.webhook.kept import Kept
+from colocation.webhook.kept import StoredCertificates
 from tests.lab.apiserver import ApiServer
 from tests.lab.waiting import eventually
 
@@ -168,7 +168,7 @@ def test_a_certificate_that_somebody_else_renews_is_used_and_never_written(
 ) -> None:
     """cert-manager's Secret has these three keys; what stands in for it here is our own authority, by another hand."""
     name = f"colocation-manager.{NAMESPACE}.svc"
-    theirs = certificates.renewed(Kept(), [name], datetime.now(UTC))
+    theirs = certificates.renewed(StoredCertificates(), [name], datetime.now(UTC))
     given = {"tls.crt": theirs.certificate, "tls.key": theirs.key, "ca.crt": theirs.authorities}
     body = {
         "apiVersion": "v1",

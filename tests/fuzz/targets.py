@@ -29,7 +29,7 @@ from colocation.model.wire import Node, NodeColocation, Pod, StoredPolicy
 from colocation.node import cgroups, files, histories, journal, knobs, memory, pressure, probe, sampler, setting, state
 from colocation.predict.peak import Histories
 from colocation.protect.sample import PodSample, Sample, Unavailable, Use
-from colocation.protect.wanted import Decision, decide
+from colocation.protect.wanted import Enforcement, decide
 from colocation.replay import traces
 from colocation.replay.shape import Draw
 from colocation.text import json_line
@@ -144,14 +144,14 @@ def cgroup_files(data: bytes) -> bool:
     path = Path(_SCRATCH.name) / "cgroup-file"
     path.write_bytes(data)
     made = cgroups.Layout(root=_SCRATCH.name, version=2, roots={"cpu": _SCRATCH.name}, pods_root="")
-    file = files.File(str(path))
+    file = files.OpenFile(str(path))
     try:
         setting.text(file)
         file.number()
     finally:
         file.close()
     held = knobs.PodFiles(made, "")
-    held._quota = files.File(str(path))
+    held._quota = files.OpenFile(str(path))
     try:
         wanted = held._quota_setting(1500)
         assert re.fullmatch(r"[0-9]{1,19} [0-9]{1,19}", wanted.want)
@@ -261,7 +261,7 @@ def spec(data: bytes) -> bool:
         for one in kept.pods[:5]
     )
     sample = Sample(at=2.0, seconds=1.0, cpu=500, memory=Use(2**30), pods_cpu=400, pods_memory=Use(2**29), pods=rows)
-    made = decide(kept, sample, 4000, frozenset({"cpu.quota", "cpu.idle", "memory.limit"}), Decision())
+    made = decide(kept, sample, 4000, frozenset({"cpu.quota", "cpu.idle", "memory.limit"}), Enforcement())
     for wanted in made.pods.values():
         assert (wanted.cpu or 0) >= 0
         assert (wanted.memory or 0) >= 0
@@ -289,7 +289,7 @@ def journal_file(data: bytes) -> bool:
 def checkpoint(data: bytes) -> bool:
     """The histories on the node's disk."""
     try:
-        file = msgspec.json.decode(data, type=histories.File)
+        file = msgspec.json.decode(data, type=histories.HistoryFile)
         made = Histories()
         made.restore(file.kept, 1000.0, max(0.0, WALL - file.written))
     except ValueError:

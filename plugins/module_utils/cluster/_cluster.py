@@ -42,17 +42,17 @@ JSON = t.Dict[str, t.Any]
 
 def parse_version(version: JSON) -> tuple[int, int]:
     """Major and minor of a /version answer; vendors write "30+" or "30-eks"."""
-    found = re.match(r"v?(\d+)\.(\d+)", str(version.get("gitVersion", "")))
-    if found:
-        return int(found.group(1)), int(found.group(2))
+    match = re.match(r"v?(\d+)\.(\d+)", str(version.get("gitVersion", "")))
+    if match:
+        return int(match.group(1)), int(match.group(2))
     major, minor = (re.match(r"\d+", str(version.get(k, ""))) for k in ("major", "minor"))
     return (int(major.group()), int(minor.group())) if major and minor else (0, 0)
 
 
 def version_problems(version: JSON) -> list[str]:
     """Why this cluster cannot be rolled out to; empty when it can."""
-    found, given = parse_version(version), version.get("gitVersion") or "unknown"
-    if found < MINIMUM:
+    match, given = parse_version(version), version.get("gitVersion") or "unknown"
+    if match < MINIMUM:
         return [
             f"The cluster is Kubernetes {given}; colocation needs {MINIMUM[0]}.{MINIMUM[1]} or newer. "
             "Upgrade the cluster first."
@@ -96,8 +96,8 @@ def reached(hosts: dict[str, JSON]) -> tuple[dict[str, JSON], dict[str, str]]:
     answered = {host: given for host, given in hosts.items() if not given.get("unreachable") and not given.get("failed")}
     silent = {}
     for host in sorted(set(hosts) - set(answered)):
-        words = [str(hosts[host].get("msg") or "no answer"), str(hosts[host].get("module_stderr") or "").partition("\n")[0]]
-        declared = " ".join(" ".join(words).split()).replace("Task failed: ", "", 1).rstrip(".")
+        answers = [str(hosts[host].get("msg") or "no answer"), str(hosts[host].get("module_stderr") or "").partition("\n")[0]]
+        declared = " ".join(" ".join(answers).split()).replace("Task failed: ", "", 1).rstrip(".")
         what = "cannot be reached" if hosts[host].get("unreachable") else "runs no module"
         silent[host] = f"Inventory host {host} {what}: {declared}."
     return answered, silent
@@ -187,9 +187,9 @@ def best_effort_pods_under(spec: JSON) -> str:
 def limit_warnings(ranges: t.Iterable[JSON]) -> list[str]:
     """Namespaces whose LimitRange wants something to be there that a best-effort pod has not."""
     result = []
-    for found in ranges:
-        metadata = found["metadata"]
-        for limit in (found.get("spec") or {}).get("limits") or []:
+    for match in ranges:
+        metadata = match["metadata"]
+        for limit in (match.get("spec") or {}).get("limits") or []:
             if limit.get("type") not in ("Container", "Pod"):
                 continue
             fields = [f"{bound} {key}" for bound in BOUNDS for key in limit.get(bound) or {} if not has(limit, bound, key)]
@@ -215,8 +215,8 @@ def has(limit: JSON, bound: str, key: str) -> bool:
 def priority_problems(classes: t.Iterable[JSON]) -> list[str]:
     """PriorityClasses of the chart's names that are not the release's; helm would stop at the first of them."""
     result = []
-    for found in classes:
-        metadata = found["metadata"]
+    for match in classes:
+        metadata = match["metadata"]
         notes = metadata.get("annotations") or {}
         ours = (notes.get("meta.helm.sh/release-name"), notes.get("meta.helm.sh/release-namespace")) == (
             RELEASE,
@@ -233,18 +233,18 @@ def priority_problems(classes: t.Iterable[JSON]) -> list[str]:
 
 def global_default(classes: t.Iterable[JSON]) -> str:
     """The PriorityClass that pods get which name none; of several the one with the lowest value, as the API server chooses."""
-    found = [c for c in classes if c.get("globalDefault")]
+    match = [c for c in classes if c.get("globalDefault")]
     return (
-        str(min(found, key=lambda c: (c.get("value", 0), c["metadata"]["name"]))["metadata"]["name"]) if found else ""
+        str(min(match, key=lambda c: (c.get("value", 0), c["metadata"]["name"]))["metadata"]["name"]) if match else ""
     )
 
 
 def known_default(policy: JSON | None, manager: JSON | None) -> str | None:
     """What the installed admission, by policy or by the manager's webhook, takes for the default; None without either."""
     for variable in ((policy or {}).get("spec") or {}).get("variables") or []:
-        found = re.fullmatch(r".* in \['', '(.*)'\]", str(variable.get("expression")))
-        if variable.get("name") == "namesNoPriority" and found:
-            return found.group(1)
+        match = re.fullmatch(r".* in \['', '(.*)'\]", str(variable.get("expression")))
+        if variable.get("name") == "namesNoPriority" and match:
+            return match.group(1)
     pod = (((manager or {}).get("spec") or {}).get("template") or {}).get("spec") or {}
     arguments = [argument for container in pod.get("containers") or [] for argument in container.get("args") or []]
     if not any(argument.startswith("--webhook=") for argument in arguments):
@@ -265,7 +265,7 @@ def default_warnings(default: str, known: str | None) -> list[str]:
 
 def other_managers(nodes: t.Iterable[JSON], ours: bool) -> list[str]:
     """Oversold resources of others; ``ours``: a rollout of this collection is noted in the cluster."""
-    found: dict[str, list[str]] = {}
+    match: dict[str, list[str]] = {}
     writers: dict[str, set[str]] = {}
     for node in nodes:
         status = node.get("status") or {}
@@ -275,13 +275,13 @@ def other_managers(nodes: t.Iterable[JSON], ours: bool) -> list[str]:
             *(() if ours else ((BE_CPU, "another colocation manager, openFuyao's most likely"),)),
         ):
             if key in keys:
-                found.setdefault(who, []).append(node["metadata"]["name"])
+                match.setdefault(who, []).append(node["metadata"]["name"])
                 writers.setdefault(who, set()).update(field_managers(node, key))
     return [
         f"Nodes {', '.join(sorted(names)[:5])}{' and more' if len(names) > 5 else ''} have oversold resources of {who}"
         f"{' (written by ' + ', '.join(sorted(writers[who])) + ')' if writers[who] else ''}; what both publish is counted twice. "
         "site -e colocation_migrate=true takes over."
-        for who, names in sorted(found.items())
+        for who, names in sorted(match.items())
     ]
 
 

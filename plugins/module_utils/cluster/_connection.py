@@ -53,15 +53,15 @@ class BadConnection(ValueError):
 
 def environment(environ: t.Mapping[str, str]) -> Options:
     """Options given as K8S_AUTH_*, under both names that kubernetes.core knows."""
-    found: Options = {}
+    options: Options = {}
     for option in VARIABLES:
         if option == "proxy_headers":
             headers = {key: environ.get(f"K8S_AUTH_PROXY_HEADERS_{key.upper()}") for key in PROXY_HEADERS}
-            found[option] = {key: value for key, value in headers.items() if value}
+            options[option] = {key: value for key, value in headers.items() if value}
             continue
         names = [option, ALIASES[option]] if option in ALIASES else [option]
-        found[option] = next((v for v in (environ.get(f"K8S_AUTH_{n.upper()}") for n in names) if v), None)
-    return typed(found)
+        options[option] = next((v for v in (environ.get(f"K8S_AUTH_{n.upper()}") for n in names) if v), None)
+    return typed(options)
 
 
 def typed(given: t.Mapping[str, t.Any]) -> Options:

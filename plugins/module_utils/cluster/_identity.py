@@ -23,14 +23,14 @@ JSON = t.Dict[str, t.Any]
 def address(text: t.Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """An IP address in whatever spelling; an IPv4 address mapped into IPv6 is that IPv4 address. None for a name."""
     try:
-        found = ipaddress.ip_address(str(text).strip("[]").partition("%")[0])
+        matches = ipaddress.ip_address(str(text).strip("[]").partition("%")[0])
     except ValueError:
         return None
-    return getattr(found, "ipv4_mapped", None) or found
+    return getattr(matches, "ipv4_mapped", None) or matches
 
 
 def addresses(texts: t.Iterable[t.Any]) -> set[t.Any]:
-    return {found for found in map(address, texts) if found is not None}
+    return {matches for matches in map(address, texts) if matches is not None}
 
 
 def dns(text: t.Any) -> str:
@@ -38,9 +38,9 @@ def dns(text: t.Any) -> str:
     return "" if address(text) is not None else str(text or "").rstrip(".").lower()
 
 
-def short_for(one: str, other: str) -> bool:
+def short_for(name: str, other: str) -> bool:
     """Whether one of two names is the first label of the other."""
-    return bool(one and other) and (one.partition(".")[0] == other or other.partition(".")[0] == one)
+    return bool(name and other) and (name.partition(".")[0] == other or other.partition(".")[0] == name)
 
 
 def internal_ips(node: JSON) -> set[t.Any]:
@@ -91,13 +91,13 @@ def candidates(host: str, answer: JSON, nodes: t.Sequence[JSON]) -> list[JSON]:
     own = [dns(host), dns(answer.get("hostname"))]
     known = [(node, dns(node["metadata"]["name"])) for node in nodes]
     mine = addresses([host, *(answer.get("addresses") or [])])
-    for found in (
+    for matches in (
         *([node for node, name in known if me and name == me] for me in own),
         *([node for node, name in known if short_for(me, name)] for me in own),
         [node for node in nodes if mine & internal_ips(node)],
     ):
-        if found:
-            return found
+        if matches:
+            return matches
     return []
 
 
@@ -112,16 +112,16 @@ def match_hosts(hosts: dict[str, JSON], nodes: t.Sequence[JSON]) -> tuple[dict[s
     for host, answer in sorted(hosts.items()):
         wanted = answer.get("node_name")
         if wanted:
-            found = [n for n in nodes if dns(n["metadata"]["name"]) == dns(wanted)]
+            matches = [n for n in nodes if dns(n["metadata"]["name"]) == dns(wanted)]
         else:
-            found = candidates(host, answer, nodes)
+            matches = candidates(host, answer, nodes)
         proven = [n for n in nodes if same_machine(answer, n)]
         # Several kubelets on one machine have one identity: among these the name decides.
-        found = [n for n in found if n in proven] or found
-        if not found and not wanted and len(proven) == 1:
-            found = proven
-        names = sorted(n["metadata"]["name"] for n in found)
-        why = differs(answer, found[0]) if len(found) == 1 else None
+        matches = [n for n in matches if n in proven] or matches
+        if not matches and not wanted and len(proven) == 1:
+            matches = proven
+        names = sorted(n["metadata"]["name"] for n in matches)
+        why = differs(answer, matches[0]) if len(matches) == 1 else None
         if why:
             others = [n["metadata"]["name"] for n in proven]
             problems.append(
@@ -130,9 +130,9 @@ def match_hosts(hosts: dict[str, JSON], nodes: t.Sequence[JSON]) -> tuple[dict[s
                 + (f"It is the machine of Node {' and '.join(others)}. " if others else "")
                 + "Correct the inventory, or the connection to the cluster."
             )
-        elif len(found) == 1:
+        elif len(matches) == 1:
             matched[host] = names[0]
-        elif found:
+        elif matches:
             problems.append(
                 f"Inventory host {host} could be any of the Nodes {', '.join(names)}. Set colocation_node_name for it."
             )

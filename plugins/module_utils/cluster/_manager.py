@@ -55,8 +55,8 @@ class Reader:
         if not self._token or time.monotonic() - self._minted > TOKEN_SECONDS / 2:
             spec = {"audiences": [AUDIENCE], "expirationSeconds": TOKEN_SECONDS}
             body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-            made = self._api.request("POST", f"{self._where}/serviceaccounts/{READER}/token", body)
-            self._token, self._minted = made["status"]["token"], time.monotonic()
+            token = self._api.request("POST", f"{self._where}/serviceaccounts/{READER}/token", body)
+            self._token, self._minted = token["status"]["token"], time.monotonic()
         return self._token
 
 
@@ -79,12 +79,12 @@ def remedy(error: t.Any, namespace: str) -> str:
 
 def history(events: list[dict[str, t.Any]], nodes: list[str]) -> list[dict[str, t.Any]]:
     """The manager's words about these nodes (all, if none are named), oldest first."""
-    found = []
+    answers = []
     for event in events:
         about = event.get("involvedObject") or {}
         if event.get("reportingComponent") != REPORTER or (nodes and about.get("name") not in nodes):
             continue
-        found.append(
+        answers.append(
             {
                 "node": about.get("name"),
                 "time": event.get("eventTime"),
@@ -92,4 +92,4 @@ def history(events: list[dict[str, t.Any]], nodes: list[str]) -> list[dict[str, 
                 "note": event.get("message", ""),
             }
         )
-    return sorted(found, key=lambda row: (row["time"] or "", row["node"] or ""))
+    return sorted(answers, key=lambda row: (row["time"] or "", row["node"] or ""))

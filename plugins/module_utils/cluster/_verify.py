@@ -24,10 +24,10 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster impor
 JSON = t.Dict[str, t.Any]
 NAMESPACE = "colocation-verify"
 POLICY = "0-colocation-verify"
-"""Of policies of the same priority the name that sorts first wins."""
+"""A name that sorts first, because it wins among policies of the same priority."""
 MIB = 1 << 20
 CPU, MEMORY = 200, 64
-"""Of a probe: millicores and MiB, asked for and limit."""
+"""Requests and limits of a probe, millicores and MiB."""
 PROBES = 2
 TARGET, LOAD_PERCENT, LOAD_LEAST = 1, 2, 300
 """Under load, best-effort and online work together may use 1 % of the node, and the load alone is 2 %: nothing is left."""
@@ -156,21 +156,21 @@ def pod(name: str, hostname: str, agent: JSON, script: str, *args: str, online: 
     }
 
 
-def admitted(found: JSON) -> str | None:
+def admitted(pod: JSON) -> str | None:
     """What is wrong with a best-effort pod as the API server made it."""
-    resources = found["spec"]["containers"][0].get("resources") or {}
+    resources = pod["spec"]["containers"][0].get("resources") or {}
     for part in ("requests", "limits"):
         answer = resources.get(part) or {}
         if _state.whole(answer.get(BE_CPU)) != CPU or _state.whole(answer.get(BE_MEMORY)) != MEMORY * MIB or GATE not in answer:
             return f"its {part} are {answer or 'none'}: it was not admitted as best-effort"
-    if found["spec"].get("priorityClassName") != "priority-be":
-        return f"its priority class is {found['spec'].get('priorityClassName')}"
+    if pod["spec"].get("priorityClassName") != "priority-be":
+        return f"its priority class is {pod['spec'].get('priorityClassName')}"
     return None
 
 
-def stuck(found: JSON) -> str:
+def stuck(pod: JSON) -> str:
     """Why a pod does not run, as its conditions and containers say."""
-    status = found.get("status") or {}
+    status = pod.get("status") or {}
     answer = [f"{c.get('reason')}: {c.get('message')}" for c in status.get("conditions") or [] if c.get("status") == "False"]
     waits = [(s.get("state") or {}).get("waiting") or {} for s in status.get("containerStatuses") or []]
     result = [f"{w.get('reason')} {w.get('message', '')}".strip() for w in waits if w]
@@ -181,9 +181,9 @@ def rate(log: str, seconds: float) -> float | None:
     """Cores that a probe used in the last seconds of its log; None if that is not known yet."""
     rows = []
     for line in log.splitlines():
-        words = line.split()
-        if len(words) == 2:
-            rows.append((float(words[0]), float(words[1])))
+        fields = line.split()
+        if len(fields) == 2:
+            rows.append((float(fields[0]), float(fields[1])))
     if len(rows) < 2:
         return None
     last = rows[-1]
@@ -193,9 +193,9 @@ def rate(log: str, seconds: float) -> float | None:
     return (last[1] - first[1]) / (last[0] - first[0])
 
 
-def killed(found: JSON) -> str | None:
+def killed(pod: JSON) -> str | None:
     """How a pod that takes more memory than it may ended; None while it runs."""
-    for status in (found.get("status") or {}).get("containerStatuses") or []:
+    for status in (pod.get("status") or {}).get("containerStatuses") or []:
         ended = (status.get("state") or {}).get("terminated")
         if ended:
             return "killed" if ended.get("exitCode") == 137 else f"ended with {ended.get('exitCode')} ({ended.get('reason')})"

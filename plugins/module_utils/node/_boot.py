@@ -24,8 +24,8 @@ LOADERS = ("grub", "grubby")
 
 
 def grub_text(arguments: t.Iterable[str]) -> str:
-    words = " ".join(arguments)
-    return f'{HEADER}GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT {words}"\n'
+    tokens = " ".join(arguments)
+    return f'{HEADER}GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT {tokens}"\n'
 
 
 def resctrl_unit() -> str:
@@ -37,20 +37,20 @@ def resctrl_unit() -> str:
 
 def problems(arguments: t.Iterable[str]) -> list[str]:
     """Arguments that could end the assignment they are written into, or that are several."""
-    return [one for one in arguments if not one or one != shlex.quote(one).strip("'") or any(c in one for c in "\"'`$\\ \t\n")]
+    return [argument for argument in arguments if not argument or argument != shlex.quote(argument).strip("'") or any(c in argument for c in "\"'`$\\ \t\n")]
 
 
 def inactive(cmdline: str, arguments: t.Iterable[str]) -> list[str]:
     """Arguments that the running kernel was not started with; of a name that is there twice the last counts."""
-    words = cmdline.split()
-    last = {word.partition("=")[0]: word for word in words}
-    return [one for one in arguments if last.get(one.partition("=")[0]) != one]
+    tokens = cmdline.split()
+    last = {word.partition("=")[0]: word for word in tokens}
+    return [argument for argument in arguments if last.get(argument.partition("=")[0]) != argument]
 
 
 def grubby_arguments(info: str) -> list[str]:
     """The arguments that every kernel has, out of C(grubby --info=ALL)."""
-    found = [line[5:].strip().strip('"').split() for line in info.splitlines() if line.startswith("args=")]
-    return [word for word in found[0] if all(word in words for words in found)] if found else []
+    lines = [line[5:].strip().strip('"').split() for line in info.splitlines() if line.startswith("args=")]
+    return [word for word in lines[0] if all(word in tokens for tokens in lines)] if lines else []
 
 
 def mounted(mounts: str, where: str = RESCTRL) -> bool:

@@ -58,9 +58,9 @@ def dump(program: Program, run: _service.Run) -> tuple[str, str]:
 def array(text: str, name: str) -> list[str]:
     """A top-level array of strings."""
     top = re.split(r"^\s*\[", text, maxsplit=1, flags=re.MULTILINE)[0]
-    found = re.search(_ARRAY.format(name), top, re.MULTILINE | re.DOTALL)
-    words = re.sub(r"^\s*#.*$", "", found.group(1), flags=re.MULTILINE) if found else ""
-    return [a or b for a, b in re.findall(r"\"([^\"]*)\"|'([^']*)'", words)]
+    match = re.search(_ARRAY.format(name), top, re.MULTILINE | re.DOTALL)
+    body = re.sub(r"^\s*#.*$", "", match.group(1), flags=re.MULTILINE) if match else ""
+    return [a or b for a, b in re.findall(r"\"([^\"]*)\"|'([^']*)'", body)]
 
 
 def imported(main: str, dumped: str) -> list[str]:
@@ -77,10 +77,10 @@ def imported(main: str, dumped: str) -> list[str]:
             continue
         read.append(path)
         for name in array(_node.read(path) or "", "imports"):
-            one = os.path.normpath(os.path.join(os.path.dirname(path), name))
-            pending += sorted(glob.glob(one)) if "*" in one else [one]
+            item = os.path.normpath(os.path.join(os.path.dirname(path), name))
+            pending += sorted(glob.glob(item)) if "*" in item else [item]
     answer = array(dumped, "imports")
-    return [one for one in read[1:] if main not in answer or one in answer]
+    return [item for item in read[1:] if main not in answer or item in answer]
 
 
 def value_of(dumped: str, path: Path) -> str | None:
@@ -90,8 +90,8 @@ def value_of(dumped: str, path: Path) -> str | None:
         header = re.match(r"^\s*\[([^\[\]].*)\]\s*$", line)
         if header:
             here = tuple(a or b or c for a, b, c in re.findall(r"\"([^\"]*)\"|'([^']*)'|([\w-]+)", header.group(1)))
-        elif here == path[:-1] and (found := re.match(rf"^\s*{re.escape(path[-1])}\s*=\s*(.*?)\s*$", line)):
-            return found.group(1).strip("\"'")
+        elif here == path[:-1] and (match := re.match(rf"^\s*{re.escape(path[-1])}\s*=\s*(.*?)\s*$", line)):
+            return match.group(1).strip("\"'")
     return None
 
 
@@ -111,8 +111,8 @@ def foreseen(dumped: str, wrong: str, in_force: t.Iterable[t.Mapping[str, t.Any]
     off = disabled(array(dumped, "disabled_plugins"), CRI)
     if off:
         return f"disabled_plugins has {', '.join(off)}, without which kubelet can start no pod"
-    for one in in_force:
-        have, want = value_of(dumped, tuple(one["path"])), one["value"]
+    for item in in_force:
+        have, want = value_of(dumped, tuple(item["path"])), item["value"]
         if have != want:
-            return f"{'.'.join(one['path'])} is {have} by `containerd config dump`, and was to become {want}"
+            return f"{'.'.join(item['path'])} is {have} by `containerd config dump`, and was to become {want}"
     return ""

@@ -242,16 +242,16 @@ def _load(path: str) -> Tuple[List[Entry], bool]:
             text = file.read()
     except FileNotFoundError:
         return [], True
-    found = {}  # type: Dict[str, Entry]
+    entries = {}  # type: Dict[str, Entry]
     clean = not text or text.endswith("\n")
     for line in text.split("\n"):
         if line:
             entry = _decode(line)
             if entry is None:
                 clean = False
-            elif entry.path not in found or found[entry.path].group != entry.group:
-                found[entry.path] = entry
-    return list(found.values()), clean
+            elif entry.path not in entries or entries[entry.path].group != entry.group:
+                entries[entry.path] = entry
+    return list(entries.values()), clean
 
 
 def _decode(line: str) -> Optional[Entry]:

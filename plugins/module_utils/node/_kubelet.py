@@ -30,15 +30,15 @@ RESERVED = ("reservedSystemCPUs", "systemReserved", "kubeReserved", "reservedMem
 
 def flags(argv: t.Sequence[str]) -> dict[str, str]:
     """--name=value and --name value of a command line; a bare one is "true". The last of a name counts."""
-    found: dict[str, str] = {}
-    words = list(argv[1:])
-    for at, word in enumerate(words):
+    flags: dict[str, str] = {}
+    arguments = list(argv[1:])
+    for at, word in enumerate(arguments):
         if not word.startswith("--"):
             continue
         name, equals, value = word[2:].partition("=")
-        following = words[at + 1] if at + 1 < len(words) else "--"
-        found[name] = value if equals else "true" if following.startswith("--") else following
-    return found
+        following = arguments[at + 1] if at + 1 < len(arguments) else "--"
+        flags[name] = value if equals else "true" if following.startswith("--") else following
+    return flags
 
 
 def kebab(name: str) -> str:

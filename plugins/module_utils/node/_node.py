@@ -80,7 +80,7 @@ def _like(path: str, new: int, mode: int | None) -> None:
         names = os.listxattr(path)
     except OSError:  # a file system without them
         return
-    for name in names if mode is None else [one for one in names if one == "security.selinux"]:
+    for name in names if mode is None else [item for item in names if item == "security.selinux"]:
         os.setxattr(new, name, os.getxattr(path, name))
 
 
@@ -136,7 +136,7 @@ def unknown_sysctls(
     names: t.Iterable[str], modules: t.Iterable[str], proc: str = "/proc", sys: str = "/sys"
 ) -> list[str]:
     """Parameters that this kernel does not have; none while a module that may bring them is yet to be loaded."""
-    if not all(loaded(one, sys) for one in modules):
+    if not all(loaded(item, sys) for item in modules):
         return []
     return [name for name in names if not os.path.isfile(sysctl_path(name, proc))]
 
@@ -158,37 +158,37 @@ def machine_id(root: str = "/") -> str:
 
 def meminfo(text: str | None) -> dict[str, int]:
     """MemTotal and MemAvailable in bytes."""
-    found = {}
+    result = {}
     for line in (text or "").splitlines():
         name, _colon, rest = line.partition(":")
         if name in ("MemTotal", "MemAvailable"):
-            found[name] = int(rest.split()[0]) * 1024
-    return found
+            result[name] = int(rest.split()[0]) * 1024
+    return result
 
 
 def local_ipv4(fib_trie: str | None) -> list[str]:
     """Addresses of this machine out of /proc/net/fib_trie: the line before each "/32 host LOCAL"."""
-    found: set[str] = set()
+    result: set[str] = set()
     last = ""
     for line in (fib_trie or "").splitlines():
-        words = line.split()
-        if words[:1] == ["|--"]:
-            last = words[1]
-        elif words[:3] == ["/32", "host", "LOCAL"] and not last.startswith("127."):
-            found.add(last)
-    return sorted(found)
+        tokens = line.split()
+        if tokens[:1] == ["|--"]:
+            last = tokens[1]
+        elif tokens[:3] == ["/32", "host", "LOCAL"] and not last.startswith("127."):
+            result.add(last)
+    return sorted(result)
 
 
 def local_ipv6(if_inet6: str | None) -> list[str]:
     """Addresses out of /proc/net/if_inet6, without loopback and link-local ones."""
-    found = set()
+    result = set()
     for line in (if_inet6 or "").splitlines():
         packed = line.split()[0] if line.split() else ""
         with contextlib.suppress(ValueError, OSError):
             address = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(packed))
             if address != "::1" and not address.startswith("fe80"):
-                found.add(address)
-    return sorted(found)
+                result.add(address)
+    return sorted(result)
 
 
 def free_bytes(path: str) -> int:
@@ -216,13 +216,13 @@ def require_root(module: t.Any) -> None:
         module.fail_json(msg=f"{NEEDS_ROOT[0].upper()}{NEEDS_ROOT[1:]}. Nothing was changed.")
 
 
-def capability_problems(found: JSON, memory_needed: int, disk_needed: int) -> list[str]:
+def capability_problems(capabilities: JSON, memory_needed: int, disk_needed: int) -> list[str]:
     """Why this node cannot take part, in words; empty when it can."""
     problems = []
-    features = found["features"]
-    if found["system"] != "Linux":
-        return [f"it runs {found['system']}, and only Linux nodes can take part"]
-    if found["cgroup_version"] not in (1, 2):
+    features = capabilities["features"]
+    if capabilities["system"] != "Linux":
+        return [f"it runs {capabilities['system']}, and only Linux nodes can take part"]
+    if capabilities["cgroup_version"] not in (1, 2):
         problems.append("no cgroup hierarchy was found below /sys/fs/cgroup")
     else:
         for name, need in (
@@ -232,12 +232,12 @@ def capability_problems(found: JSON, memory_needed: int, disk_needed: int) -> li
             feature = features.get(name)
             if not feature or not feature["available"]:
                 problems.append(f"{name} does not work ({feature['reason'] if feature else 'not tried'}): {need}")
-    if found["pods"] and not found["pods_with_containers"]:
+    if capabilities["pods"] and not capabilities["pods_with_containers"]:
         problems.append(
-            f"none of its {found['pods']} pods' control groups holds a container, so best-effort pods could not be "
+            f"none of its {capabilities['pods']} pods' control groups holds a container, so best-effort pods could not be "
             "limited: kubelet and the container runtime must use the same cgroup driver"
         )
-    total, free = found["memory_bytes"], found["disk_free_bytes"]
+    total, free = capabilities["memory_bytes"], capabilities["disk_free_bytes"]
     if total < memory_needed:
         problems.append(f"it has {total >> 20} MiB of memory, {memory_needed >> 20} are needed")
     if free < disk_needed:
@@ -255,24 +255,24 @@ def image_plan(wanted_sha: str, note: JSON | None, present: t.Mapping[str, str])
 
 def parse_images(listing: str) -> dict[str, str]:
     """Name to digest out of C(ctr images ls), CRI's own names (C(sha256:...)) included."""
-    found = {}
+    result = {}
     for line in listing.splitlines():
-        words = line.split()
-        digest = next((w for w in words[1:] if w.startswith("sha256:")), None)
+        tokens = line.split()
+        digest = next((w for w in tokens[1:] if w.startswith("sha256:")), None)
         if digest:
-            found[words[0]] = digest
-    return found
+            result[tokens[0]] = digest
+    return result
 
 
 def imported(
     before: t.Mapping[str, str], after: t.Mapping[str, str], answer: str, archive: t.Iterable[str]
 ) -> dict[str, str]:
     """The images of an import: the new or different ones, ctr's output, and the names in the archive."""
-    words = set(answer.split()) | set(archive)
+    tokens = set(answer.split()) | set(archive)
     return {
         name: digest
         for name, digest in after.items()
-        if not name.startswith("sha256:") and (before.get(name) != digest or name in words)
+        if not name.startswith("sha256:") and (before.get(name) != digest or name in tokens)
     }
 
 

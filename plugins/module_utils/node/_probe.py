@@ -86,10 +86,10 @@ def find_pods_root(base: str, uids: Collection[str] = ()) -> str:
     level = [""]
     for _level in range(3):  # kubelet --cgroup-root puts groups above: one in kind, two by hand
         below = [os.path.join(parent, entry) for parent in level for entry in _directories(os.path.join(base, parent))]
-        found = [path for path in below if _KUBEPODS.fullmatch(os.path.basename(path))]
-        trees += found
+        features = [path for path in below if _KUBEPODS.fullmatch(os.path.basename(path))]
+        trees += features
         # Not into containers and services: a nested node's tree is not this node's.
-        level = [path for path in below if path not in found and not path.endswith((".scope", ".service"))]
+        level = [path for path in below if path not in features and not path.endswith((".scope", ".service"))]
     if len(trees) < 2:
         return "".join(trees)
 
@@ -101,15 +101,15 @@ def find_pods_root(base: str, uids: Collection[str] = ()) -> str:
 
 
 def pods_below(tree: str) -> Dict[str, bool]:
-    """Of each pod in kubelet's tree (an absolute directory), by uid: whether its group holds a container's."""
-    found = {}  # type: Dict[str, bool]
+    """For each pod in kubelet's tree (an absolute directory), by uid: whether its group contains a container's."""
+    features = {}  # type: Dict[str, bool]
     entries = _directories(tree)
     for qos in [""] + [name for name in entries if pod_uid(name) is None]:
         for name in _directories(os.path.join(tree, qos)) if qos else entries:
             uid = pod_uid(name)
             if uid is not None:
-                found[uid] = bool(_directories(os.path.join(tree, qos, name)))
-    return found
+                features[uid] = bool(_directories(os.path.join(tree, qos, name)))
+    return features
 
 
 def pod_uid(name: str) -> Optional[str]:

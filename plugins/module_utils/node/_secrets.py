@@ -28,24 +28,24 @@ _WORD = re.compile(rf"(?P<quoted>{_QUOTED})|(?P<bare>[^\s\"'\[\]{{}},:=#-][^\s,\
 
 def secrets(text: str | None) -> set[str]:
     """The values that may be passwords, each as it is written in the text."""
-    found: set[str] = set()
+    secrets: set[str] = set()
     for pattern in (_PAIR, _HEADERS):
         for match in pattern.finditer(text or ""):
-            found |= _words(match.group("value"))
-    found |= {match.group("value") for match in _IN_URL.finditer(text or "")}
-    return {one for one in found if len(one) > 3}
+            secrets |= _words(match.group("value"))
+    secrets |= {match.group("value") for match in _IN_URL.finditer(text or "")}
+    return {secret for secret in secrets if len(secret) > 3}
 
 
 def _words(value: str) -> set[str]:
     """Quoted strings and bare words, without keys and words that every configuration has."""
-    found = set()
+    secrets = set()
     for match in _WORD.finditer(value):
         word, is_key = match.group(), re.match(r"\s*(?:=|:(?:\s|$))", value[match.end() :])
         if is_key or word.endswith(":"):
             continue
         if match.group("quoted"):
             edge = 3 if word[:3] in ('"""', "'''") else 1
-            found.add(word[edge:-edge].strip())
+            secrets.add(word[edge:-edge].strip())
         elif not re.fullmatch(r"true|false|null|\d{1,5}|\d+m?s|Webhook|AlwaysAllow|Bearer|Basic", word):
-            found.add(word)
-    return found
+            secrets.add(word)
+    return secrets

@@ -113,10 +113,10 @@ class Unit:
 
     def _look(self) -> tuple[str, str]:
         """What is wrong now, and the process that was looked at."""
-        found = self.show("ActiveState", "SubState", "MainPID")
-        pid = found.get("MainPID", "")
-        if found.get("ActiveState") != "active":
-            return f"it is {found.get('ActiveState', 'unknown')} ({found.get('SubState', '')})", pid
+        listed = self.show("ActiveState", "SubState", "MainPID")
+        pid = listed.get("MainPID", "")
+        if listed.get("ActiveState") != "active":
+            return f"it is {listed.get('ActiveState', 'unknown')} ({listed.get('SubState', '')})", pid
         if self.health_url:
             given = _ask(self.health_url)
             if given:
@@ -141,19 +141,19 @@ def _ask(url: str) -> str:
 def plugin_errors(listing: str) -> str:
     """What is wrong with containerd's plugins that Kubernetes and NRI need, out of C(ctr plugins ls)."""
     bad = []
-    found = False
+    listed = False
     for line in listing.splitlines():
-        words = line.split()
-        if len(words) < 3 or words[1] not in ("cri", "images", "runtime", "nri"):
+        fields = line.split()
+        if len(fields) < 3 or fields[1] not in ("cri", "images", "runtime", "nri"):
             continue
-        if not words[0].startswith(("io.containerd.grpc", "io.containerd.cri", "io.containerd.nri")):
+        if not fields[0].startswith(("io.containerd.grpc", "io.containerd.cri", "io.containerd.nri")):
             continue
-        found = found or words[1] == "cri"
-        if words[-1] == "error":
-            bad.append(f"{words[0]}.{words[1]}")
+        listed = listed or fields[1] == "cri"
+        if fields[-1] == "error":
+            bad.append(f"{fields[0]}.{fields[1]}")
     if bad:
         return f"containerd could not load {', '.join(bad)}"
-    return "" if found else "containerd does not answer, or has no CRI plugin"
+    return "" if listed else "containerd does not answer, or has no CRI plugin"
 
 
 def make_parents(path: str) -> list[str]:
@@ -170,17 +170,17 @@ def make_parents(path: str) -> list[str]:
 
 def write_all(section: JSON, texts: Texts) -> None:
     """Write and remove files; directories that were made for them go when they are empty again."""
-    made = section.setdefault("made", [])
+    created = section.setdefault("made", [])
     for path, text in texts.items():
         if text is None:
             if os.path.lexists(path):
                 os.unlink(path)
         else:
-            made += make_parents(path)
+            created += make_parents(path)
             _node.write(path, text, None)
-    for folder in sorted(made, key=len, reverse=True):
+    for folder in sorted(created, key=len, reverse=True):
         if os.path.isdir(folder) and os.listdir(folder):
             continue
         if os.path.isdir(folder):
             os.rmdir(folder)
-        made.remove(folder)
+        created.remove(folder)

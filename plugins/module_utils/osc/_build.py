@@ -124,12 +124,12 @@ def _beside(
     recipe: Recipe, opened: Opened, service: Service, options: Options, scratch: str
 ) -> dict[str, _write.Source]:
     """images/ and extends/ of a bundle."""
-    made: dict[str, _write.Source] = {f"images/{name}": path for name, path in opened.images.items()}
-    made.update({f"extends/{name}": data for name, data in opened.extends.items()})
+    sources: dict[str, _write.Source] = {f"images/{name}": path for name, path in opened.images.items()}
+    sources.update({f"extends/{name}": data for name, data in opened.extends.items()})
     if recipe.extends:
         extends = _folder.listing(recipe.extends, "extends")
-        made.update({f"extends/{name}": path for name, path in extends.items()})
-    entries = _entries(recipe.images, made)
+        sources.update({f"extends/{name}": path for name, path in extends.items()})
+    entries = _entries(recipe.images, sources)
     mapping = opened.mapping
     if recipe.mapping:
         with open(recipe.mapping, "rb") as file:
@@ -139,11 +139,11 @@ def _beside(
         if chart:
             mapping = _mapping.text_of(_addressed(entries, chart, options, scratch)).encode()
     if mapping is not None:
-        made[_mapping.FILE] = mapping
-    return made
+        sources[_mapping.FILE] = mapping
+    return sources
 
 
-def _entries(images: t.Sequence[JSON], made: dict[str, _write.Source]) -> list[JSON]:
+def _entries(images: t.Sequence[JSON], sources: dict[str, _write.Source]) -> list[JSON]:
     """The archives of the images, added to ``made`` under the names that the rules ask for; one file is taken once."""
     names: dict[tuple[str, str], str] = {}
     entries = []
@@ -157,7 +157,7 @@ def _entries(images: t.Sequence[JSON], made: dict[str, _write.Source]) -> list[J
                 raise BuildError(f"there is no image archive {path}")
             real = os.path.realpath(path)
             package[architecture] = names.setdefault((real, architecture), f"{image['name']}-{image['version']}-{architecture}.tar")
-            made[f"images/{package[architecture]}"] = real
+            sources[f"images/{package[architecture]}"] = real
         entry = {"image": image["name"], "tag": image["version"], "address": image.get("address"), "package": package}
         entries.append(entry)
     return entries
@@ -168,16 +168,16 @@ def _addressed(entries: list[JSON], chart: _chart.Chart, options: Options, scrat
     if all(entry["address"] for entry in entries):
         return entries
     try:
-        found = _mapping.derived(chart, options.helm_in(scratch))
+        mapping = _mapping.derived(chart, options.helm_in(scratch))
     except HelmError as e:
         raise BuildError(
             f"which values make the images' addresses cannot be found, as Helm does not render the chart: {e}"
         ) from None
     for entry in entries:
-        fits = {a: fields for a, fields in found.items() if _mapping.is_of(a, entry["image"])}
+        fits = {a: fields for a, fields in mapping.items() if _mapping.is_of(a, entry["image"])}
         if not entry["address"]:
             if len({str(fields) for fields in fits.values()}) != 1:
-                known = ", ".join(sorted(found)) or "none"
+                known = ", ".join(sorted(mapping)) or "none"
                 raise BuildError(
                     f"which values make the address of {entry['image']}? The chart renders {known}. Give its address, "
                     "as mapping.yaml has it, or call it as the last part of its address"

@@ -103,8 +103,8 @@ def check(chart: Chart, helm: Helm, extra: t.Sequence[tuple[str, t.Any]] = ()) -
     bases += [(f" with {name}", _values.merged(chart.values, values)) for name, values in extra]
     for name, base in bases:
         if not looks.at(name, base):
-            said = f"With its addresses replaced, Helm cannot render it{name}: {looks.error}"
-            looks.findings.append(Finding(f"{chart.root}/Chart.yaml", None, "chart-renders", said))
+            message = f"With its addresses replaced, Helm cannot render it{name}: {looks.error}"
+            looks.findings.append(Finding(f"{chart.root}/Chart.yaml", None, "chart-renders", message))
         off = _values.switches(base, False)
         if off and not looks.at(f"{name} with everything switched on", _values.switched(base, off, True)):
             for path in off:  # one by one: some exclude each other
@@ -112,11 +112,11 @@ def check(chart: Chart, helm: Helm, extra: t.Sequence[tuple[str, t.Any]] = ()) -
         on = _values.switches(base, True)
         if on:
             looks.at(f"{name} with everything switched off", _values.switched(base, on, False))
-    told = {(f.file, f.line, f.rule): f for f in reversed(looks.findings)}
-    places = {key[:2] for key in told}
-    told.update({(f.file, f.line, f.message): f for f in _literals(chart) if (f.file, f.line) not in places})
+    reported = {(f.file, f.line, f.rule): f for f in reversed(looks.findings)}
+    places = {key[:2] for key in reported}
+    reported.update({(f.file, f.line, f.message): f for f in _literals(chart) if (f.file, f.line) not in places})
     used = _used(plain, looks.first, chart) if plain else []
-    return Report(sorted(told.values(), key=lambda f: (f.file, f.line or 0)), used, helm.renders)
+    return Report(sorted(reported.values(), key=lambda f: (f.file, f.line or 0)), used, helm.renders)
 
 
 class _Looks:
@@ -136,8 +136,8 @@ class _Looks:
                 remedies = {"dependenc": "Put its dependencies into charts/", "kubeVersion": "Give kube_version"}
                 fits = (remedy for word, remedy in remedies.items() if word in str(e))
                 remedy = next(fits, "Give values that it needs (values_files)")
-                said = f"Helm cannot render it with its own values: {e}. {remedy}."
-                self.findings.append(Finding(f"{self.chart.root}/Chart.yaml", None, "chart-renders", said))
+                message = f"Helm cannot render it with its own values: {e}. {remedy}."
+                self.findings.append(Finding(f"{self.chart.root}/Chart.yaml", None, "chart-renders", message))
             return []
 
     def at(self, name: str, values: t.Any) -> bool:
@@ -146,26 +146,26 @@ class _Looks:
             documents = self.chart.render(self.helm, self.chart.marked(values)[0])
             left = _unmarked(documents)
             # A value of a name that says nothing may still be one: mark those that the leftovers could be made of, too.
-            also = _values.behind(values, [one.address for one in left]) if left else set()
+            also = _values.behind(values, [finding.address for finding in left]) if left else set()
             if also:
                 left = _unmarked(self.chart.render(self.helm, self.chart.marked(values, also)[0]))
         except HelmError as e:
             self.error = str(e)
             return False
         self.first = self.first or documents
-        self.findings += [_finding(self.chart, one, name) for one in left]
+        self.findings += [_finding(self.chart, finding, name) for finding in left]
         return True
 
 
 def uncommented(text: str) -> str:
     """A template without its comments, its lines where they were. In one pass, whatever a stranger wrote."""
-    made, at = [], 0
+    parts, at = [], 0
     while (start := text.find("/*", at)) >= 0 and (end := text.find("*/", start + 2)) >= 0:
         opens = text[max(0, start - 16) : start].rstrip()
         comment = opens.endswith(("{{", "{{-"))
-        made += [text[at:start], "\n" * text.count("\n", start, end) if comment else text[start:end]]
+        parts += [text[at:start], "\n" * text.count("\n", start, end) if comment else text[start:end]]
         at = end
-    return "".join(made) + text[at:]
+    return "".join(parts) + text[at:]
 
 
 def actions(line: str) -> list[str]:
@@ -173,11 +173,11 @@ def actions(line: str) -> list[str]:
     return [part.partition("}}")[0] for part in line.split("{{")[1:]]
 
 
-def overlay(values: t.Any, made: t.Any) -> t.Any:
+def overlay(values: t.Any, parts: t.Any) -> t.Any:
     """What must be laid over ``values`` to get ``made``. No key is ever taken away."""
-    if isinstance(values, dict) and isinstance(made, dict):
-        return {key: overlay(values.get(key), value) for key, value in made.items() if value != values.get(key)}
-    return made
+    if isinstance(values, dict) and isinstance(parts, dict):
+        return {key: overlay(values.get(key), value) for key, value in parts.items() if value != values.get(key)}
+    return parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,11 +206,11 @@ def _owner(tree: t.Any) -> str:
 
 
 def _finding(chart: Chart, left: Left, round_name: str) -> Finding:
-    found = _reference.parse(left.address)
+    match = _reference.parse(left.address)
     pieces = [left.address, left.address.split("@")[0]]
-    if found:
-        whole = f"{found.host}/{found.repository}" if found.host else found.repository
-        pieces += [whole, found.repository] + ([found.host] if found.host else [])
+    if match:
+        whole = f"{match.host}/{match.repository}" if match.host else match.repository
+        pieces += [whole, match.repository] + ([match.host] if match.host else [])
     pieces = [piece for piece in dict.fromkeys(pieces) if not _values.marks_in(piece)]
     key = next((step for step in reversed(left.path) if isinstance(step, str)), "image")
     file, line = chart.place(left.source, pieces, key)
@@ -231,8 +231,8 @@ def _literals(chart: Chart) -> t.Iterator[Finding]:
                 yield Finding(name, number, "image-literal", message)
                 continue
             for action in actions(line):
-                for found in _STRING.finditer(action):
-                    text = found[1] or found[2] or ""
+                for match in _STRING.finditer(action):
+                    text = match[1] or match[2] or ""
                     if _reference.REGISTRIES.match(text) or _reference.in_text(text):
                         message = f"{text} is a fallback in a template, which the values tried do not reach; put it into {chart.home}"
                         yield Finding(name, number, "image-literal", message, warning=True)

@@ -206,8 +206,8 @@ def version_key(tag: str) -> tuple[t.Any, ...]:
 
 
 def _is_address(text: str) -> bool:
-    found = _reference.parse(text)
-    return found is not None and found.tag is not None
+    reference = _reference.parse(text)
+    return reference is not None and reference.tag is not None
 
 
 def _tag_of(mode: str, value: t.Any) -> str | None:
@@ -215,13 +215,13 @@ def _tag_of(mode: str, value: t.Any) -> str | None:
         return None
     if mode == "tag":
         return str(value)
-    found = _reference.parse(str(value))
-    return found.tag if found else None
+    reference = _reference.parse(str(value))
+    return reference.tag if reference else None
 
 
 def _value(mode: str, value: t.Any, tag: str) -> str | None:
     """What is written at the path for this tag."""
     if mode == "tag":
         return tag
-    found = _reference.parse(str(value)) if value else None
-    return str(_reference.Reference(found.host, found.repository, tag, None)) if found else None
+    reference = _reference.parse(str(value)) if value else None
+    return str(_reference.Reference(reference.host, reference.repository, tag, None)) if reference else None

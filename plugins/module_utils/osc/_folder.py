@@ -34,7 +34,7 @@ def unpack(archive: str, target: str, limits: Limits | None = None, where: str =
 def listing(folder: str, where: str) -> dict[str, str]:
     """Name to path of every file below a folder; Refused for links, devices and names that no archive may carry."""
     guard = Guard(where, 0, Limits())
-    found = {}
+    entries = {}
     for above, folders, files in os.walk(folder, onerror=_raise):
         folders.sort()
         for name in [*folders, *sorted(files)]:
@@ -48,8 +48,8 @@ def listing(folder: str, where: str) -> dict[str, str]:
             if not stat.S_ISREG(mode):
                 guard.refuse("archive-special", relative, "it is neither a file nor a folder")
             guard.enter(relative, False)
-            found[relative] = path
-    return found
+            entries[relative] = path
+    return entries
 
 
 def _raise(error: OSError) -> t.NoReturn:
@@ -58,24 +58,24 @@ def _raise(error: OSError) -> t.NoReturn:
 
 def contents(folder: str, where: str) -> dict[str, bytes]:
     """Every file below a folder; Refused when text is not UTF-8, or when it is too much."""
-    made, guard = {}, Guard(where, 1 << 62, Limits())
+    entries, guard = {}, Guard(where, 1 << 62, Limits())
     for name, path in listing(folder, where).items():
         with open(path, "rb") as file:
-            made[name] = b"".join(guard.counted(file, name))
+            entries[name] = b"".join(guard.counted(file, name))
         if name.endswith(TEXT):
-            _yaml.text_of(made[name], f"{where}/{name}")
-    return made
+            _yaml.text_of(entries[name], f"{where}/{name}")
+    return entries
 
 
 def texts(files: dict[str, bytes]) -> dict[str, str]:
     """Those that are text."""
-    made = {}
+    entries = {}
     for name, data in files.items():
         try:
-            made[name] = data.decode("utf-8-sig")
+            entries[name] = data.decode("utf-8-sig")
         except UnicodeDecodeError:
             continue
-    return made
+    return entries
 
 
 def executables(files: dict[str, str]) -> set[str]:
@@ -91,17 +91,17 @@ def sole_folder(folder: str) -> str:
 
 def state_of(folder: str) -> dict[str, str]:
     """What a folder holds, to compare: digest and mode of each file. A link shows as one."""
-    made = {}
+    entries = {}
     for above, folders, files in os.walk(folder):
         for name in [*files, *(f for f in folders if os.path.islink(os.path.join(above, f)))]:
             path = os.path.join(above, name)
             relative = os.path.relpath(path, folder).replace(os.sep, "/")
             if os.path.islink(path):
-                made[relative] = f"link to {os.readlink(path)}"
+                entries[relative] = f"link to {os.readlink(path)}"
                 continue
             mode = "755" if os.stat(path).st_mode & stat.S_IXUSR else "644"
-            made[relative] = f"{mode} sha256:{sha256(path)}"
-    return dict(sorted(made.items()))
+            entries[relative] = f"{mode} sha256:{sha256(path)}"
+    return dict(sorted(entries.items()))
 
 
 def sha256(path: str) -> str:

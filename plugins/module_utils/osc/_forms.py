@@ -116,10 +116,10 @@ class Service:
             if not any(name.startswith("templates/") for name in names):
                 yield missing("layout-chart", "templates/")
         elif self.form == "operator":
-            found = sorted(name for name in names if is_csv(name))
-            if len(found) != 1:
-                said = f"it has {len(found)} ClusterServiceVersions ({', '.join(found) or 'none'}), not one"
-                yield Finding(self.where, None, "layout-operator", said)
+            matches = sorted(name for name in names if is_csv(name))
+            if len(matches) != 1:
+                message = f"it has {len(matches)} ClusterServiceVersions ({', '.join(matches) or 'none'}), not one"
+                yield Finding(self.where, None, "layout-operator", message)
             if not self.crds():
                 yield missing("layout-operator", "CustomResourceDefinition")
         else:
@@ -139,15 +139,15 @@ class Service:
             yield e.finding
 
     def crds(self) -> list[JSON]:
-        found = []
+        matches = []
         for name in sorted(self.files):
             if name.endswith(_YAML) and "templates/" not in name:
                 try:
                     trees = _yaml.load_all(self.text(name), self.place(name))
                 except Refused:
                     continue
-                found += [x for x in trees if isinstance(x, dict) and x.get("kind") == "CustomResourceDefinition"]
-        return found
+                matches += [x for x in trees if isinstance(x, dict) and x.get("kind") == "CustomResourceDefinition"]
+        return matches
 
     # Addresses, for the forms without templates
 
@@ -187,13 +187,13 @@ class Service:
 
     def addresses(self) -> list[str]:
         """Every address that the platform replaces."""
-        found: dict[str, None] = {}
+        matches: dict[str, None] = {}
         for name in sorted(self.files):
             if self.form != "helm" and self._replaced(name) and name.endswith(_YAML) and not name.startswith("raw/"):
                 tree = self.load(name)
                 for text in [tree, *self._nested(tree)]:
-                    found.update(dict.fromkeys(address for _path, address in _reference.in_tree(text)))
-        return sorted(found)
+                    matches.update(dict.fromkeys(address for _path, address in _reference.in_tree(text)))
+        return sorted(matches)
 
     @staticmethod
     def _nested(tree: t.Any) -> t.Iterator[t.Any]:
@@ -210,23 +210,23 @@ class Service:
     def csds(self, extends: dict[str, bytes], values: t.Any) -> list[_csd.Csd]:
         """The package's CSDs, and those of the folder extends/ beside it."""
         crds, examples = self.crds(), self._examples()
-        made = [
+        images = [
             _csd.Csd(self.text(n), self.place(n), crds, values, examples)
             for n in sorted(self.files)
             if _csd.is_csd(n) and "templates/" not in n
         ]
         beside = [n for n in sorted(extends) if _csd.is_csd(n)]
         texts = {n: _yaml.text_of(extends[n], f"extends/{n}") for n in beside}
-        return made + [_csd.Csd(texts[n], f"extends/{n}", crds, values, examples) for n in beside]
+        return images + [_csd.Csd(texts[n], f"extends/{n}", crds, values, examples) for n in beside]
 
     def _examples(self) -> list[JSON]:
         tree = self.mapping(self.csv) if self.csv else {}
         annotations = (tree.get("metadata") or {}).get("annotations") or {}
         try:
-            found = _yaml.load_json(annotations.get("alm-examples") or "[]")
+            matches = _yaml.load_json(annotations.get("alm-examples") or "[]")
         except (ValueError, TypeError):
             return []
-        return [example for example in found if isinstance(example, dict)] if isinstance(found, list) else []
+        return [example for example in matches if isinstance(example, dict)] if isinstance(matches, list) else []
 
 
 def check_name(stem: str, name: str | None, version: str | None, file: str, rule: str) -> t.Iterator[Finding]:

@@ -99,5 +99,5 @@ class Helm:
 
 def _short(text: str, chart: str) -> str:
     lines = [line for line in text.replace(os.path.dirname(chart) + "/", "").splitlines() if line.strip()]
-    said = [line for line in lines if line.startswith("Error")] or lines
-    return " ".join(said)[:600]
+    errors = [line for line in lines if line.startswith("Error")] or lines
+    return " ".join(errors)[:600]

@@ -29,10 +29,10 @@ def valid_name(stem: str) -> bool:
 
 
 def check_name(name: str, file: str) -> t.Iterator[Finding]:
-    found = _NAME.fullmatch(name)
-    if not found or not valid_name(found["stem"]) or "-" not in found["stem"]:
-        said = f"{name} is not NAME-VERSION-x86_64.tar or NAME-VERSION-aarch64.tar of letters, digits, _, - and ."
-        yield Finding(file, None, "name-image", said)
+    match = _NAME.fullmatch(name)
+    if not match or not valid_name(match["stem"]) or "-" not in match["stem"]:
+        message = f"{name} is not NAME-VERSION-x86_64.tar or NAME-VERSION-aarch64.tar of letters, digits, _, - and ."
+        yield Finding(file, None, "name-image", message)
 
 
 def check_archive(path: str, name: str, file: str) -> t.Iterator[Finding]:
@@ -45,10 +45,10 @@ def check_archive(path: str, name: str, file: str) -> t.Iterator[Finding]:
     except Refused as e:
         yield e.finding
         return
-    found = _NAME.fullmatch(name)
-    if found and holds != {ARCHITECTURES[found["architecture"]]}:
-        said = f"it holds an image for {' and '.join(sorted(holds)) or 'no architecture'}; its name says {found['architecture']}"
-        yield Finding(file, None, "image-archive", said)
+    match = _NAME.fullmatch(name)
+    if match and holds != {ARCHITECTURES[match["architecture"]]}:
+        message = f"it holds an image for {' and '.join(sorted(holds)) or 'no architecture'}; its name says {match['architecture']}"
+        yield Finding(file, None, "image-archive", message)
 
 
 def architectures(path: str) -> set[str]:
@@ -73,10 +73,10 @@ def _oci(read: t.Callable[[str], t.Any], document: t.Any, depth: int) -> set[str
         raise ValueError("indexes nested without end")
     if "manifests" in document:
         parts = [m for m in document["manifests"] if (m.get("platform") or {}).get("architecture") != "unknown"]
-        found = set()
+        match = set()
         for part in parts:
-            found |= _oci(read, read(_blob(part)), depth + 1)
-        return found
+            match |= _oci(read, read(_blob(part)), depth + 1)
+        return match
     return {read(_blob(document["config"]))["architecture"]}
 
 

@@ -103,32 +103,32 @@ class Mapping:
 
     def replaced(self, values: t.Any) -> tuple[t.Any, set[str]]:
         """Values as the platform leaves them, and the addresses at which it has stored the images."""
-        made, stored = copy.deepcopy(values), set()
+        changed, stored = copy.deepcopy(values), set()
         for entry in self.entries:
             parts = parts_of(str(entry["image"]), str(entry["tag"]))
             stored.add(parts["fullAddress"])
             for field, path in entry["address"].items():
-                _yaml.put(made, _yaml.undotted(str(path)), parts[field])
-        return made, stored
+                _yaml.put(changed, _yaml.undotted(str(path)), parts[field])
+        return changed, stored
 
     def prove(self, chart: _chart.Chart, helm: Helm) -> t.Iterator[Finding]:
         """Do what the platform does, and look where images would be pulled from then."""
-        made, stored = self.replaced(chart.values)
+        changed, stored = self.replaced(chart.values)
         try:
-            documents = chart.render(helm, made)
+            documents = chart.render(helm, changed)
         except HelmError as e:
             yield self._finding("mapping-complete", f"with what it replaces, Helm cannot render the chart: {e}")
             return
-        told = set()
+        reported = set()
         for document in documents:
             for path, address in _reference.in_tree(document.tree):
-                if address in stored or address in told:
+                if address in stored or address in reported:
                     continue
-                told.add(address)
+                reported.add(address)
                 at = f"{document.source} at {_yaml.dotted(path)}"
                 if address.split("@")[0] in stored:
-                    said = f"{at} is pinned to a digest, which the platform's copy need not have"
-                    yield Finding(FILE, None, "mapping-complete", said, warning=True)
+                    message = f"{at} is pinned to a digest, which the platform's copy need not have"
+                    yield Finding(FILE, None, "mapping-complete", message, warning=True)
                 else:
                     shown = address.replace(f"{HOST}/", "the platform's ")
                     yield self._finding("mapping-complete", f"{at} would pull {shown}, which is no image of images/")
@@ -147,13 +147,13 @@ def derived(chart: _chart.Chart, helm: Helm) -> dict[str, dict[str, str]]:
             tags.append(path)
     plain = chart.render(helm, chart.values)
     marked = chart.render(helm, values)
-    made: dict[str, dict[str, str]] = {}
+    changed: dict[str, dict[str, str]] = {}
     for before, after in zip(plain, marked):
         new = dict(_reference.in_tree(after.tree))
         for path, address in _reference.in_tree(before.tree):
             if fields := _fields(new.get(path, ""), paths, tags, chart.values):
-                made.setdefault(address, fields)
-    return made
+                changed.setdefault(address, fields)
+    return changed
 
 
 def _fields(address: str, paths: list[Path], tags: list[Path], values: t.Any) -> dict[str, str]:
@@ -161,15 +161,15 @@ def _fields(address: str, paths: list[Path], tags: list[Path], values: t.Any) ->
     if not behind:
         return {}
     kinds = [_values.kind_of(path, values) for path in behind]
-    found = re.search(r":t(\d+)\.osc(?:@|$)", address)
-    fields = {"tag": _yaml.dotted(tags[int(found[1])])} if found else {}
+    match = re.search(r":t(\d+)\.osc(?:@|$)", address)
+    fields = {"tag": _yaml.dotted(tags[int(match[1])])} if match else {}
     last = behind[-1]
     if kinds[0] == "registry":
         prefix = "prefixAddress" if "/" in str(_yaml.at(values, behind[0])) else "endpoint"
         fields[prefix] = _yaml.dotted(behind[0])
         if len(behind) > 1 and prefix == "endpoint":
             fields["repo"] = _yaml.dotted(last)
-    elif found:
+    elif match:
         fields["repository"] = _yaml.dotted(last)
     else:
         fields["fullAddress"] = _yaml.dotted(last)
@@ -189,5 +189,5 @@ def text_of(entries: t.Iterable[JSON]) -> str:
 
 def is_of(address: str, image: str) -> bool:
     """Is it an address of the image of this name?"""
-    found = _reference.parse(address)
-    return found is not None and found.repository.rsplit("/", 1)[-1] == image.rsplit("/", 1)[-1]
+    match = _reference.parse(address)
+    return match is not None and match.repository.rsplit("/", 1)[-1] == image.rsplit("/", 1)[-1]

@@ -120,8 +120,8 @@ def _open_bundle(folder: str, scratch: str, where: str, stem: str, suffix: str |
     entries = sorted(os.listdir(inside))
     place = f"{where}/package" if where else "package"
     if len(entries) != 1:
-        said = f"it holds {', '.join(entries) or 'nothing'}; it must hold one Helm .tgz, or one operator or OSC .zip"
-        raise Refused("layout-package", place, said)
+        message = f"it holds {', '.join(entries) or 'nothing'}; it must hold one Helm .tgz, or one operator or OSC .zip"
+        raise Refused("layout-package", place, message)
     opened = open_package(os.path.join(inside, entries[0]), scratch, Limits.total)
     if opened.bundle or opened.suffix is None:
         raise Refused("layout-package", f"{place}/{entries[0]}", "it is no Helm .tgz, and no operator or OSC .zip")
@@ -160,8 +160,8 @@ def _check_outside(path: str, opened: Opened, options: Options) -> t.Iterator[Fi
     archive = os.path.basename(opened.where)
     for stem, file in {opened.stem: opened.where, _archive.stem_of(name): name}.items():
         if not _images.valid_name(stem):
-            said = f"{stem} is not of letters, digits, _, - and ., or ends in one of the last three"
-            yield Finding(file, None, "name-package", said)
+            message = f"{stem} is not of letters, digits, _, - and ., or ends in one of the last three"
+            yield Finding(file, None, "name-package", message)
     if opened.suffix and opened.suffix not in _forms.FORMATS[opened.form]:
         formats = " or ".join(_forms.FORMATS[opened.form])
         yield Finding(
@@ -172,11 +172,11 @@ def _check_outside(path: str, opened: Opened, options: Options) -> t.Iterator[Fi
         )
     if options.profile == "console":
         if os.path.isfile(path) and os.path.getsize(path) > CONSOLE_SIZE:
-            said = f"it has {os.path.getsize(path):,} bytes; the console takes {CONSOLE_SIZE:,}"
-            yield Finding(name, None, "limit-size", said)
+            message = f"it has {os.path.getsize(path):,} bytes; the console takes {CONSOLE_SIZE:,}"
+            yield Finding(name, None, "limit-size", message)
         if opened.images:
-            said = "it carries images; push them to a registry, and build it for the profile console"
-            yield Finding("images", None, "limit-images", said)
+            message = "it carries images; push them to a registry, and build it for the profile console"
+            yield Finding("images", None, "limit-images", message)
     if opened.bundle:
         folder = path if os.path.isdir(path) else ""
         for other in sorted(set(os.listdir(folder)) - set(PARTS)) if folder else []:
@@ -220,24 +220,24 @@ def chart_of(opened: Opened, service: Service) -> _chart.Chart | None:
 
 def _texts(files: dict[str, bytes], where: str) -> dict[str, str]:
     """Text files, and those of the charts packed inside charts/: Helm reads these, too."""
-    made = _folder.texts(files)
+    files_read = _folder.texts(files)
     for name, data in files.items():
         if name.startswith("charts/") and name.count("/") == 1 and _archive.suffix_of(name):
             archive = _archive.read(io.BytesIO(data), name, f"{where}/{name}")
             inner = {entry.name: b"".join(pieces) for entry, pieces in archive}
-            made.update({f"charts/{path}": text for path, text in _folder.texts(inner).items()})
-    return made
+            files_read.update({f"charts/{path}": text for path, text in _folder.texts(inner).items()})
+    return files_read
 
 
 def _configuration(service: Service) -> t.Any:
     """The values that the CSDs of an OSC package set for the chart in raw/."""
-    made: JSON = {}
+    files_read: JSON = {}
     for csd in service.csds({}, None):
         for tree in csd.configurations():
             spec = tree.get("spec") if isinstance(tree, dict) else None
             spec = spec if isinstance(spec, dict) else tree
-            made.update(spec["values"] if isinstance(spec.get("values"), dict) else spec)
-    return made
+            files_read.update(spec["values"] if isinstance(spec.get("values"), dict) else spec)
+    return files_read
 
 
 def _moved(finding: Finding, chart: _chart.Chart, service: Service) -> Finding:
@@ -250,9 +250,9 @@ def _moved(finding: Finding, chart: _chart.Chart, service: Service) -> Finding:
 def _check_csds(opened: Opened, service: Service, chart: t.Any, result: Result) -> t.Iterator[Finding]:
     for csd in service.csds(opened.extends, chart.base if chart else None):
         yield from csd.check()
-        found = csd.versions()
-        if found:
-            result.versions.append(found)
+        problems = csd.versions()
+        if problems:
+            result.versions.append(problems)
 
 
 def _check_images(
@@ -267,12 +267,12 @@ def _check_images(
         yield from _images.check_archive(opened.images[name], name, file)
     if opened.mapping is None:
         if opened.images and service.form == "helm":
-            said = "there are images and no mapping.yaml: the platform would not know which values to replace"
-            yield Finding("images", None, "mapping-complete", said)
+            message = "there are images and no mapping.yaml: the platform would not know which values to replace"
+            yield Finding("images", None, "mapping-complete", message)
         return
     mapping = _mapping.Mapping(_yaml.text_of(opened.mapping, _mapping.FILE))
     archives = [name for name in opened.images if name.endswith(".tar")]
-    found = list(mapping.check(service.form, archives, chart.values if chart else None))
-    yield from found
-    if service.form == "helm" and chart and not found:
+    problems = list(mapping.check(service.form, archives, chart.values if chart else None))
+    yield from problems
+    if service.form == "helm" and chart and not problems:
         yield from mapping.prove(chart, options.helm_in(scratch))

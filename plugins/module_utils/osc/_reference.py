@@ -56,8 +56,8 @@ class Reference:
 
 def parse(text: str) -> Reference | None:
     """An image address, or None for what is none. As docker reads it: a first part with a dot or a port is a host."""
-    found = _REFERENCE.fullmatch(text)
-    return Reference(found["host"], found["repository"], found["tag"], found["digest"]) if found else None
+    match = _REFERENCE.fullmatch(text)
+    return Reference(match["host"], match["repository"], match["tag"], match["digest"]) if match else None
 
 
 def valid_tag(text: str) -> bool:
@@ -72,12 +72,12 @@ def is_image_key(key: t.Any) -> bool:
 
 def in_text(text: str) -> list[str]:
     """Addresses with a host somewhere in a text, and what stands behind `image:` in text that holds YAML."""
-    found = [m[0] for m in _IN_TEXT.finditer(text) if not text[: m.start()].endswith("://")]
+    match = [m[0] for m in _IN_TEXT.finditer(text) if not text[: m.start()].endswith("://")]
     if "\n" in text.strip():
-        found += [m[1] for m in _IMAGE_LINE.finditer(text) if m[1].lower() not in _NO_IMAGE and parse(m[1])]
+        match += [m[1] for m in _IMAGE_LINE.finditer(text) if m[1].lower() not in _NO_IMAGE and parse(m[1])]
     if flag := _IMAGE_FLAG.match(text):
-        found += [flag[1]] if parse(flag[1]) else []
-    return list(dict.fromkeys(found))
+        match += [flag[1]] if parse(flag[1]) else []
+    return list(dict.fromkeys(match))
 
 
 def in_tree(tree: t.Any) -> t.Iterator[tuple[Path, str]]:

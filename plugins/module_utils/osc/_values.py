@@ -45,16 +45,16 @@ def marked(
 
     Only what is not empty is marked: an address that a template falls back upon must show.
     """
-    made = copy.deepcopy(values)
+    changed = copy.deepcopy(values)
     paths: list[Path] = []
     for path, value in list(_yaml.leaves(values)):
         if not isinstance(value, str) or not value or "{{" in value or (only is not None and path not in only):
             continue
         new = _marked(path, value, mark(len(paths)), values, path in also)
         if new is not None:
-            _yaml.put(made, path, new)
+            _yaml.put(changed, path, new)
             paths.append(path)
-    return made, paths
+    return changed, paths
 
 
 def kind_of(path: Path, values: t.Any) -> str | None:
@@ -82,8 +82,8 @@ def _marked(path: Path, value: str, with_mark: str, values: t.Any, forced: bool)
         return with_mark + (value[host.end() :] if host else "/" + value.lstrip("/"))
     new = value
     for address in _reference.in_text(value):
-        found = _reference.parse(address)
-        bare = address[len(found.host) + 1 :] if found and found.host else address
+        reference = _reference.parse(address)
+        bare = address[len(reference.host) + 1 :] if reference and reference.host else address
         new = new.replace(address, f"{with_mark}/{bare}")
     return new if new != value else None
 
@@ -92,10 +92,10 @@ def behind(values: t.Any, addresses: t.Iterable[str]) -> set[Path]:
     """Values of any name that one of the addresses may be made of."""
     wanted = set()
     for address in addresses:
-        found = _reference.parse(address)
+        reference = _reference.parse(address)
         wanted |= {address, address.split("@")[0], address.rsplit(":", 1)[0]}
-        if found:
-            wanted |= {found.repository, found.host or address}
+        if reference:
+            wanted |= {reference.repository, reference.host or address}
     return {path for path, value in _yaml.leaves(values) if isinstance(value, str) and value.strip("/") in wanted}
 
 
@@ -105,20 +105,20 @@ def switches(values: t.Any, state: bool) -> list[Path]:
 
 
 def switched(values: t.Any, paths: t.Iterable[Path], state: bool) -> t.Any:
-    made = copy.deepcopy(values)
+    changed = copy.deepcopy(values)
     for path in paths:
-        _yaml.put(made, path, state)
-    return made
+        _yaml.put(changed, path, state)
+    return changed
 
 
 def merged(values: t.Any, over: t.Any) -> t.Any:
     """As Helm lays one values file over another: mappings are merged, null takes away, all else replaces."""
     if not isinstance(values, dict) or not isinstance(over, dict):
         return copy.deepcopy(over)
-    made = copy.deepcopy(values)
+    changed = copy.deepcopy(values)
     for key, value in over.items():
         if value is None:
-            made.pop(key, None)
+            changed.pop(key, None)
         else:
-            made[key] = merged(made.get(key), value) if key in made else copy.deepcopy(value)
-    return made
+            changed[key] = merged(changed.get(key), value) if key in changed else copy.deepcopy(value)
+    return changed

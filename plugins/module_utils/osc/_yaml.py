@@ -195,16 +195,16 @@ def with_value(text: str, file: str, path: Path, value: str) -> str:
             return text
     except KeyError:
         pass
-    made = _insert(text, file, path, value)
+    changed = _insert(text, file, path, value)
     put(tree, path, value)
     try:
-        kept = load(made, file) == tree
+        kept = load(changed, file) == tree
     except Refused:
         kept = False
     if not kept:
-        said = f"{dotted(path)} could not be set without changing anything else; set it by hand"
-        raise Refused("yaml-syntax", file, said)
-    return made
+        message = f"{dotted(path)} could not be set without changing anything else; set it by hand"
+        raise Refused("yaml-syntax", file, message)
+    return changed
 
 
 def _insert(text: str, file: str, path: Path, value: str) -> str:

@@ -33,11 +33,11 @@ def to_api(options: t.Mapping[str, t.Any], fields: t.Mapping[str, t.Any] | None 
 def from_api(spec: t.Mapping[str, t.Any], fields: t.Mapping[str, t.Any] | None = None) -> JSON:
     """Spec -> options. A field that this version does not know is kept under its own name, so that nothing is hidden."""
     known = {camel(name): (name, field) for name, field in (FIELDS if fields is None else fields).items()}
-    found: JSON = {}
+    values: JSON = {}
     for key, value in spec.items():
         name, field = known.get(key, (key, {}))
-        found[name] = _each(field, value, from_api)
-    return found
+        values[name] = _each(field, value, from_api)
+    return values
 
 
 def changes(before: t.Any, after: t.Any, at: str = "") -> list[str]:
@@ -52,7 +52,7 @@ def _each(field: t.Mapping[str, t.Any], value: t.Any, convert: t.Callable[[t.Any
     below = field.get("options")
     if not below:
         return value
-    return [convert(one, below) for one in value] if field["type"] == "list" else convert(value, below)
+    return [convert(element, below) for element in value] if field["type"] == "list" else convert(value, below)
 
 
 def _word(value: t.Any) -> str:

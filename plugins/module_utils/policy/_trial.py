@@ -50,7 +50,7 @@ def merged(below: t.Any, above: t.Any) -> t.Any:
 def unknown(schema: JSON, value: t.Any, at: str = "spec") -> list[str]:
     """A clause for each field that there is not, with the nearest that there is."""
     if isinstance(value, list):
-        return [c for i, one in enumerate(value) for c in unknown(schema.get("items") or {}, one, f"{at}[{i}]")]
+        return [c for i, element in enumerate(value) for c in unknown(schema.get("items") or {}, element, f"{at}[{i}]")]
     known = schema.get("properties")
     if not isinstance(value, dict) or known is None:
         return []
@@ -81,8 +81,8 @@ def refusals(status: JSON, message: str) -> list[str]:
     """The server's answer, a clause for each field, without the way through the definition."""
     given = []
     for cause in (status.get("details") or {}).get("causes") or []:
-        _before, found, field = str(cause.get("field") or "").partition(".default")
-        if found:
+        _before, value, field = str(cause.get("field") or "").partition(".default")
+        if value:
             result = re.sub(r"^Invalid value: (\{.*\}|\"object\"|\"integer\"|\"string\"): ", "", str(cause.get("message")))
             result = re.sub(r" in body ", " ", result)
             given.append(f"spec{field}: {result}")

@@ -59,11 +59,11 @@ class BundleError(Exception):
 
 
 def digest(path: str) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(BLOCK), b""):
-            found.update(block)
-    return found.hexdigest()
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def elf_architecture(path: str) -> str | None:
@@ -91,24 +91,24 @@ def image_architectures(path: str) -> list[str]:
             def below(descriptor: JSON) -> t.Iterator[str]:
                 content = blob(descriptor)
                 if "manifests" in content:
-                    for one in content["manifests"]:
-                        yield from below(one)
+                    for manifest in content["manifests"]:
+                        yield from below(manifest)
                 elif "config" in content:
                     yield str(blob(content["config"]).get("architecture"))
 
             if "index.json" in names:
-                found = {a for one in load("index.json")["manifests"] for a in below(one)}
+                digest = {a for manifest in load("index.json")["manifests"] for a in below(manifest)}
             else:
-                found = {str(load(entry["Config"]).get("architecture")) for entry in load("manifest.json")}
+                digest = {str(load(entry["Config"]).get("architecture")) for entry in load("manifest.json")}
     except (tarfile.TarError, KeyError, ValueError, TypeError, OSError) as e:
         raise BundleError(f"{path} is no image archive that can be read: {e}") from e
-    return sorted(found - {"None", "unknown"})
+    return sorted(digest - {"None", "unknown"})
 
 
 def component(kind: str, path: str, name: str, sha256: str) -> JSON:
     """One entry of the bill of materials."""
     base = os.path.basename(name)
-    made: JSON = {
+    built: JSON = {
         "type": "container" if kind == "image" else "application" if kind in ("program", "chart") else "library",
         "bom-ref": name,
         "name": base,
@@ -117,28 +117,28 @@ def component(kind: str, path: str, name: str, sha256: str) -> JSON:
     }
     version = None
     if kind == "wheel":
-        made["name"], version = base.split("-")[:2]
-        made["purl"] = f"pkg:pypi/{re.sub(r'[-_.]+', '-', made['name']).lower()}@{version}"
+        built["name"], version = base.split("-")[:2]
+        built["purl"] = f"pkg:pypi/{re.sub(r'[-_.]+', '-', built['name']).lower()}@{version}"
     elif kind == "deb":
-        made["name"], version = base[: -len(".deb")].split("_")[:2]
-        made["purl"] = f"pkg:deb/debian/{made['name']}@{version.replace('%3a', ':')}"
+        built["name"], version = base[: -len(".deb")].split("_")[:2]
+        built["purl"] = f"pkg:deb/debian/{built['name']}@{version.replace('%3a', ':')}"
     elif kind == "chart":
-        found = re.match(r"(.+?)-(\d+\.\d+\.\d+.*)\.tgz$", base)
-        if found:
-            made["name"], version = found.groups()
-            made["purl"] = f"pkg:helm/{made['name']}@{version}"
+        digest = re.match(r"(.+?)-(\d+\.\d+\.\d+.*)\.tgz$", base)
+        if digest:
+            built["name"], version = digest.groups()
+            built["purl"] = f"pkg:helm/{built['name']}@{version}"
     elif kind == "collection":
         info = collection_info(path)
-        made["name"], version = f"{info['namespace']}.{info['name']}", str(info["version"])
+        built["name"], version = f"{info['namespace']}.{info['name']}", str(info["version"])
         licences = [licence for licence in info.get("license") or [] if licence]
         if licences:
-            made["licenses"] = [{"expression": " AND ".join(licences)}]
+            built["licenses"] = [{"expression": " AND ".join(licences)}]
     if version:
-        made["version"] = version
+        built["version"] = version
     bill = re.sub(r"\.tar$", ".cdx.json", name)
     if kind == "image" and os.path.exists(re.sub(r"\.tar$", ".cdx.json", path)):
-        made["externalReferences"] = [{"type": "bom", "url": bill}]
-    return made
+        built["externalReferences"] = [{"type": "bom", "url": bill}]
+    return built
 
 
 def sbom(version: str, components: list[JSON]) -> bytes:
@@ -188,14 +188,14 @@ def pack_collection(folder: str, target: str) -> str:
     listed = json.dumps({**files, "files": there}, indent=1).encode()
     manifest["file_manifest_file"]["chksum_sha256"] = hashlib.sha256(listed).hexdigest()
     info = manifest["collection_info"]
-    made = os.path.join(target, f"{info['namespace']}-{info['name']}-{info['version']}.tar.gz")
+    built = os.path.join(target, f"{info['namespace']}-{info['name']}-{info['version']}.tar.gz")
     members: dict[str, t.Any] = {"MANIFEST.json": json.dumps(manifest, indent=1).encode(), "FILES.json": listed}
     for row in there:
         if row["name"] != ".":
             members[row["name"]] = os.path.join(folder, row["name"])
-    with open(made, "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as zipped:
+    with open(built, "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as zipped:
         write_tar(t.cast(t.BinaryIO, zipped), members)
-    return made
+    return built
 
 
 def write_tar(stream: t.BinaryIO, members: t.Mapping[str, t.Any]) -> None:
@@ -283,14 +283,14 @@ def unpack(path: str, target: str) -> JSON:
                 )
             place = os.path.join(target, member.name)
             os.makedirs(os.path.dirname(place), exist_ok=True)
-            found, source = hashlib.sha256(), tar.extractfile(member)
+            digest, source = hashlib.sha256(), tar.extractfile(member)
             if source is None:
                 raise BundleError(f"{path}: {member.name} cannot be read. Fetch it again.")
             with open(place, "wb") as file:
                 for block in iter(lambda s=source: s.read(BLOCK), b""):
-                    found.update(block)
+                    digest.update(block)
                     file.write(block)
-            if found.hexdigest() != row["sha256"]:
+            if digest.hexdigest() != row["sha256"]:
                 raise BundleError(f"{path}: {member.name} has another checksum than the list says. Fetch it again.")
             os.chmod(place, 0o755 if row["kind"] == "program" else 0o644)
     if wanted:

@@ -71,29 +71,29 @@ def wanted_of(body: JSON, live: JSON, scaled: t.Collection[tuple[str, str]]) -> 
 def differences(live: JSON, healed: JSON) -> list[Difference]:
     """The fields in which C(live) is not what C(healed), the answer to the dry run, would be."""
     kind = live["kind"]
-    found = []
+    differences = []
     for path, wanted, is_now in _walk(plain(healed), plain(live), ()):
         enforced = kind in WEBHOOKS and len(path) > 2 and path[0] == "webhooks" and path[2] in SELECTORS
-        found.append(Difference(path, wanted, is_now, writer(live, path), enforced))
-    return found
+        differences.append(Difference(path, wanted, is_now, writer(live, path), enforced))
+    return differences
 
 
-def _walk(wanted: t.Any, found: t.Any, path: Path) -> t.Iterator[tuple[Path, t.Any, t.Any]]:
-    if wanted == found:
+def _walk(wanted: t.Any, live: t.Any, path: Path) -> t.Iterator[tuple[Path, t.Any, t.Any]]:
+    if wanted == live:
         return
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        for key in sorted({*wanted, *found}):
-            yield from _walk(wanted.get(key), found.get(key), (*path, key))
+    if isinstance(wanted, dict) and isinstance(live, dict):
+        for key in sorted({*wanted, *live}):
+            yield from _walk(wanted.get(key), live.get(key), (*path, key))
         return
-    if isinstance(wanted, list) and isinstance(found, list):
-        key = next((k for k in KEYS if all(isinstance(i, dict) and k in i for i in wanted + found)), None)
+    if isinstance(wanted, list) and isinstance(live, list):
+        key = next((k for k in KEYS if all(isinstance(i, dict) and k in i for i in wanted + live)), None)
         if key:
-            before, after = ({str(item[key]): item for item in items} for items in (found, wanted))
-            if len(before) == len(found) and len(after) == len(wanted) and before != after:
+            before, after = ({str(item[key]): item for item in items} for items in (live, wanted))
+            if len(before) == len(live) and len(after) == len(wanted) and before != after:
                 for name in sorted({*before, *after}):
                     yield from _walk(after.get(name), before.get(name), (*path, name))
                 return
-    yield path, wanted, found
+    yield path, wanted, live
 
 
 def writer(live: JSON, path: Path) -> str:
@@ -132,10 +132,10 @@ def autoscaled(scalers: t.Iterable[JSON]) -> set[tuple[str, str]]:
     return {(str(target.get("kind")), str(target.get("name"))) for target in targets}
 
 
-def sentence(kind: str, name: str, one: Difference) -> str:
+def sentence(kind: str, name: str, difference: Difference) -> str:
     """What differs, in one sentence."""
-    by = f", written by {one.manager}" if one.manager else ""
-    return f"{kind} {name}: {one.field()} is {short(one.found)} and the release says {short(one.wanted)}{by}"
+    by = f", written by {difference.manager}" if difference.manager else ""
+    return f"{kind} {name}: {difference.field()} is {short(difference.found)} and the release says {short(difference.wanted)}{by}"
 
 
 def way_out(kind: str, name: str) -> str:
@@ -155,5 +155,5 @@ def short(value: t.Any) -> str:
 
 def server_side(version: str) -> bool:
     """True if this Helm writes by server-side apply, which refuses fields that somebody else has changed."""
-    found = re.match(r"v?(\d+)\.", version)
-    return found is not None and int(found.group(1)) >= 4
+    differences = re.match(r"v?(\d+)\.", version)
+    return differences is not None and int(differences.group(1)) >= 4

@@ -21,35 +21,35 @@ Version = t.Tuple[int, int]
 
 def minor(text: t.Any) -> Version | None:
     """Major and minor of a version, however it is written."""
-    found = re.match(r"v?(\d+)\.(\d+)", str(text or ""))
-    return (int(found.group(1)), int(found.group(2))) if found else None
+    match = re.match(r"v?(\d+)\.(\d+)", str(text or ""))
+    return (int(match.group(1)), int(match.group(2))) if match else None
 
 
 def word(version: Version) -> str:
     return f"{version[0]}.{version[1]}"
 
 
-def problems(found: t.Mapping[str, t.Any]) -> list[str]:
+def problems(match: t.Mapping[str, t.Any]) -> list[str]:
     """A sentence for each pair that cannot work together.
 
     C(found): C(collection), C(chart) and C(app) (of the chart that would be installed), C(chart_before) (of the cluster,
     empty for none), C(images) (names in the image archive).
     """
     answer = []
-    chart, before, ours = minor(found.get("chart")), minor(found.get("chart_before")), minor(found.get("collection"))
+    chart, before, ours = minor(match.get("chart")), minor(match.get("chart_before")), minor(match.get("collection"))
     if chart and ours and chart != ours:
         answer.append(
-            f"Chart {found['chart']} and collection {found['collection']} do not go together: both must be {word(ours)}.x, or "
+            f"Chart {match['chart']} and collection {match['collection']} do not go together: both must be {word(ours)}.x, or "
             f"both {word(chart)}.x. Leave colocation_chart_ref unset to take the chart that comes with the collection."
         )
     if chart and before and (chart[0] != before[0] or chart[1] > before[1] + 1):
         step = f"{before[0]}.{before[1] + 1}"
         answer.append(
-            f"The cluster runs chart {found['chart_before']}, and {found['chart']} is more than one step newer. Upgrade one minor "
+            f"The cluster runs chart {match['chart_before']}, and {match['chart']} is more than one step newer. Upgrade one minor "
             f"version at a time: next is {step}."
         )
-    tags = sorted({name.rpartition(":")[2] for name in found.get("images") or [] if "/colocation-manager:" in name})
-    app = str(found.get("app") or "")
+    tags = sorted({name.rpartition(":")[2] for name in match.get("images") or [] if "/colocation-manager:" in name})
+    app = str(match.get("app") or "")
     if app and tags and app not in tags:
         answer.append(
             f"The image archive has version {', '.join(tags)}, and the chart would run {app}. Bring the archive of that version "

@@ -28,7 +28,7 @@ class Unusable(Exception):
 
 def document(release: JSON, values: JSON, notes: JSON, policies: list[JSON], nodes: list[JSON]) -> JSON:
     """The backup of a cluster. ``notes``: what rollouts noted there; ``policies``, ``nodes``: the objects."""
-    made = {policy["name"] for policy in _rollout.policies_of(policies)}
+    names = {policy["name"] for policy in _rollout.policies_of(policies)}
     settings = notes.get("settings") or {}
     content = {
         "schema": SCHEMA,
@@ -36,7 +36,7 @@ def document(release: JSON, values: JSON, notes: JSON, policies: list[JSON], nod
         "chart_values": own_values(values, _rollout.affinity((notes.get("image") or {}).get("nodes") or [])),
         "policies": sorted(
             (
-                {"name": p["metadata"]["name"], "spec": p.get("spec") or {}, "by_hand": p["metadata"]["name"] not in made}
+                {"name": p["metadata"]["name"], "spec": p.get("spec") or {}, "by_hand": p["metadata"]["name"] not in names}
                 for p in policies
             ),
             key=lambda p: p["name"],

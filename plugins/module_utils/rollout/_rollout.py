@@ -93,12 +93,12 @@ def _revision(secret: JSON) -> int:
 
 def policies_of(objects: t.Iterable[JSON], by_hand: bool = False) -> list[JSON]:
     """The policies that a rollout made, or those that none made, as they are now."""
-    made = [
+    created = [
         o
         for o in objects
         if ((o["metadata"].get("labels") or {}).get("app.kubernetes.io/managed-by") != OURS) is by_hand
     ]
-    return sorted(({"name": o["metadata"]["name"], "spec": o.get("spec") or {}} for o in made), key=lambda p: p["name"])
+    return sorted(({"name": o["metadata"]["name"], "spec": o.get("spec") or {}} for o in created), key=lambda p: p["name"])
 
 
 def snapshot(release: JSON | None, policies: list[JSON], settings: JSON) -> JSON | None:
@@ -178,9 +178,9 @@ def interrupted(secrets: t.Iterable[JSON]) -> list[JSON]:
 
 def not_ours(cut: JSON) -> str:
     """Why a note is left alone that no roll-out of this collection has left behind."""
-    labels, made = cut["metadata"]["labels"], cut["metadata"].get("creationTimestamp", "?")
+    labels, created = cut["metadata"]["labels"], cut["metadata"].get("creationTimestamp", "?")
     return (
-        f"Helm's release {labels.get('name')} is {labels.get('status')} since {made} (revision {_revision(cut)}), and no roll-out of this "
+        f"Helm's release {labels.get('name')} is {labels.get('status')} since {created} (revision {_revision(cut)}), and no roll-out of this "
         f"collection left it so. Wait until that helm has ended; if it was killed: helm rollback {labels.get('name')} -n "
         f"{cut['metadata'].get('namespace')}. Nothing was changed."
     )

@@ -111,10 +111,10 @@ def running(workload: JSON) -> int:
     return int(status.get("replicas" if workload["kind"] == "Deployment" else "currentNumberScheduled") or 0)
 
 
-def problems(found: t.Iterable[JSON], migrate: bool) -> list[str]:
+def problems(managers: t.Iterable[JSON], migrate: bool) -> list[str]:
     """Why a rollout cannot continue next to these."""
     result = []
-    for w in found:
+    for w in managers:
         if in_the_way(w):
             result.append(
                 f"{title(w)} ({who(w)}) has the name of one of ours. Uninstall it with the Helm release that made it: the numbers on "

@@ -144,8 +144,8 @@ def manager_unready(deployment: JSON | None) -> str | None:
 
 def counter(metrics: str, name: str) -> float:
     """The sum of a counter's series in Prometheus text."""
-    found = re.findall(rf"^{re.escape(name)}(?:\{{[^}}]*\}})? ([0-9.eE+-]+)$", metrics, re.MULTILINE)
-    return sum(float(value) for value in found)
+    matches = re.findall(rf"^{re.escape(name)}(?:\{{[^}}]*\}})? ([0-9.eE+-]+)$", metrics, re.MULTILINE)
+    return sum(float(value) for value in matches)
 
 
 def why_not(row: JSON, now: datetime.datetime) -> str | None:

@@ -57,7 +57,7 @@ def _read(kind: Any, value: Any, path: str, *, whole: bool) -> tuple[Any, tuple[
 def _struct(annotated: Any) -> type[Struct] | None:
     """The Struct that a field holds, if it holds one (or nothing)."""
     plain = get_args(annotated)[0] if get_origin(annotated) is Annotated else annotated
-    for one in (plain, *get_args(plain)):
-        if isinstance(one, type) and issubclass(one, Struct):
-            return one if get_origin(plain) is not tuple else None
+    for candidate in (plain, *get_args(plain)):
+        if isinstance(candidate, type) and issubclass(candidate, Struct):
+            return candidate if get_origin(plain) is not tuple else None
     return None

@@ -5,14 +5,14 @@ import pytest
 
 from colocation.predict.margin import BUDGETS
 from colocation.replay.rules import BUDGETED, RULES
-from colocation.replay.score import Outcome, Point
+from colocation.replay.score import Point, RuleScore
 from tests.bench import predict
 from tests.bench.predict import Case
 
 
-def outcome(rule: str, *points: tuple[float, float]) -> Outcome:
+def outcome(rule: str, *points: tuple[float, float]) -> RuleScore:
     curve = tuple(Point(margin=float(n), violations=v, severity=0.1, savings=s) for n, (v, s) in enumerate(points))
-    return Outcome(rule=rule, usual=curve[0], curve=curve)
+    return RuleScore(rule=rule, usual=curve[0], curve=curve)
 
 
 def test_nodes_are_pooled_by_equal_weights() -> None:

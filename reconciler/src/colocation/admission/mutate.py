@@ -38,23 +38,23 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The cluster's PriorityClass with globalDefault: a pod that carries it has chosen none."""
 
 
-class _Resources(Struct):
+class _ContainerResources(Struct):
     requests: Quantities = field(default_factory=dict)
     limits: Quantities = field(default_factory=dict)
 
 
-class _Container(Struct):
-    resources: _Resources = field(default_factory=_Resources)
+class _PodContainer(Struct):
+    resources: _ContainerResources = field(default_factory=_ContainerResources)
 
 
-class _Metadata(Struct, rename="camel"):
+class _PodMetadata(Struct, rename="camel"):
     annotations: dict[str, str] | None = None
     owner_references: tuple[OwnerReference, ...] = ()
 
 
 class _Spec(Struct, rename="camel"):
-    containers: tuple[_Container, ...] = ()
-    init_containers: tuple[_Container, ...] = ()
+    containers: tuple[_PodContainer, ...] = ()
+    init_containers: tuple[_PodContainer, ...] = ()
     priority_class_name: str = ""
     scheduler_name: str = DEFAULT_SCHEDULER
     affinity: dict[str, Any] | None = None
@@ -63,7 +63,7 @@ class _Spec(Struct, rename="camel"):
 class NewPod(Struct):
     """The fields of a pod that is being made which the decision rests on."""
 
-    metadata: _Metadata = field(default_factory=_Metadata)
+    metadata: _PodMetadata = field(default_factory=_PodMetadata)
     spec: _Spec = field(default_factory=_Spec)
 
 
@@ -93,12 +93,12 @@ def _ours(pod: NewPod, annotations: dict[str, str]) -> bool:
     )
 
 
-def _annotate(found: dict[str, str] | None, wanted: dict[str, str]) -> Iterator[dict[str, Any]]:
-    if found is None:
+def _annotate(present: dict[str, str] | None, wanted: dict[str, str]) -> Iterator[dict[str, Any]]:
+    if present is None:
         yield _add("/metadata/annotations", wanted)
         return
     for key, value in wanted.items():
-        if found.get(key) != value:
+        if present.get(key) != value:
             yield _add(f"/metadata/annotations/{_escape(key)}", value)
 
 
@@ -107,10 +107,10 @@ def _best_effort(spec: _Spec) -> Iterator[dict[str, Any]]:
         for at, container in enumerate(containers):
             first = kind == "containers" and at == 0
             for part in ("requests", "limits"):
-                found: Quantities = getattr(container.resources, part)
-                made = converted(found, ticket=first)
-                if made != found:
-                    yield _add(f"/spec/{kind}/{at}/resources/{part}", made)
+                quantities: Quantities = getattr(container.resources, part)
+                changed = converted(quantities, ticket=first)
+                if changed != quantities:
+                    yield _add(f"/spec/{kind}/{at}/resources/{part}", changed)
 
 
 def converted(asked: Quantities, *, ticket: bool) -> Quantities:
@@ -119,20 +119,20 @@ def converted(asked: Quantities, *, ticket: bool) -> Quantities:
     What is there of be-* stays: then plain amounts are dropped, so that nothing doubles when a LimitRange puts them
     back.
     """
-    made: Quantities = {}
+    changed: Quantities = {}
     for key, amount in asked.items():
         ours = _CONVERTED.get(key)
         if key == names.GATE or (ours and ours in asked):
             continue
         if key == "cpu":
-            made[names.BE_CPU] = str(min(MOST_MILLICORES, millicores(amount)))
+            changed[names.BE_CPU] = str(min(MOST_MILLICORES, millicores(amount)))
         elif key == "memory":
-            made[names.BE_MEMORY] = str(parse(amount))
+            changed[names.BE_MEMORY] = str(parse(amount))
         else:
-            made[key] = amount
+            changed[key] = amount
     if ticket:
-        made[names.GATE] = "1"
-    return made
+        changed[names.GATE] = "1"
+    return changed
 
 
 def _priority(spec: _Spec, qos: str, settings: Settings) -> Iterator[dict[str, Any]]:

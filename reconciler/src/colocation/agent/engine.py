@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from colocation.model.report import Capabilities, NodeColocationSpec
-from colocation.node.background import Beside
+from colocation.node.background import BackgroundJob
 from colocation.node.notes import PATIENCE_SECONDS
 from colocation.node.rubik import Folder, digest
 from colocation.protect.rubik import Plan, translate
@@ -25,16 +25,16 @@ class RubikState(Struct, frozen=True):
     message: str = ""
 
 
-class Rubik:
+class RubikEngine:
     """Keeps rubik's config.json as the spec wants it. Belongs to the loop."""
 
-    def __init__(self, folder: Path, found: Capabilities) -> None:
-        self._folder, self._found = Folder(folder), found
+    def __init__(self, folder: Path, capabilities: Capabilities) -> None:
+        self._folder, self._capabilities = Folder(folder), capabilities
         self._spec: NodeColocationSpec | None = None
         self._plan: Plan | None = None
         self._owned_so_far: frozenset[str] = frozenset()
         """What the rubik owns that runs by the config of before, until it runs by this one."""
-        self._disk = Beside("rubik")
+        self._disk = BackgroundJob("rubik")
 
     def step(self, spec: NodeColocationSpec) -> RubikState:
         """One round. Never raises."""
@@ -42,7 +42,7 @@ class Rubik:
         if not wanted and self._folder.config() is None:
             return RubikState()
         if self._plan is None or spec is not self._spec:
-            self._spec, self._plan = spec, translate(spec, self._found)
+            self._spec, self._plan = spec, translate(spec, self._capabilities)
         plan, text = self._plan, self._plan.text
         try:
             written = self._write(text)

@@ -31,9 +31,9 @@ class Lookout:
         none = bool(self.running) and len(self._since) == self.running
         return none and (not self._found_once or len(self.missing) == self.running)
 
-    def look(self, running: Collection[str], found: Collection[str], now: float) -> None:
+    def look(self, running: Collection[str], limited: Collection[str], now: float) -> None:
         """One round."""
-        self._since = {uid: self._since.get(uid, now) for uid in running if uid not in found}
+        self._since = {uid: self._since.get(uid, now) for uid in running if uid not in limited}
         self.running = len(running)
         self._found_once |= len(self._since) < len(running)
         self.missing = tuple(uid for uid, since in self._since.items() if now - since >= LASTING_SECONDS)

@@ -9,9 +9,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from colocation.agent.engine import Rubik, RubikState
+from colocation.agent.engine import RubikEngine, RubikState
 from colocation.agent.lookout import Lookout
-from colocation.agent.reporter import Schedule, Sender
+from colocation.agent.reporter import ReportSender, Schedule
 from colocation.agent.specs import Specs
 from colocation.agent.status import Conditions, build, rfc3339
 from colocation.agent.window import Window
@@ -25,14 +25,14 @@ from colocation.model.report import (
     Pressure,
 )
 from colocation.node.apply import Applier
-from colocation.node.histories import Keeper
+from colocation.node.histories import HistoryWriter
 from colocation.node.reclaim import Reclaimer
 from colocation.node.sampler import LOOK_EVERY, Sampler
 from colocation.predict.peak import Histories
 from colocation.predict.together import Wanted
-from colocation.protect.evict import Watch, watch
+from colocation.protect.evict import EvictionWatch, watch
 from colocation.protect.sample import Sample
-from colocation.protect.wanted import Decision, decide, fell
+from colocation.protect.wanted import Enforcement, decide, fell
 
 log = logging.getLogger(__name__)
 AGAIN: Final = 0.25
@@ -48,19 +48,19 @@ class Loop:
         sampler: Sampler,
         applier: Applier,
         specs: Specs,
-        found: Capabilities,
-        sender: Sender | None = None,
+        capabilities: Capabilities,
+        sender: ReportSender | None = None,
         interval: float = 1.0,
         schedule: Schedule | None = None,
-        keeper: Keeper | None = None,
-        rubik: Rubik | None = None,
+        keeper: HistoryWriter | None = None,
+        rubik: RubikEngine | None = None,
     ) -> None:
         """``sender`` None: nothing is reported. ``keeper`` None: what is learnt of the pods is lost at the end.
 
         ``rubik`` None: no configuration is written for it, and the native engine does everything.
         """
         self._sampler, self._applier, self._specs, self._sender = sampler, applier, specs, sender
-        self._found, self._features = found, frozenset(found.features)
+        self._capabilities, self._features = capabilities, frozenset(capabilities.features)
         self._interval = interval
         self._schedule = schedule or Schedule()
         self._own_capacity = sampler.capacity() or Capacity(cpu=0, memory=0)
@@ -74,8 +74,8 @@ class Loop:
         self.sample = Sample(at=0.0, seconds=0.0)
         self.groups: dict[str, str] = {}
         """Group of each pod of the last round, by uid: a new dict each round, so other threads may read it."""
-        self.decision = Decision(reason="no spec from the manager yet")
-        self.watch = Watch()
+        self.decision = Enforcement(reason="no spec from the manager yet")
+        self.watch = EvictionWatch()
         self.lookout = Lookout()
         self.spec = NodeColocationSpec()
         self.generation: int | None = None
@@ -129,10 +129,10 @@ class Loop:
             if self._rubik is not None:
                 self.rubik_state = self._rubik.step(spec)
             before = self.decision
-            made = decide(spec, sample, capacity.cpu, self._features, before, self.rubik_state.owned)
-            self.decision, self.rising = made, fell(before, made, capacity.cpu)
+            decision = decide(spec, sample, capacity.cpu, self._features, before, self.rubik_state.owned)
+            self.decision, self.rising = decision, fell(before, decision, capacity.cpu)
             self._applier.follow(self._sampler.layout)
-            self._applier.apply(made.pods | made.online, self.groups, made.cache, made.pods)
+            self._applier.apply(decision.pods | decision.online, self.groups, decision.cache, decision.pods)
             self._look(spec, sample.at)
             self._watch(spec, sample)
             self.enforced_at = time.monotonic()
@@ -154,7 +154,7 @@ class Loop:
             window=self.window,
             sample=self.sample,
             decision=self.decision,
-            found=replace(self._found, cgroup_driver=self._sampler.layout.driver),
+            capabilities=replace(self._capabilities, cgroup_driver=self._sampler.layout.driver),
             pressure=self._sampler.pressure(),
             conditions=self._conditions.update(
                 self._applier.refused,
@@ -171,7 +171,7 @@ class Loop:
             histories=self.histories,
         )
 
-    def _report(self, sender: Sender, capacity: Capacity) -> None:
+    def _report(self, sender: ReportSender, capacity: Capacity) -> None:
         now, rules = self.sample.at, self.spec.report
         wait = sender.failure()
         if wait is not None:
@@ -190,16 +190,16 @@ class Loop:
         if self.watch.reclaim is not None:
             self._reclaimer.submit(self._sampler.layout, self.groups.get(self.watch.reclaim, ""))
         for request in self.watch.requests[:1]:
-            if [one.uid for one in before] != [request.uid]:
+            if [earlier.uid for earlier in before] != [request.uid]:
                 log.warning("a pod should leave", extra={"uid": request.uid, "why": request.message})
 
     def _look(self, spec: NodeColocationSpec, now: float) -> None:
         """Compare what runs here with what was found; look for another tree while something is missing."""
         limits = spec.enabled and spec.engine != "none"
         running = [pod.uid for pod in spec.pods if pod.running] if limits else []
-        found = {uid for uid in running if self._applier.finds(uid, self.groups.get(uid))}
+        limited = {uid for uid in running if self._applier.finds(uid, self.groups.get(uid))}
         before = self.lookout.missing
-        self.lookout.look(running, found, now)
+        self.lookout.look(running, limited, now)
         if self.lookout.missing and not before:
             _, why = self._unenforced() or ("", "")
             log.warning("best-effort pods not found", extra={"pods": len(self.lookout.missing), "why": why})

@@ -18,16 +18,16 @@ from typing import Any, Final
 import msgspec
 
 from colocation import logs
-from colocation.agent.engine import Rubik
+from colocation.agent.engine import RubikEngine
 from colocation.agent.loop import Loop
-from colocation.agent.reporter import Sender
+from colocation.agent.reporter import ReportSender
 from colocation.agent.server import serve
 from colocation.agent.specs import KubeApi, Specs
 from colocation.agent.status import capabilities
 from colocation.kube.login import LoginError, find
 from colocation.kube.rest import Rest
 from colocation.node.apply import Applier
-from colocation.node.histories import Keeper
+from colocation.node.histories import HistoryWriter
 from colocation.node.journal import Journal, restore
 from colocation.node.probe import probe
 from colocation.node.sampler import Sampler
@@ -57,10 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help="serve /healthz, /readyz and /metrics here (default: %(default)s, which is every address, IPv6 and IPv4)",
     )
-    one = parser.add_mutually_exclusive_group()
-    one.add_argument("--once", action="store_true", help="sample once, print the report as JSON; writes nothing")
-    one.add_argument("--dry-run", action="store_true", help="run, but change no cgroup, file or API object")
-    one.add_argument("--restore", action="store_true", help="put back every changed value and exit")
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument("--once", action="store_true", help="sample once, print the report as JSON; writes nothing")
+    modes.add_argument("--dry-run", action="store_true", help="run, but change no cgroup, file or API object")
+    modes.add_argument("--restore", action="store_true", help="put back every changed value and exit")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,14 +70,14 @@ def run(args: argparse.Namespace) -> int:
         return _restore(journal_path, args.cgroup_root)
     _raise_file_limit()
     idle = args.once or args.dry_run
-    found = probe(args.cgroup_root, args.proc_root, try_writes=not idle)
-    if not found["cgroup_version"]:
+    features = probe(args.cgroup_root, args.proc_root, try_writes=not idle)
+    if not features["cgroup_version"]:
         log.error("no cgroups here", extra={"path": args.cgroup_root})
         return 1
     sampler = Sampler(args.cgroup_root, args.proc_root)
     specs = Specs(args.state_dir / "state" / "spec.json", read_only=idle)
     if args.once:
-        return _once(args, found, sampler, specs)
+        return _once(args, features, sampler, specs)
     if not args.node:
         log.error("give --node or set NODE_NAME")
         return 2
@@ -94,16 +94,16 @@ def run(args: argparse.Namespace) -> int:
         except LoginError as error:
             log.error("no way into the API server", extra={"error": str(error)})  # noqa: TRY400
             return 1
-        sender = None if args.dry_run else Sender(api)
+        sender = None if args.dry_run else ReportSender(api)
         loop = Loop(
             sampler=sampler,
             applier=applier,
             specs=specs,
-            found=capabilities(found),
+            capabilities=capabilities(features),
             sender=sender,
             interval=args.interval,
-            keeper=None if args.dry_run else Keeper(args.state_dir / "state" / "histories.json"),
-            rubik=None if args.dry_run else Rubik(args.state_dir / "rubik", capabilities(found)),
+            keeper=None if args.dry_run else HistoryWriter(args.state_dir / "state" / "histories.json"),
+            rubik=None if args.dry_run else RubikEngine(args.state_dir / "rubik", capabilities(features)),
         )
         try:
             serve(args.listen, loop, sampler, applier, sender)
@@ -113,15 +113,16 @@ def run(args: argparse.Namespace) -> int:
         api.watch(specs.emit)
         if sender is not None:
             sender.start()
-        log.info("agent started", extra={"node": args.node, "capabilities": msgspec.to_builtins(capabilities(found))})
+        known = msgspec.to_builtins(capabilities(features))
+        log.info("agent started", extra={"node": args.node, "capabilities": known})
         loop.run(stop)
         loop.close()
     log.info("agent stopped; values stay in place")
     return 0
 
 
-def _once(args: argparse.Namespace, found: dict[str, Any], sampler: Sampler, specs: Specs) -> int:
-    loop = Loop(sampler=sampler, applier=_applier(args, sampler), specs=specs, found=capabilities(found))
+def _once(args: argparse.Namespace, features: dict[str, Any], sampler: Sampler, specs: Specs) -> int:
+    loop = Loop(sampler=sampler, applier=_applier(args, sampler), specs=specs, capabilities=capabilities(features))
     loop.step()
     time.sleep(args.interval)
     loop.step()

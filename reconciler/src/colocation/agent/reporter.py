@@ -105,7 +105,7 @@ class Schedule:
         self._last, self._not_before = None, now + wait
 
 
-class Sender:
+class ReportSender:
     """Patches on a thread of its own: an API server that hangs does not hold up protection."""
 
     def __init__(self, api: Api) -> None:

@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from colocation.agent.loop import Loop
-from colocation.agent.reporter import Sender
+from colocation.agent.reporter import ReportSender
 from colocation.node.apply import Applier
 from colocation.node.pressure import worst, worst_online
 from colocation.node.sampler import Sampler
@@ -28,7 +28,7 @@ DEAD_SECONDS: Final = 15.0
 class Metrics(Collector):
     """Reads the loop when it is scraped; costs nothing in between."""
 
-    def __init__(self, loop: Loop, sampler: Sampler, applier: Applier, sender: Sender | None) -> None:
+    def __init__(self, loop: Loop, sampler: Sampler, applier: Applier, sender: ReportSender | None) -> None:
         self._loop, self._sampler, self._applier, self._sender = loop, sampler, applier, sender
 
     def collect(self) -> Iterable[Metric]:
@@ -66,7 +66,7 @@ class Metrics(Collector):
         for name, (value, text) in gauges.items():
             if value is not None:  # what is not known is absent, not 0
                 yield GaugeMetricFamily(f"colocation_agent_{name}", text, value=value)
-        for name, text, found in (
+        for name, text, reading in (
             (
                 "pressure",
                 "Share of time in which a task of the node waited (PSI some avg10).",
@@ -84,7 +84,7 @@ class Metrics(Collector):
             ),
         ):
             pressure = GaugeMetricFamily(f"colocation_agent_{name}_ratio", text, labels=["resource"])
-            for resource, percent in found.items():
+            for resource, percent in reading.items():
                 pressure.add_metric([resource], percent / 100)
             yield pressure
         counters = {
@@ -104,7 +104,7 @@ def _cores(millicores: float | None) -> float | None:
 
 
 def serve(
-    listen: str, loop: Loop, sampler: Sampler, applier: Applier, sender: Sender | None, limits: Limits = LIMITS
+    listen: str, loop: Loop, sampler: Sampler, applier: Applier, sender: ReportSender | None, limits: Limits = LIMITS
 ) -> Server:
     """Answer on "HOST:PORT" from now on. Raises OSError if the port is taken, ValueError for a bad address."""
     registry = CollectorRegistry()
@@ -133,7 +133,7 @@ def serve(
     return server
 
 
-def unready(loop: Loop, applier: Applier, sender: Sender | None) -> str:
+def unready(loop: Loop, applier: Applier, sender: ReportSender | None) -> str:
     """Why an update of the agents should not go on to the next node; "" if nothing is amiss."""
     if sender is not None and not sender.sent:
         return f"no report has arrived yet{': ' if sender.error else ''}{sender.error}"

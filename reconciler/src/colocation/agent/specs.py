@@ -19,7 +19,7 @@ from colocation.kube.watch import READ_SECONDS
 from colocation.model.report import NodeColocationSpec
 from colocation.model.wire import Metadata
 from colocation.node import state
-from colocation.node.background import Beside
+from colocation.node.background import BackgroundJob
 from colocation.node.state import Followed
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class Api(Protocol):
     """All that the agent may do in the cluster: watch its own NodeColocation, and patch that object's status."""
 
-    def watch(self, emit: Callable[[Event[RubikState]], None]) -> None:
+    def watch(self, emit: Callable[[Event[ReadSpec]], None]) -> None:
         """Begin to hand on what happens to the object, on a thread of its own; errors are retried, not raised."""
 
     def patch_status(self, body: dict[str, object]) -> None:
@@ -42,17 +42,17 @@ class _Object(Struct, rename="camel"):
     spec: Any = None
 
 
-class RubikState(Struct, frozen=True):
+class ReadSpec(Struct, frozen=True):
     """A spec as far as this version can read it, and a sentence for each field that it cannot."""
 
     followed: Followed
     problems: tuple[str, ...] = ()
 
 
-def told(wire: _Object) -> RubikState:
+def read_spec(wire: _Object) -> ReadSpec:
     """The spec of the object. Raises msgspec.ValidationError if a field that must be readable is not."""
     spec, problems = lenient.read(NodeColocationSpec, wire.spec or {}, state.NEEDED)
-    return RubikState(Followed(spec, wire.metadata.generation), problems)
+    return ReadSpec(Followed(spec, wire.metadata.generation), problems)
 
 
 class KubeApi:
@@ -62,12 +62,12 @@ class KubeApi:
         """``read_seconds``: seconds without any message after which a watch is closed."""
         self._rest, self._node, self._read_seconds = rest, node, read_seconds
 
-    def watch(self, emit: Callable[[Event[RubikState]], None]) -> None:
+    def watch(self, emit: Callable[[Event[ReadSpec]], None]) -> None:
         """See Api."""
         # Named in the selector: RBAC with resourceNames then allows list and watch of this object only.
         selector = {"fieldSelector": f"metadata.name={self._node}"}
         Reflector(
-            self._rest, NODE_COLOCATIONS, _Object, told, emit, query=selector, read_seconds=self._read_seconds
+            self._rest, NODE_COLOCATIONS, _Object, read_spec, emit, query=selector, read_seconds=self._read_seconds
         ).start()
 
     def patch_status(self, body: dict[str, object]) -> None:
@@ -87,10 +87,10 @@ class Specs:
         self._present = False
         self._unsaved = False
         self._error = ""
-        self._disk = Beside("spec")
+        self._disk = BackgroundJob("spec")
         self._save_error = ""
 
-    def emit(self, event: Event[RubikState]) -> None:
+    def emit(self, event: Event[ReadSpec]) -> None:
         """Take what the watch hands on."""
         with self._lock:
             if isinstance(event, Upsert):

@@ -22,20 +22,20 @@ from colocation.model.report import (
 from colocation.node.apply import Refusal
 from colocation.predict.peak import Histories
 from colocation.protect.sample import Sample
-from colocation.protect.wanted import Decision
+from colocation.protect.wanted import Enforcement
 
 NOT_ASKED = RubikState()
 MESSAGE: Final = 100
 """Characters of a condition's message: the CRD takes more, but a report of 40 pods is to stay within 6 KB."""
 
 
-def capabilities(found: Mapping[str, Any]) -> Capabilities:
+def capabilities(probed: Mapping[str, Any]) -> Capabilities:
     """The probe's findings as they are in the report."""
     return Capabilities(
-        kernel=found["kernel"],
-        cgroup_version=found["cgroup_version"],
-        cgroup_driver=found["cgroup_driver"],
-        features=tuple(sorted(name for name, row in found["features"].items() if row["available"])),
+        kernel=probed["kernel"],
+        cgroup_version=probed["cgroup_version"],
+        cgroup_driver=probed["cgroup_driver"],
+        features=tuple(sorted(name for name, row in probed["features"].items() if row["available"])),
     )
 
 
@@ -113,8 +113,8 @@ def build(
     generation: int,
     window: Window,
     sample: Sample,
-    decision: Decision,
-    found: Capabilities,
+    decision: Enforcement,
+    capabilities: Capabilities,
     pressure: Pressure,
     conditions: tuple[Condition, ...],
     memory_used: int | None,
@@ -133,7 +133,7 @@ def build(
         pods=tuple(histories.with_prediction(row) for row in window.rows()[:MAX_PODS]),
         forecasts=histories.forecasts,
         pressure=pressure if pressure != Pressure() else None,
-        capabilities=found,
+        capabilities=capabilities,
         engine=EngineState(
             mode=decision.mode,
             cpu_quota=decision.cpu_quota,

@@ -24,7 +24,7 @@ from colocation.budget.select import Candidate, Selection, select_policy
 from colocation.budget.silence import Hearing, silent_at
 from colocation.budget.sums import PodSum, PodSums, Resource, add_up, add_up_one, estimate, strategies
 from colocation.budget.suspicions import Suspicion, suspicions, unknown_pods
-from colocation.budget.what_if import Outcome, what_if
+from colocation.budget.what_if import SimulatedNode, what_if
 from colocation.budget.window import SlidingMinimum, Windows
 
 __all__ = [
@@ -38,7 +38,6 @@ __all__ = [
     "Explanation",
     "Health",
     "Hearing",
-    "Outcome",
     "PendingEviction",
     "PodSum",
     "PodSums",
@@ -46,6 +45,7 @@ __all__ = [
     "Resource",
     "RolloutCheck",
     "Selection",
+    "SimulatedNode",
     "SlidingMinimum",
     "Staged",
     "Suspicion",

@@ -281,16 +281,16 @@ def _forecast_source(budget: Budget, evaluation: Evaluation) -> str:
     if winner is None or status is None or status.forecasts is None:
         return ""
     cpu = budget.resource is Resource.CPU
-    found = status.forecasts.cpu if cpu else status.forecasts.memory
+    forecast = status.forecasts.cpu if cpu else status.forecasts.memory
     oversell = winner.spec.oversell.cpu if cpu else winner.spec.oversell.memory
-    if found is None or oversell.strategy != "predicted":
+    if forecast is None or oversell.strategy != "predicted":
         return ""
     say = _say(budget.resource)
     return (
-        f"; learnt pods together: now {say(found.usage)}, peak within an hour {say(found.expected)} "
-        f"+ margin {say(max(0, found.peak - found.expected))} = {say(found.peak)} "
-        f"(violations allowed {found.violation_budget / 10_000:g} %, seen {found.violations / 10_000:.2f} %; "
-        f"peaks one by one: {say(found.pod_peaks)})"
+        f"; learnt pods together: now {say(forecast.usage)}, peak within an hour {say(forecast.expected)} "
+        f"+ margin {say(max(0, forecast.peak - forecast.expected))} = {say(forecast.peak)} "
+        f"(violations allowed {forecast.violation_budget / 10_000:g} %, seen {forecast.violations / 10_000:.2f} %; "
+        f"peaks one by one: {say(forecast.pod_peaks)})"
     )
 
 

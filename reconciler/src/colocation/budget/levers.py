@@ -24,7 +24,7 @@ def levers(node: NodeFacts, evaluation: Evaluation, windows: Windows, now: float
         (evaluation.memory, windows.memory, evaluation.headroom_memory, evaluation.allocated.memory),
     ):
         if budget is not None:
-            messages += (f"{budget.resource}: {words}" for words in _of(budget, window, headroom, allocated, now))
+            messages += (f"{budget.resource}: {message}" for message in _of(budget, window, headroom, allocated, now))
     winner = evaluation.selection.winner
     if winner is not None and not holds(winner.spec.oversell.max_pods, evaluation.allocated):
         messages.append(

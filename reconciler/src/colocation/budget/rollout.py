@@ -36,9 +36,9 @@ def is_staged(spec: PolicySpec) -> bool:
     return spec.enabled and (rollout.percent < 100 or rollout.node_selector != LabelSelector())
 
 
-def same_effect(one: PolicySpec, other: PolicySpec) -> bool:
+def same_effect(left: PolicySpec, other: PolicySpec) -> bool:
     """True if the specs differ only in `rollout`."""
-    return msgspec.structs.replace(one, rollout=Rollout()) == msgspec.structs.replace(other, rollout=Rollout())
+    return msgspec.structs.replace(left, rollout=Rollout()) == msgspec.structs.replace(other, rollout=Rollout())
 
 
 def canary_nodes(
@@ -47,7 +47,7 @@ def canary_nodes(
     nodes: Iterable[tuple[str, Mapping[str, str]]],
     already: Collection[str] = (),
 ) -> frozenset[str]:
-    """Of a policy's nodes (name, labels) the canaries: the same ones each time, at least one.
+    """The canaries among a policy's nodes (name, labels): the same ones each time, at least one.
 
     Those that have it ``already`` keep it, also when nodes are added meanwhile.
 

@@ -47,7 +47,7 @@ class PodSum(Struct, frozen=True, gc=False):
     """Use by online pods."""
     unrequested: int = 0
     overhead: int = 0
-    """Of the RuntimeClasses of BE pods, where it is in no other term."""
+    """Overhead of the RuntimeClasses of BE pods, unless it is in another term."""
     problem: str | None = None
     """Why the sum is unknown (a metric of a pod is missing)."""
 

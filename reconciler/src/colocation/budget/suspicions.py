@@ -48,23 +48,23 @@ def suspicions(
     ``unknown_pods``: uids in this report and in the one before that belong to no pod of this node.
     ``behind``: the generation of its spec that the agent does not follow yet, and for how many seconds it could have.
     """
-    found: dict[Suspicion, str] = {}
-    if words := _too_much(node, status):
-        found[Suspicion.IMPOSSIBLE_USE] = words
-    if words := _contradiction(status):
-        found[Suspicion.INCONSISTENT] = words
+    suspicions: dict[Suspicion, str] = {}
+    if message := _too_much(node, status):
+        suspicions[Suspicion.IMPOSSIBLE_USE] = message
+    if message := _contradiction(status):
+        suspicions[Suspicion.INCONSISTENT] = message
     if unknown_pods:
-        found[Suspicion.UNKNOWN_PODS] = (
+        suspicions[Suspicion.UNKNOWN_PODS] = (
             f"{len(unknown_pods)} of {len(status.pods)} rows are of pods that this node does not have"
         )
-    if words := _clock(status.observed_at, wall):
-        found[Suspicion.CLOCK] = words
+    if message := _clock(status.observed_at, wall):
+        suspicions[Suspicion.CLOCK] = message
     if behind is not None and behind[1] >= BEHIND_SECONDS:
-        found[Suspicion.BEHIND] = (
+        suspicions[Suspicion.BEHIND] = (
             f"its agent follows generation {status.observed_generation} of its spec, and not {behind[0]}, "
             f"which it could have for {behind[1]:,.0f} s"
         )
-    return found
+    return suspicions
 
 
 def unknown_pods(status: NodeColocationStatus, before: NodeColocationStatus | None, known: Collection[str]) -> set[str]:

@@ -15,7 +15,7 @@ from colocation.budget.window import Windows
 from colocation.model.facts import NodeFacts, Published
 
 
-class Outcome(Struct, frozen=True):
+class SimulatedNode(Struct, frozen=True):
     """One node under other policies, once growth has lasted for its window (shrinks come at once)."""
 
     policy: str | None
@@ -25,7 +25,7 @@ class Outcome(Struct, frozen=True):
 
 def what_if(
     node: NodeFacts, selection: Selection, report: ReportView, pods: PodSums, now: float, hearing: Hearing = ALWAYS
-) -> Outcome:
+) -> SimulatedNode:
     """Decide a node as if nothing had been published: what it carries now counts for what is allocated only."""
     unpublished = msgspec.structs.replace(node, published=Published(), withdrawn=None)
     evaluation = evaluate(unpublished, selection, report, pods, Windows(), now, hearing=hearing)
@@ -37,7 +37,7 @@ def what_if(
         _max_pods(selection),
         evaluation.withdraw,
     )
-    return Outcome(selection.winner.name if selection.winner else None, decision, summarize(evaluation))
+    return SimulatedNode(selection.winner.name if selection.winner else None, decision, summarize(evaluation))
 
 
 def _max_pods(selection: Selection) -> int:

@@ -11,16 +11,16 @@ from typing import Final
 from colocation import __version__
 
 COMMANDS: Final = {
-    "manager": "recompute and publish what nodes oversell (one per cluster, leader-elected)",
+    "manager": "compute and publish how much each node offers (one per cluster, leader-elected)",
     "agent": "measure a node and protect its online work (one per node)",
-    "rubik": "restart rubik when the policy gives it another config (beside rubik, in its pod)",
+    "rubik": "restart rubik when the policy gives it another config (runs in rubik's pod)",
     "explain": "why a node has the number it has",
     "report": "the cluster in one table",
-    "simulate": "what a policy would do, on the live cluster or on recorded usage; what a predictor gets wrong",
+    "simulate": "the effect of a policy on the live cluster or on recorded usage; the errors of predictors",
 }
 _EXAMPLES: Final = """\
 examples:
-  colocation report                           what every node publishes, and which pods use it
+  colocation report                           what every node publishes, and how much of it is used
   colocation explain worker-1                 the sum behind one node's number
   colocation simulate policy.yaml             what every node would publish under it; writes nothing
   colocation manager --once --dry-run         what a manager would write now; writes nothing

@@ -58,7 +58,7 @@ def add_logging(parser: argparse.ArgumentParser) -> None:
     """--log-level, --log-format."""
     group = parser.add_argument_group("logging (to stderr)")
     group.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
-    group.add_argument("--log-format", choices=("json", "text"), default="json", help="json: one object a line")
+    group.add_argument("--log-format", choices=("json", "text"), default="json", help="json: one object per line")
 
 
 def add_asking(parser: argparse.ArgumentParser, *forms: str) -> None:
@@ -70,7 +70,7 @@ def add_asking(parser: argparse.ArgumentParser, *forms: str) -> None:
     parser.add_argument(
         "--manager",
         metavar="URL",
-        help="ask this manager itself (a port-forward); the API server is asked for the proof only",
+        help="query this manager directly (a port-forward); the API server only issues the proof",
     )
 
 

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--history",
         action="store_true",
-        help="the past instead: what the manager's Events say (kept for an hour or so)",
+        help="the history instead, from the manager's Events (kept for an hour or so)",
     )
     add_asking(parser)
 
@@ -90,7 +90,7 @@ def render(answer: dict[str, Any]) -> str:
         *([["also match", ", ".join(policy["others"])]] if policy["others"] else []),
         ["report", _report(report)],
         *(["", f"suspect: {suspicion}"] for suspicion in report.get("suspicions", ())),
-        *(["no limits", words] for words in answer.get("leftOut", ())),
+        *(["no limits", sentence] for sentence in answer.get("leftOut", ())),
         [
             "new BE pods",
             f"accepted, up to {gate['maxPods']}" if gate["open"] else "; ".join(gate["closedReasons"]) or "none",
@@ -112,30 +112,31 @@ def render(answer: dict[str, Any]) -> str:
         ]
         parts.append(table(rows, frozenset({2, 3})))
     if answer["wouldChange"]:
-        parts.append("What would change it:\n" + "".join(f"  {printable(words)}\n" for words in answer["wouldChange"]))
+        levers = "".join(f"  {printable(sentence)}\n" for sentence in answer["wouldChange"])
+        parts.append(f"What would change it:\n{levers}")
     return "\n".join(parts)
 
 
-def _resource(one: dict[str, Any], name: str, say: Callable[[int], str]) -> str:
-    rows = [[f"  {term['name']}", say(term["value"]), term["source"]] for term in one["terms"]]
-    rows.append(["= free", say(one["free"]), "the sum"])
-    rows.append(["= result", say(one["result"]), _result(one, say)])
-    rises = one["risesInSeconds"]
+def _resource(budget: dict[str, Any], name: str, say: Callable[[int], str]) -> str:
+    rows = [[f"  {term['name']}", say(term["value"]), term["source"]] for term in budget["terms"]]
+    rows.append(["= free", say(budget["free"]), "the sum"])
+    rows.append(["= result", say(budget["result"]), _result(budget, say)])
+    rises = budget["risesInSeconds"]
     later = f"; rises in {rises:g} s if nothing changes" if rises is not None else ""
-    rows.append(["= headroom", say(one["headroom"]), f"the smallest result of the grow window{later}"])
-    running = say(one["allocatedRunning"])
-    rows.append(["  allocated", say(one["allocated"]), f"to bound BE pods, {running} of it to running ones"])
-    published = "none" if one["published"] is None else say(one["published"])
-    on_node = "none" if one["onNode"] is None else say(one["onNode"])
-    note = name if one["published"] == one["onNode"] else f"{name}; the Node still says {on_node}"
+    rows.append(["= headroom", say(budget["headroom"]), f"the smallest result of the grow window{later}"])
+    running = say(budget["allocatedRunning"])
+    rows.append(["  allocated", say(budget["allocated"]), f"to bound BE pods, {running} of it to running ones"])
+    published = "none" if budget["published"] is None else say(budget["published"])
+    on_node = "none" if budget["onNode"] is None else say(budget["onNode"])
+    note = name if budget["published"] == budget["onNode"] else f"{name}; the Node still says {on_node}"
     rows.append(["= published", published, note])
     return table(rows, frozenset({1}))
 
 
-def _result(one: dict[str, Any], say: Callable[[int], str]) -> str:
-    if one["problem"]:
-        return f"nothing, because {one['problem']}"
-    return f"within 0 and {say(one['ceiling'])}, down to a multiple of {say(one['quantum'])}"
+def _result(budget: dict[str, Any], say: Callable[[int], str]) -> str:
+    if budget["problem"]:
+        return f"nothing, because {budget['problem']}"
+    return f"within 0 and {say(budget['ceiling'])}, down to a multiple of {say(budget['quantum'])}"
 
 
 def _report(report: dict[str, Any]) -> str:

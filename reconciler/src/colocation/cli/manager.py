@@ -1,8 +1,8 @@
-"""Recompute what every labelled node may oversell, and publish it in Node status.
+"""Compute how much every labelled node may oversell, and publish it in Node status.
 
-Runs as a Deployment; of several, the one that holds the Lease writes, the others keep warm. Serves /healthz,
-/readyz, /metrics, /v1/report and /v1/explain/NODE. With --webhook every one of them also admits pods, for clusters
-that do not serve MutatingAdmissionPolicy v1.
+Runs as a Deployment; the replica that holds the Lease writes, the others are standbys with warm caches. Serves
+/healthz, /readyz, /metrics, /v1/report and /v1/explain/NODE. With --webhook every replica also admits pods, for
+clusters that do not serve MutatingAdmissionPolicy v1.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from typing import Final
 
 from colocation.admission import Settings
 from colocation.cli.common import CliError, add_logging, add_login, fail, login, set_up_logs
-from colocation.manager.main import Options
+from colocation.manager.main import ManagerOptions
 from colocation.manager.main import run as run_manager
 from colocation.serving import address
-from colocation.webhook.main import Options as WebhookOptions
-from colocation.webhook.main import Webhook
+from colocation.webhook.main import Webhook, WebhookOptions
 
 EXAMPLES: Final = """\
 examples:
   colocation manager                              in a pod: by its ServiceAccount
-  colocation manager --once --dry-run             print the patches it would send now, and end
+  colocation manager --once --dry-run             print the patches that it would send now, and exit
   colocation manager --kubeconfig ~/.kube/config --listen 127.0.0.1:8080
-                                                  from a workstation, beside (behind) the one in the cluster
+                                                  on a workstation, as a standby of the one in the cluster
 """
 
 
@@ -41,17 +40,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=50.0,
         metavar="N",
-        help="writes a second on average, once a started manager has caught up (default: %(default)g; 0: no limit)",
+        help="writes per second on average, not limited right after a start (default: %(default)g; 0: no limit)",
     )
     add(
         "--evictions-per-minute",
         type=float,
         default=30.0,
         metavar="N",
-        help="best-effort pods moved off their nodes a minute, in all (default: %(default)g; 0: no limit)",
+        help="evictions of best-effort pods per minute, in the cluster (default: %(default)g; 0: no limit)",
     )
-    add("--burst", type=float, default=100.0, metavar="N", help="writes at once (default: %(default)g)")
-    add("--once", action="store_true", help="decide and write everything, then end (serves nothing)")
+    add("--burst", type=float, default=100.0, metavar="N", help="burst of writes (default: %(default)g)")
+    add("--once", action="store_true", help="decide and write everything, then exit (serves nothing)")
     add("--dry-run", action="store_true", help="print each write as a JSON line instead; needs no Lease")
     add("--identity", default="", help="name in the Lease (default: $POD_NAME, else host and process)")
     _add_webhook(parser.add_argument_group("webhook", "admission of pods where the API server has no policies for it"))
@@ -61,12 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_webhook(group: argparse._ArgumentGroup) -> None:
     add, default = group.add_argument, WebhookOptions()
-    add("--webhook", default="", metavar="HOST:PORT", help="serve it there, by TLS (default: not at all)")
+    add("--webhook", default="", metavar="HOST:PORT", help="serve the webhook here, with TLS (default: no webhook)")
     add("--webhook-secret", default=default.secret, metavar="NAME", help="Secret of the certificate (%(default)s)")
     add(
         "--webhook-secret-is-kept",
         action="store_true",
-        help="somebody else renews that Secret (tls.crt, tls.key, ca.crt): only read it",
+        help="another component renews that Secret (tls.crt, tls.key, ca.crt): only read it",
     )
     add(
         "--webhook-configuration",
@@ -74,15 +73,15 @@ def _add_webhook(group: argparse._ArgumentGroup) -> None:
         metavar="NAME",
         help="MutatingWebhookConfiguration to put the authority into (%(default)s)",
     )
-    add("--webhook-service", default=default.service, metavar="NAME", help="Service it is called by (%(default)s)")
+    add("--webhook-service", default=default.service, metavar="NAME", help="Service for the API server (%(default)s)")
     add("--be-scheduler", default="", metavar="NAME", help="scheduler of BE pods that name none")
     add("--hls-scheduler", default="", metavar="NAME", help="scheduler of HLS pods that name none")
-    add("--hls-node-affinity", action="store_true", help="HLS pods go to nodes that take part, and to no others")
+    add("--hls-node-affinity", action="store_true", help="schedule HLS pods only on nodes that take part")
     add(
         "--default-priority-class",
         metavar="NAME",
-        help="the PriorityClass with globalDefault that admission was installed for (empty: none): a pod that has it "
-        "has chosen none, and the manager reports when it becomes another (default: not looked at)",
+        help="the PriorityClass with globalDefault that admission was installed for (empty: none): a pod with it "
+        "counts as having chosen none, and the manager reports a later change (default: not checked)",
     )
 
 
@@ -94,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         webhook = _webhook(args)
     except CliError as error:
         return fail(error)
-    options = Options(
+    options = ManagerOptions(
         namespace=args.namespace,
         identity=args.identity,
         host=host,

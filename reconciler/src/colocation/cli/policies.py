@@ -25,10 +25,10 @@ def read_policies(path: Path) -> list[dict[str, Any]]:
     """The ColocationPolicies of a file, checked as far as ranges and names go. Raises CliError, OSError."""
     text = sys.stdin.read() if str(path) == "-" else path.read_text()
     try:
-        found = [one for one in yaml.safe_load_all(text) if one is not None]
+        documents = [one for one in yaml.safe_load_all(text) if one is not None]
     except yaml.YAMLError as error:
         raise CliError(f"{path}: neither YAML nor JSON: {error}") from error
-    items = [item for one in found for item in (one.get("items", [one]) if isinstance(one, dict) else [one])]
+    items = [item for one in documents for item in (one.get("items", [one]) if isinstance(one, dict) else [one])]
     for number, item in enumerate(items, 1):
         where = f"{path}: document {number}"
         if not isinstance(item, dict) or item.get("kind") != "ColocationPolicy":
@@ -79,9 +79,9 @@ def render_what_if(result: dict[str, Any]) -> str:
             [
                 node["node"],
                 policy if now["policy"] in (then["policy"], None) else f"{now['policy']} -> {policy}",
-                *(_say(one["cpu"], human_millicores) for one in (now, then)),
-                *(_say(one["memory"], human_bytes) for one in (now, then)),
-                *("yes" if one["open"] else "no" for one in (now, then)),
+                *(_say(item["cpu"], human_millicores) for item in (now, then)),
+                *(_say(item["memory"], human_bytes) for item in (now, then)),
+                *("yes" if item["open"] else "no" for item in (now, then)),
                 node["reason"],
             ]
         )

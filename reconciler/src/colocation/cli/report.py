@@ -1,8 +1,8 @@
-"""The cluster in one table: each node's capacity, requests, usage and published amount, and what offline work gains.
+"""The cluster in one table: each node's capacity, requests, usage and published amount, and the gain.
 
-REQUESTED: what online pods asked for. USED: by everything, mean of the last report. PUBLISHED: as be-cpu and be-memory
-on the Node. ALLOCATED: requests of bound best-effort pods. BE-USED: what they use. GAIN: that, in percent of
-capacity: use that the node would not have without them.
+REQUESTED: requests of online pods. USED: use of the whole node, mean of the last report. PUBLISHED: be-cpu and
+be-memory on the Node. ALLOCATED: requests of bound best-effort pods. BE-USED: their use. GAIN: their use in percent of
+capacity, over the last reporting window.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from colocation.model.quantity import human_bytes, human_millicores
 EXAMPLES: Final = """\
 examples:
   colocation report                    all nodes that take part
-  colocation report --watch            again each 5 s, until Ctrl-C
-  colocation report -o csv             a line a node and resource, in millicores and bytes, for spreadsheets
+  colocation report --watch            repeated every 5 s, until Ctrl-C
+  colocation report -o csv             one line per node and resource, in millicores and bytes, for spreadsheets
   colocation report -o json            the same for programs
 """
 _KEYS: Final = ("capacity", "onlineRequested", "used", "published", "allocated", "usedByBe")
@@ -78,12 +78,12 @@ def as_csv(nodes: list[dict[str, Any]]) -> str:
     writer.writerow([word.lower().replace("-", "_") for word in _HEAD])
     for node in nodes:
         for resource in _SAY:
-            one = node[resource]
-            gain = _gain(one)
+            amount = node[resource]
+            gain = _gain(amount)
             writer.writerow(
                 [
                     node["node"], node["policy"], node["open"], node["reportAgeSeconds"], node["bePods"], resource,
-                    *(one[key] for key in _KEYS), None if gain is None else round(gain, 2), node["reason"],
+                    *(amount[key] for key in _KEYS), None if gain is None else round(gain, 2), node["reason"],
                 ]
             )  # fmt: skip
     return out.getvalue()
@@ -111,18 +111,18 @@ def render(nodes: list[dict[str, Any]]) -> str:
 def _lines(head: list[str], amounts: dict[str, dict[str, Any]], reason: str) -> list[list[str]]:
     lines = []
     for resource, say in _SAY.items():
-        one = amounts[resource]
-        gain = _gain(one)
-        cells = ["-" if one[key] is None else say(one[key]) for key in _KEYS]
+        amount = amounts[resource]
+        gain = _gain(amount)
+        cells = ["-" if amount[key] is None else say(amount[key]) for key in _KEYS]
         lines.append([*head, resource, *cells, "-" if gain is None else f"{gain:.1f}%", reason])
         head, reason = [""] * len(head), ""
     return lines
 
 
-def _gain(one: dict[str, Any]) -> float | None:
-    if one["usedByBe"] is None or not one["capacity"]:
+def _gain(amount: dict[str, Any]) -> float | None:
+    if amount["usedByBe"] is None or not amount["capacity"]:
         return None
-    return float(100 * one["usedByBe"] / one["capacity"])
+    return float(100 * amount["usedByBe"] / amount["capacity"])
 
 
 def _sum(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Final
 
 from colocation.agent.main import STATE_DIR
 from colocation.cli.common import add_logging, set_up_logs
-from colocation.node.rubik import Folder, Keeper
+from colocation.node.rubik import Folder, RubikRestarter
 
 EXAMPLES: Final = """\
 examples:
@@ -47,13 +47,13 @@ def run(args: argparse.Namespace) -> int:
         while folder.config() is None and not stop.wait(2):
             pass
         return 1 if stop.is_set() else 0
-    keeper, before = Keeper(folder), ""
+    keeper, before = RubikRestarter(folder), ""
     while not stop.is_set():
         try:
-            found = keeper.step()
-            if found != before:
-                log.info("rubik", extra={"state": found})
-            before = found
+            state = keeper.step()
+            if state != before:
+                log.info("rubik", extra={"state": state})
+            before = state
         except OSError as error:
             log.warning("not looked at", extra={"error": str(error)})
         stop.wait(2)

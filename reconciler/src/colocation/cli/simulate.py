@@ -1,19 +1,19 @@
-"""What would be published, before a policy is applied: on the live cluster, or on recorded usage. Writes nothing.
+"""Show what a policy would publish before it is applied: on the live cluster, or on recorded usage. Writes nothing.
 
-POLICY_FILE: the manager decides every node under the policies of the file in the place of those of the same name, and
-says what each node carries now and what it would carry once growth has lasted (shrinks come at once). Changes in steps
-(spec.rollout) are shown as if they were finished.
+POLICY_FILE: the manager decides every node with the policies of the file in place of those with the same name. It shows
+what each node publishes now and what it would publish once growth has lasted (the amount falls at once). Changes in
+steps (spec.rollout) are shown as if they were finished.
 
-POLICY_FILE and --trace: recorded usage is played through each policy of the file: how much it publishes, how often that
-is written, and how long more was published than was really free. Each node is as large as its pods' requests.
+POLICY_FILE and --trace: recorded usage is replayed through each policy of the file: how much it publishes, how often
+that is written, and how long more was published than was really free. Each node is as large as its pods' requests.
 
---trace alone: the trace is replayed through our predictor and the rules of others: violations, their severity, savings.
+--trace alone: the trace is replayed through our predictor and other rules: violations, their severity, savings.
 A violation is a moment whose peak over the coming hour was above the forecast; savings are what could be published, in
-percent of the requests. Rules are compared at the same violation rate, by sweeping their margins. Below them: what the
-predictor spends of a stated violation budget (spec.oversell.*.violationBudget), and its curve.
+percent of the requests. Rules are compared at the same violation rate, by sweeping their margins. The lines below show
+how much the predictor spends of a stated violation budget (spec.oversell.*.violationBudget), and its curve.
 
-A trace is a folder or a tar of text files, one a pod: a line a step of five minutes, with the CPU, or CPU and memory,
-in percent of what the pod asked for. Pods of one folder are put together into nodes.
+A trace is a folder or a tar of text files, one per pod, with a line for each step of five minutes: the CPU, or CPU and
+memory, in percent of the pod's request. Pods of one folder are grouped into nodes.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from colocation.model.wire import ColocationPolicy
 from colocation.replay import traces
 from colocation.replay.policies import replay_policies
 from colocation.replay.rules import BUDGETED
-from colocation.replay.score import Outcome, by_rule
+from colocation.replay.score import RuleScore, by_rule
 from colocation.replay.shape import Draw, Pod
 
 EXAMPLES: Final = """\
 examples:
-  colocation simulate policy.yaml                         what every node would carry under it
-  colocation simulate --delete default                    what a deletion would take away
+  colocation simulate policy.yaml                         what every node would publish under it
+  colocation simulate --delete default                    the effect of a deletion
   colocation simulate policy.yaml --trace usage.tar.gz    the policies of the file on recorded usage
-  colocation simulate --trace usage.tar.gz                a table of all rules of prediction
+  colocation simulate --trace usage.tar.gz                a table of all prediction rules
   colocation simulate --trace usage/ --nodes 0 -o json    every pod of the trace, and the whole curves
 """
 RATES: Final = (0.005, 0.01, 0.02, 0.05)
@@ -53,7 +53,7 @@ _HEAD: Final = ("RULE", "MARGIN", "VIOLATIONS", "SEVERITY", "SAVINGS", "SAVINGS 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``colocation simulate``."""
     parser.add_argument(
-        "file", nargs="?", type=Path, metavar="POLICY_FILE", help="ColocationPolicies as YAML or JSON; -: from stdin"
+        "file", nargs="?", type=Path, metavar="POLICY_FILE", help="ColocationPolicies as YAML or JSON; -: stdin"
     )
     parser.add_argument(
         "--delete", action="append", default=[], metavar="POLICY", help="as if this policy were deleted (repeatable)"
@@ -154,15 +154,15 @@ def _rules(args: argparse.Namespace) -> int:
             nodes, column, resource, args.warm_up, args.horizon, progress(f"nodes, {resource}", len(nodes))
         )
         answer[resource] = [
-            msgspec.to_builtins(one) | {"savingsAt": {str(rate): one.savings_at(rate) for rate in RATES}}
-            for one in outcomes
-            if one.rule != BUDGETED
+            msgspec.to_builtins(rule) | {"savingsAt": {str(rate): rule.savings_at(rate) for rate in RATES}}
+            for rule in outcomes
+            if rule.rule != BUDGETED
         ]
         answer.setdefault("budgets", {})[resource] = [
             {"asked": p.margin, "spent": p.violations, "severity": p.severity, "savings": p.savings}
-            for one in outcomes
-            if one.rule == BUDGETED
-            for p in one.curve
+            for rule in outcomes
+            if rule.rule == BUDGETED
+            for p in rule.curve
         ]
         if args.output == "table":
             sys.stdout.write(f"{resource}: {len(nodes)} nodes of {args.pods_per_node} pods\n{render(outcomes)}")
@@ -171,19 +171,19 @@ def _rules(args: argparse.Namespace) -> int:
     return 0
 
 
-def render(outcomes: list[Outcome]) -> str:
+def render(outcomes: list[RuleScore]) -> str:
     """The table of rules, for people."""
     rows = [list(_HEAD)]
-    for one in outcomes:
-        if one.rule == BUDGETED:
+    for row_of in outcomes:
+        if row_of.rule == BUDGETED:
             continue
-        point = one.usual
+        point = row_of.usual
         rows.append(
             [
-                one.rule,
+                row_of.rule,
                 f"{point.margin:g}",
                 *(f"{100 * part:.2f}%" for part in (point.violations, point.severity, point.savings)),
-                *("-" if (found := one.savings_at(rate)) is None else f"{100 * found:.2f}%" for rate in RATES),
+                *("-" if (savings := row_of.savings_at(rate)) is None else f"{100 * savings:.2f}%" for rate in RATES),
             ]
         )
     text = table(rows, frozenset(range(1, 9)))
@@ -191,9 +191,9 @@ def render(outcomes: list[Outcome]) -> str:
         sweep = [
             [f"{scale * p.margin:g}" + "%" * (scale == 100),
              *(f"{100 * part:.2f}%" for part in (p.violations, p.severity, p.savings))]
-            for one in outcomes
-            if one.rule == rule
-            for p in one.curve
+            for row_of in outcomes
+            if row_of.rule == rule
+            for p in row_of.curve
         ]  # fmt: skip
         text += "\n" + table([[head, "VIOLATIONS", "SEVERITY", "SAVINGS"], *sweep], frozenset(range(4)))
     return text

@@ -31,7 +31,7 @@ def boottime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class _Metadata(Struct, rename="camel", omit_defaults=True):
+class _LeaseMetadata(Struct, rename="camel", omit_defaults=True):
     name: str = ""
     namespace: str = ""
     resource_version: str = ""
@@ -46,7 +46,7 @@ class _LeaseSpec(Struct, rename="camel", omit_defaults=True):
 
 
 class _Lease(Struct, rename="camel"):
-    metadata: _Metadata
+    metadata: _LeaseMetadata
     spec: _LeaseSpec = msgspec.field(default_factory=_LeaseSpec)
     api_version: str = "coordination.k8s.io/v1"
     kind: str = "Lease"
@@ -69,7 +69,7 @@ class Elector:
         self._rest, self._clock, self._changed = rest, clock, changed
         self._collection = LEASES.path(namespace=namespace)
         self._path = LEASES.path(name, namespace=namespace)
-        self._meta = _Metadata(name=name, namespace=namespace)
+        self._meta = _LeaseMetadata(name=name, namespace=namespace)
         self.identity = identity
         self.holder = ""
         self.answered_at = clock()

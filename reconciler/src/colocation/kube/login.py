@@ -107,12 +107,12 @@ def kubeconfig(path: str | None = None, context: str | None = None) -> Login:
     def proxy() -> str | None:
         """As kubectl does: NO_PROXY limits the environment's proxy, never the kubeconfig's `proxy-url`."""
         url = settings.host
-        found = settings.proxy or getproxies().get(urlsplit(url).scheme)
-        if not found or (not settings.proxy and should_bypass_proxies(url, None)):
+        proxy_url = settings.proxy or getproxies().get(urlsplit(url).scheme)
+        if not proxy_url or (not settings.proxy and should_bypass_proxies(url, None)):
             return None
-        if urlsplit(found).scheme not in ("http", "https"):
-            raise LoginError(f"proxy {found}: only http and https proxies are supported")
-        return str(found)
+        if urlsplit(proxy_url).scheme not in ("http", "https"):
+            raise LoginError(f"proxy {proxy_url}: only http and https proxies are supported")
+        return str(proxy_url)
 
     load()
     return Login(

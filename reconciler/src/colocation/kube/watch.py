@@ -17,7 +17,8 @@ from colocation.kube.resources import Resource
 from colocation.kube.rest import ApiError, Rest
 
 READ_SECONDS: Final = 150.0
-"""Seconds without a message that mean a dead peer: the API server sends a bookmark about once a minute."""
+"""Seconds without a message that mean a dead peer: the API server sends a bookmark about once a minute (KEP-956,
+https://github.com/kubernetes/enhancements/issues/956)."""
 OVERTIME_SECONDS: Final = 30.0
 """Seconds past its end after which we end a watch that the server has not ended."""
 _CHUNK: Final = 65536

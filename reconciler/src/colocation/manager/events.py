@@ -38,7 +38,7 @@ class About(Struct, frozen=True):
 
     kind: Literal["Node", "ColocationPolicy", "Pod"]
     name: str
-    """Of a Pod: namespace/name."""
+    """For a Pod: namespace/name."""
     uid: str
 
 
@@ -97,7 +97,7 @@ def _name(about: str, now: int) -> str:
     return about[: NAME_LENGTH - len(end)].rstrip("-.") + end  # before a dot a name ends in a letter or digit
 
 
-class Sender:
+class EventSender:
     """The thread that writes Events. What cannot be written is counted and dropped: the log has the same words."""
 
     def __init__(self, rest: Rest, may_write: Callable[[], bool], count: Callable[[str], None]) -> None:

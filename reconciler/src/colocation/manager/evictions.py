@@ -18,7 +18,7 @@ from colocation.budget import EvictionExplanation, PendingEviction
 from colocation.kube.backoff import Backoff
 from colocation.kube.bucket import Bucket
 from colocation.manager.events import About, Events
-from colocation.manager.evictor import Eviction, Outcome
+from colocation.manager.evictor import Eviction, EvictionOutcome
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import NodeState
 from colocation.model.facts import PodFacts, Qos
@@ -105,7 +105,7 @@ class Evictions:
         self._send(Eviction(node.name, turn.pod, turn.request))
         return None
 
-    def done(self, outcome: Outcome, now: float) -> None:
+    def done(self, outcome: EvictionOutcome, now: float) -> None:
         """Take the API server's answer."""
         name, pod, request = outcome.eviction.node, outcome.eviction.pod, outcome.eviction.request
         self._out.discard(name)

@@ -26,7 +26,7 @@ class Eviction(Struct, frozen=True):
     request: EvictionRequest
 
 
-class Outcome(Struct, frozen=True):
+class EvictionOutcome(Struct, frozen=True):
     """What became of it."""
 
     eviction: Eviction
@@ -38,7 +38,7 @@ class Outcome(Struct, frozen=True):
 class Evictor:
     """The thread that asks the API server, one pod at a time."""
 
-    def __init__(self, rest: Rest, may_write: Callable[[], bool], tell: Callable[[Outcome], None]) -> None:
+    def __init__(self, rest: Rest, may_write: Callable[[], bool], tell: Callable[[EvictionOutcome], None]) -> None:
         self._rest, self._may_write, self._tell = rest, may_write, tell
         self._waiting: queue.SimpleQueue[Eviction | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="evictor", daemon=True)
@@ -60,18 +60,18 @@ class Evictor:
         while (eviction := self._waiting.get()) is not None:
             self._tell(self._ask(eviction))
 
-    def _ask(self, eviction: Eviction) -> Outcome:
+    def _ask(self, eviction: Eviction) -> EvictionOutcome:
         if not self._may_write():
-            return Outcome(eviction, skipped=True)
+            return EvictionOutcome(eviction, skipped=True)
         wanted = body(eviction.pod)
         try:
             self._rest.create(PODS.path(**wanted["metadata"], sub="eviction"), wanted, label="pods/eviction")
         except ApiError as error:
-            return Outcome(eviction, error)
+            return EvictionOutcome(eviction, error)
         except Exception as error:  # the thread must live: the next pod has to leave too
             log.exception("eviction failed", extra={"pod": eviction.pod.name})
-            return Outcome(eviction, ApiError(500, "InternalError", repr(error)))
-        return Outcome(eviction)
+            return EvictionOutcome(eviction, ApiError(500, "InternalError", repr(error)))
+        return EvictionOutcome(eviction)
 
 
 def body(pod: PodFacts) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Ear:
         """As of the last look, no report can come in."""
         return self._deaf_since is not None
 
-    def told(self, seeing: WatchState, now: float) -> None:
+    def watch_changed(self, seeing: WatchState, now: float) -> None:
         """The watch of reports was lost, or is open again."""
         if seeing is WatchState.AGAIN:
             self._lost_at = None

@@ -29,7 +29,7 @@ from colocation.kube.cache import Bad, Delete, Event, Synced, Upsert, WatchState
 from colocation.kube.resources import NODE_COLOCATIONS, Resource
 from colocation.manager.events import About, Events
 from colocation.manager.evictions import Evictions
-from colocation.manager.evictor import Outcome
+from colocation.manager.evictor import EvictionOutcome
 from colocation.manager.hearing import Ear
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import NodeState, colocation_facts
@@ -152,7 +152,7 @@ class Loop:
                 self.state.apply(message, now)
             case Done():
                 self._done(message, now)
-            case Outcome():
+            case EvictionOutcome():
                 self.evictions.done(message, now)
                 if message.eviction.node in self.state.nodes:
                     self.state.dirty.add(message.eviction.node)
@@ -162,7 +162,7 @@ class Loop:
                 self._watch_health.changed(message.resource.plural, message.state, now)
                 self._metrics.watch(message.resource.plural, is_open=message.state is WatchState.AGAIN)
                 if message.resource == NODE_COLOCATIONS:
-                    self._ear.told(message.state, now)
+                    self._ear.watch_changed(message.state, now)
                     self._hear(now)
             case Default():
                 self._metrics.default_priority.set(bool(message.why))
@@ -276,15 +276,15 @@ class Loop:
             return
         offered = node.evaluation.withdraw is None if node.evaluation else node.facts.withdrawn is None
         answers = None if node.evaluation is None or node.evaluation.report is node.report else node.report.arrived
-        made = node.evaluation = self._compute(node, node.facts, now)
-        self._wake_at(node, made.next_at)
+        evaluation = node.evaluation = self._compute(node, node.facts, now)
+        self._wake_at(node, evaluation.next_at)
         self._metrics.node(node, now)
         if not self._led:
             return
-        if made.withdrawal is not None and offered and not node.facts.published.absent:
-            self._metrics.withdrawals.labels(made.withdrawal).inc()
+        if evaluation.withdrawal is not None and offered and not node.facts.published.absent:
+            self._metrics.withdrawals.labels(evaluation.withdrawal).inc()
         for key, job in (
-            ((NODE, name), node_job(node.facts, made, answers)),
+            ((NODE, name), node_job(node.facts, evaluation, answers)),
             ((SPEC, name), spec_job(node, node.facts)),
         ):
             if self._outbox.busy(key):
@@ -292,7 +292,7 @@ class Loop:
             if job is None:
                 self._outbox.drop(key)
                 if key[0] == NODE and (again := self.evictions.step(node, now)) is not None:
-                    self._wake_at(node, again if made.next_at is None else min(again, made.next_at))
+                    self._wake_at(node, again if evaluation.next_at is None else min(again, evaluation.next_at))
             else:
                 self._outbox.put(job, now)
         self._metrics.left_out(name, len(node.left_out))
@@ -378,26 +378,26 @@ class Loop:
 
     def _say(self, done: Done, after: NodeFacts, now: float) -> None:
         """Log what was written; after a large change also the reasons, and an Event."""
-        name, before, made = after.name, done.job.before, done.job.made
+        name, before, evaluation = after.name, done.job.before, done.job.evaluation
         extra: dict[str, Any] = {
             "be_cpu": after.published.cpu,
             "be_memory": after.published.memory,
             "gate": after.published.gate,
         }
         node = self.state.nodes.get(name)
-        if made is not None and node is not None and moved(before, after.published):
+        if evaluation is not None and node is not None and moved(before, after.published):
             first = before.absent  # of thousands of nodes at once, and nothing has changed for anybody
-            top = () if first else top_pods(after, node.pods.values(), made.report, made.selection, _TOP)
-            age = None if made.report.arrived is None else now - made.report.arrived
-            extra |= {"before": {"be_cpu": before.cpu, "be_memory": before.memory}, **log_fields(made, age, top)}
+            top = () if first else top_pods(after, node.pods.values(), evaluation.report, evaluation.selection, _TOP)
+            age = None if evaluation.report.arrived is None else now - evaluation.report.arrived
+            extra |= {"before": {"be_cpu": before.cpu, "be_memory": before.memory}, **log_fields(evaluation, age, top)}
             if not first:
                 self._events.tell(
                     About("Node", name, after.uid),
-                    direction(before, after.published, made),
-                    lambda: one_line(before, after.published, made, age, top),
-                    warning=made.withdraw is not None,
+                    direction(before, after.published, evaluation),
+                    lambda: one_line(before, after.published, evaluation, age, top),
+                    warning=evaluation.withdraw is not None,
                 )
-        log.info("published", extra={"node": name, **extra, "why": done.job.words})
+        log.info("published", extra={"node": name, **extra, "why": done.job.summary})
 
     def _receive(self, wait: float) -> bool:
         """Wait for a message, then take what is there for `TAKE_SECONDS`; False after a `Stop`."""

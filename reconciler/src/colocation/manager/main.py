@@ -22,7 +22,7 @@ from colocation.kube.lease import Elector, boottime
 from colocation.kube.login import Login
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS, POLICIES, Resource
 from colocation.kube.rest import Rest
-from colocation.manager.events import Events, Sender, nobody
+from colocation.manager.events import Events, EventSender, nobody
 from colocation.manager.evictions import Evictions
 from colocation.manager.evictor import Evictor
 from colocation.manager.evictor import nobody as nobody_leaves
@@ -49,7 +49,7 @@ LINGER_SECONDS: Final = 0.25
 """Seconds that a report may wait for others, to be handled with them: at 2,000 nodes this saves a third of its cost."""
 
 
-class Beside(Protocol):
+class WebhookService(Protocol):
     """What runs in the manager's process whichever replica leads: the webhook."""
 
     @property
@@ -63,7 +63,7 @@ class Beside(Protocol):
         """End."""
 
 
-class Beneath(Protocol):
+class Service(Protocol):
     """A thread, or several, that the loop does not wait for."""
 
     def start(self) -> None:
@@ -73,7 +73,7 @@ class Beneath(Protocol):
         """End, within that time."""
 
 
-class Options(Struct, frozen=True, kw_only=True):
+class ManagerOptions(Struct, frozen=True, kw_only=True):
     """How a manager is run."""
 
     namespace: str = names.NAMESPACE
@@ -89,7 +89,7 @@ class Options(Struct, frozen=True, kw_only=True):
     once: bool = False
     once_seconds: float = 60.0
     dry_run: bool = False
-    beside: Callable[[Rest, Callable[[str], None]], Beside] | None = None
+    beside: Callable[[Rest, Callable[[str], None]], WebhookService] | None = None
     """Creates the webhook, which counts each review's outcome. None: admission is by the API server's own policies."""
     default_priority: str | None = None
     """The PriorityClass that admission treats as the cluster's default; None: it is not checked."""
@@ -102,7 +102,7 @@ def identity() -> str:
     return os.environ.get("POD_NAME") or f"{socket.gethostname()}_{os.getpid()}"
 
 
-def run(login: Login, options: Options) -> int:
+def run(login: Login, options: ManagerOptions) -> int:
     """Run until SIGTERM or SIGINT (or, with ``once``, until all is written); the exit status.
 
     Raises OSError if the port is taken.
@@ -118,7 +118,7 @@ def run(login: Login, options: Options) -> int:
     writer: Writer = DryWriter(inbox.put, options.show) if options.dry_run else writers
     # Lifted while it catches up: a started manager is late already, and the server says 429 if it is too much for it.
     outbox = Outbox(writer, Bucket(options.rate, options.burst, boottime(), lifted=True))
-    sender = Sender(rest, may_write, lambda outcome: metrics.events.labels(outcome).inc())
+    sender = EventSender(rest, may_write, lambda outcome: metrics.events.labels(outcome).inc())
     events = Events(nobody if options.dry_run else sender.send, who, boottime)
     evictor = Evictor(rest, may_write, inbox.put)
     leave = nobody_leaves if options.dry_run else evictor.send
@@ -152,7 +152,7 @@ def run(login: Login, options: Options) -> int:
         for reflector in _reflectors(rest, inbox):
             reflector.start()
             running.callback(reflector.stop)
-        background: list[Beneath] = [] if options.dry_run else [writers, evictor, sender]
+        background: list[Service] = [] if options.dry_run else [writers, evictor, sender]
         if options.default_priority is not None and not options.once:
             background.append(Priorities(rest, options.default_priority, inbox.put))
         for one in background:
@@ -165,7 +165,7 @@ def run(login: Login, options: Options) -> int:
         return _run(loop, options, stopped)
 
 
-def _run(loop: Loop, options: Options, stopped: threading.Event) -> int:
+def _run(loop: Loop, options: ManagerOptions, stopped: threading.Event) -> int:
     if not options.once:
         loop.run()
         return 0
@@ -181,7 +181,7 @@ def _always() -> bool:
 
 
 def _reflectors(rest: Rest, inbox: queue.SimpleQueue[Any]) -> list[Reflector[Any, Any]]:
-    def made(
+    def reflect(
         resource: Resource,
         wire: type[Any],
         project: Callable[[Any], Any],
@@ -208,8 +208,8 @@ def _reflectors(rest: Rest, inbox: queue.SimpleQueue[Any]) -> list[Reflector[Any
         inbox.put(Sees(resource, state))
 
     return [
-        made(NODES, Node, node_facts),
-        made(PODS, Pod, pod_facts, query={"fieldSelector": BOUND_UNFINISHED}, watch_query={"fieldSelector": BOUND}),
-        made(POLICIES, StoredPolicy, policy_facts, linger=0.0),  # seldom, and somebody waits for it
-        made(NODE_COLOCATIONS, NodeColocation, colocation_facts),
+        reflect(NODES, Node, node_facts),
+        reflect(PODS, Pod, pod_facts, query={"fieldSelector": BOUND_UNFINISHED}, watch_query={"fieldSelector": BOUND}),
+        reflect(POLICIES, StoredPolicy, policy_facts, linger=0.0),  # seldom, and somebody waits for it
+        reflect(NODE_COLOCATIONS, NodeColocation, colocation_facts),
     ]

@@ -125,7 +125,7 @@ class Metrics:
             self.forget(node.name)
             return
         arrived = node.report.arrived
-        self._nodes.rows[node.name] = _Row(
+        self._nodes.rows[node.name] = _NodeSeries(
             facts, evaluation, node.sums, node.report, None if arrived is None else time.time() - (now - arrived)
         )
 
@@ -152,7 +152,7 @@ class Metrics:
         self._nodes.published[name] = time.time()
 
 
-class _Row(Struct, frozen=True, gc=False):
+class _NodeSeries(Struct, frozen=True, gc=False):
     """What a node's series are made of; all of it is immutable, and held by the loop anyway."""
 
     facts: NodeFacts
@@ -179,7 +179,7 @@ class _Nodes(Collector):
     """The per-node series, made when they are asked for: nodes are decided far more often than they are scraped."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, _Row] = {}
+        self.rows: dict[str, _NodeSeries] = {}
         """Written by the loop's thread; read by the server's through a copy."""
         self.published: dict[str, float] = {}
         """When this manager last wrote the node's number (Unix time)."""
@@ -252,7 +252,7 @@ class _Nodes(Collector):
         ]
 
 
-def _amounts(row: _Row) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
+def _amounts(row: _NodeSeries) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:
     """For cpu and memory, in the order of `_PER_RESOURCE`."""
     facts, evaluation, sums = row.facts, row.evaluation, row.sums
     status = row.report.status

@@ -126,7 +126,7 @@ class NodeState(Struct):
 
     name: str
     uid: str = ""
-    """Of the Node that is, or last was, there."""
+    """Uid of the Node that exists, or last existed."""
     facts: NodeFacts | None = None
     pods: dict[str, PodFacts] = field(default_factory=dict)
     gone_be: set[str] = field(default_factory=set)
@@ -216,10 +216,10 @@ class NodeState(Struct):
 def _writable(pods: list[PodFacts]) -> tuple[list[PodFacts], tuple[str, ...]]:
     """Those that a NodeColocation takes, by uid, and a sentence for each of the others: one of them costs no other."""
     known = sorted((pod for pod in pods if len(pod.cgroup_uid) <= UID_LENGTH), key=lambda pod: pod.cgroup_uid)
-    words = [
+    messages = [
         f"{pod.name}: its uid is longer than {UID_LENGTH} characters"
         for pod in pods
         if len(pod.cgroup_uid) > UID_LENGTH
     ]
-    words += [f"{pod.name}: the node has more than {MAX_PODS} such pods" for pod in known[MAX_PODS:]]
-    return known[:MAX_PODS], tuple(words)
+    messages += [f"{pod.name}: the node has more than {MAX_PODS} such pods" for pod in known[MAX_PODS:]]
+    return known[:MAX_PODS], tuple(messages)

@@ -43,20 +43,20 @@ class Job(Struct, frozen=True):
     """JSON: of ten thousand jobs that wait after a start, the text is a tenth of what the same as dicts takes."""
     label: str
     before: Published = Published()
-    made: Evaluation | None = None
-    """Of a Node: what it carried, and the decision that this carries out."""
+    evaluation: Evaluation | None = None
+    """For a Node: its keys before, and the decision that this job carries out."""
     since: float | None = None
     """When the report arrived that this answers, on the manager's clock; None: it answers none."""
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """Why, in a sentence."""
-        return "" if self.made is None else summarize(self.made)
+        return "" if self.evaluation is None else summarize(self.evaluation)
 
 
-def node_job(node: NodeFacts, made: Evaluation, since: float | None = None) -> Job | None:
+def node_job(node: NodeFacts, evaluation: Evaluation, since: float | None = None) -> Job | None:
     """The patch that makes a Node carry the decision, on the version the decision was made on; ``since``: see Job."""
-    before, decision = node.published, made.decision
+    before, decision = node.published, evaluation.decision
     wanted = (decision.cpu, decision.memory, decision.gate)
     if (
         (before.cpu, before.memory, before.gate) == wanted
@@ -85,7 +85,7 @@ def node_job(node: NodeFacts, made: Evaluation, since: float | None = None) -> J
         body=msgspec.json.encode({"metadata": metadata, "status": {"capacity": amounts, "allocatable": amounts}}),
         label="nodes/status",
         before=before,
-        made=made,
+        evaluation=evaluation,
         since=since,
     )
 

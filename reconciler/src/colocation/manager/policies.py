@@ -47,7 +47,7 @@ _NAMED: Final = 5
 """Nodes named in a message."""
 
 
-class _Row(Struct):
+class _PolicyProgress(Struct):
     """One policy."""
 
     stable: Candidate | None = None
@@ -75,7 +75,7 @@ class Policies:
 
     def __init__(self, state: State, events: Events) -> None:
         self._state, self._events = state, events
-        self._rows: dict[str, _Row] = {}
+        self._rows: dict[str, _PolicyProgress] = {}
         self.due = float("inf")
         """When to `look`."""
         self._refused = ""
@@ -145,7 +145,7 @@ class Policies:
             return
         row, changed = self._rows.get(name), facts.candidate
         if row is None:
-            row = self._rows[name] = _Row(stable=_remembered(facts), stored=facts.status.stable)
+            row = self._rows[name] = _PolicyProgress(stable=_remembered(facts), stored=facts.status.stable)
             row.stopped = _stopped(facts)
         else:
             row.stopped = ""  # of another generation
@@ -167,7 +167,7 @@ class Policies:
                 "rolling out", extra={"policy": name, "generation": changed.generation, "canary": len(staged.canary)}
             )
 
-    def _promote(self, name: str, row: _Row, changed: Candidate) -> None:
+    def _promote(self, name: str, row: _PolicyProgress, changed: Candidate) -> None:
         if row.stable != changed:
             row.stable, row.stored = changed, None
         row.check, row.stopped = None, ""
@@ -200,18 +200,18 @@ class Policies:
         if verdict is Verdict.COMPLETE:
             log.info("rolled out", extra={"policy": name, "generation": staged.changed.generation})
             self._promote(name, row, staged.changed)
-            words, reason, warning = "healthy on the canary nodes, now on all", "RolledOut", False
+            message, reason, warning = "healthy on the canary nodes, now on all", "RolledOut", False
         else:
             row.stopped = "; ".join(row.check.failures)
             self._state.stage(name, Staged(staged.changed, staged.former, frozenset()))
             extra = {"policy": name, "generation": staged.changed.generation, "why": row.stopped}
             log.warning("rollout stopped", extra=extra)
-            words, reason, warning = f"stopped, back to what held before: {row.stopped}", "RolloutStopped", True
+            message, reason, warning = f"stopped, back to what held before: {row.stopped}", "RolloutStopped", True
         about = About("ColocationPolicy", name, self._state.policies[name].uid)
-        text = f"generation {staged.changed.generation}: {words}"
+        text = f"generation {staged.changed.generation}: {message}"
         self._events.tell(about, reason, lambda: text, warning=warning)
 
-    def _compare(self, row: _Row, staged: Staged, since: float) -> Comparison:
+    def _compare(self, row: _PolicyProgress, staged: Staged, since: float) -> Comparison:
         canary: list[NodeState] = []
         others: list[NodeState] = []
         for name, _ in self._for(staged.changed, staged.former):
@@ -229,16 +229,16 @@ class Policies:
             for name in (selection.winner.name, *selection.losers):
                 if name in counts:
                     counts[name].matched_nodes += 1
-            one = counts.get(selection.winner.name)
-            if one is None:
+            counted = counts.get(selection.winner.name)
+            if counted is None:
                 continue
-            one.nodes += 1
+            counted.nodes += 1
             newest = self._state.policies[selection.winner.name].candidate.generation
-            one.updated_nodes += selection.winner.generation == newest
+            counted.updated_nodes += selection.winner.generation == newest
             if _fresh(node):
-                one.reporting_nodes += 1
-            elif len(one.unheard) < _NAMED:
-                one.unheard.append(node.name)
+                counted.reporting_nodes += 1
+            elif len(counted.unheard) < _NAMED:
+                counted.unheard.append(node.name)
         return counts
 
     def _job(self, facts: PolicyFacts, count: _Count) -> Job | None:
@@ -283,7 +283,7 @@ class Policies:
             return ()
         return (_condition(ADMITTED, False, "OtherDefaultPriorityClass", self._refused),)
 
-    def _rolled_out(self, candidate: Candidate, row: _Row) -> Condition:
+    def _rolled_out(self, candidate: Candidate, row: _PolicyProgress) -> Condition:
         staged = self._state.staged.get(candidate.name)
         if staged is None:
             return _condition(ROLLED_OUT, True, "Complete", f"generation {candidate.generation} holds on all nodes")
@@ -292,10 +292,10 @@ class Policies:
             return _condition(ROLLED_OUT, False, STOPPED, f"{before} holds on all nodes, because {row.stopped}")
         if not staged.canary:
             return _condition(ROLLED_OUT, False, "Progressing", f"no node can be a canary; {before} holds")
-        words = f"{len(staged.canary)} canary nodes have it; {before} holds on the others"
+        message = f"{len(staged.canary)} canary nodes have it; {before} holds on the others"
         if row.check is not None and row.check.failures:
-            words += "; " + "; ".join(row.check.failures)
-        return _condition(ROLLED_OUT, False, "Progressing", words)
+            message += "; " + "; ".join(row.check.failures)
+        return _condition(ROLLED_OUT, False, "Progressing", message)
 
 
 def _health(nodes: Collection[NodeState], evictions: dict[str, int], since: float) -> Health:

@@ -39,14 +39,14 @@ class _User(Struct, frozen=True):
     username: str = ""
 
 
-class _Outcome(Struct, frozen=True):
+class _TokenReviewResult(Struct, frozen=True):
     authenticated: bool = False
     user: _User = _User()
     audiences: tuple[str, ...] = ()
 
 
 class _Review(Struct, frozen=True):
-    status: _Outcome = _Outcome()
+    status: _TokenReviewResult = _TokenReviewResult()
 
 
 class _Claims(Struct):
@@ -124,6 +124,6 @@ class Proof:
             answer = self._rest.create(TOKEN_REVIEWS.path(), body, label=TOKEN_REVIEWS.plural)
         except ApiError as error:
             raise Refused(503, f"the token cannot be checked: {error}") from error
-        found = decode(answer, _Review).status
+        review = decode(answer, _Review).status
         # An authenticator that knows nothing of audiences leaves them out: its word is not enough.
-        return found.authenticated and names.AUDIENCE in found.audiences and found.user.username == self._reader
+        return review.authenticated and names.AUDIENCE in review.audiences and review.user.username == self._reader

@@ -226,7 +226,7 @@ class DryWriter:
 
     def submit(self, job: Job) -> None:
         """Show it, unless it is what was shown last for this key."""
-        line = {"method": job.method, "path": job.path, "body": _without_version(job.body), "why": job.words}
+        line = {"method": job.method, "path": job.path, "body": _without_version(job.body), "why": job.summary}
         text = msgspec.json.encode(line).decode()
         if self._shown.get(job.key) != text:
             self._shown[job.key] = text

@@ -113,7 +113,7 @@ def _simulate(loop: Loop, request: Request) -> Answer:
 def _sliced(loop: Loop, request: Request, question: Callable[..., list[Any]]) -> list[Any]:
     """Ask about all nodes, in slices, so that the loop can do its own work between them."""
     names = ask(loop, views.names_of, request.left())
-    found: list[Any] = []
+    rows: list[Any] = []
     for at in range(0, len(names), SLICE):
-        found += ask(loop, partial(question, nodes=names[at : at + SLICE]), request.left())
-    return found
+        rows += ask(loop, partial(question, nodes=names[at : at + SLICE]), request.left())
+    return rows

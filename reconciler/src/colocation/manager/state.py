@@ -266,9 +266,9 @@ class State:
                 known = uids.keys() | node.gone_be if node.gone_be else uids
                 behind = None if node.awaited is None else (node.awaited.generation, now - node.awaited.since)
                 unknown = unknown_pods(facts.status, before.status, known)
-                found = suspicions(node.facts, facts.status, unknown, self._wall(), behind)
-                if found:
-                    self._suspected(node, found, now)
+                current = suspicions(node.facts, facts.status, unknown, self._wall(), behind)
+                if current:
+                    self._suspected(node, current, now)
             if node.gone_be and not first:
                 # Only a pod that this report still shows can turn into somebody's use.
                 node.gone_be.intersection_update([row.uid for row in facts.status.pods])
@@ -276,11 +276,11 @@ class State:
                 _share(row, uids)
         self._report_changed(node)
 
-    def _suspected(self, node: NodeState, found: Mapping[Suspicion, str], now: float) -> None:
-        node.report = msgspec.structs.replace(node.report, suspicions=found)
+    def _suspected(self, node: NodeState, current: Mapping[Suspicion, str], now: float) -> None:
+        node.report = msgspec.structs.replace(node.report, suspicions=current)
         if node.suspected_at is None or now - node.suspected_at >= DOUBT_SECONDS:
             node.suspected_at = now
-            log.warning("report is suspect", extra={"node": node.name, "suspicions": list(found.values())})
+            log.warning("report is suspect", extra={"node": node.name, "suspicions": list(current.values())})
 
     def _pods_changed(self, node: NodeState) -> None:
         node.be_rows = node.online_rows = None

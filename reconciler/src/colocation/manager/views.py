@@ -33,7 +33,7 @@ class Amounts(Struct, kw_only=True, rename="camel"):
     used_by_be: int | None
 
 
-class Row(Struct, kw_only=True, rename="camel"):
+class ReportRow(Struct, kw_only=True, rename="camel"):
     """One node of the table."""
 
     node: str
@@ -66,7 +66,7 @@ def explain(loop: Loop, name: str, now: float) -> budget.Explanation | None:
     )
 
 
-def rows(loop: Loop, now: float, nodes: Sequence[str]) -> list[Row]:
+def rows(loop: Loop, now: float, nodes: Sequence[str]) -> list[ReportRow]:
     """These nodes in the report, as far as they take part or carry something of ours."""
     known = [loop.state.nodes[name] for name in nodes if name in loop.state.nodes]
     return [
@@ -76,13 +76,13 @@ def rows(loop: Loop, now: float, nodes: Sequence[str]) -> list[Row]:
     ]
 
 
-def _row(node: NodeState, facts: NodeFacts, now: float) -> Row:
+def _row(node: NodeState, facts: NodeFacts, now: float) -> ReportRow:
     evaluation, status, arrived = node.evaluation, node.report.status, node.report.arrived
     online = [pod for pod in node.pods.values() if pod.qos is not Qos.BE]
     used = status.node if status else None
     engine = status.engine if status else None
     winner = node.selection.winner if node.selection else None
-    return Row(
+    return ReportRow(
         node=node.name,
         policy=winner.name if winner else None,
         open=facts.published.gate is not None,
@@ -119,7 +119,7 @@ def simulate(
     loop: Loop, now: float, wanted: Sequence[Candidate], gone: Collection[str], nodes: Sequence[str]
 ) -> list[dict[str, Any]]:
     """What these nodes carry, and would carry under these policies in the place of those of the same name."""
-    found = []
+    rows = []
     replaced = {*gone, *(candidate.name for candidate in wanted)}
     for name in nodes:
         node = loop.state.nodes.get(name)
@@ -133,7 +133,7 @@ def simulate(
             sums = budget.add_up(node.pods.values(), node.report.status, by, node.gone_be)
         result = budget.what_if(node.facts, selection, node.report, sums, now, loop.state.hearing)
         held, winner = node.facts.published, node.selection.winner if node.selection else None
-        found.append(
+        rows.append(
             {
                 "node": name,
                 "now": _carries(winner.name if winner else None, held.cpu, held.memory, held.gate),
@@ -141,7 +141,7 @@ def simulate(
                 "reason": result.reason,
             }
         )
-    return found
+    return rows
 
 
 def _carries(policy: str | None, cpu: int | None, memory: int | None, gate: int | None) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""What a pod asks for: the scheduler's own rule, for any resource name.
+"""Requests and limits of a pod, by the scheduler's own rule, for any resource name.
 
 Source: k8s.io/component-helpers/resource (PodRequests, PodLimits): containers and sidecars run together,
-each init container runs beside the sidecars started before it, overhead comes on top, pod-level resources
-take the place of the sum where they are set.
+each init container runs next to the sidecars started before it, overhead comes on top, pod-level resources
+replace the sum where they are set. KEP-753 (sidecars), KEP-688 (overhead), KEP-2837 (pod-level resources):
+https://github.com/kubernetes/enhancements/issues/753, .../688, .../2837
 """
 
 from __future__ import annotations

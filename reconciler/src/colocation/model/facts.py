@@ -50,7 +50,7 @@ class PodFacts(Struct, frozen=True, gc=False):
     """With the overhead: what the pod's cgroup may use, the sandbox included."""
     be_memory_limit: int | None = None
     overhead_cpu: int = 0
-    """Of its RuntimeClass, in plain cpu; part of ``cpu``."""
+    """Overhead of its RuntimeClass, in plain cpu; part of ``cpu``."""
     overhead_memory: int = 0
     priority: int = 0
     gate: int = 0
@@ -166,7 +166,8 @@ def pod_facts(pod: Pod) -> PodFacts | Evicted | None:
             status = allocated.get(container.name)
             if status is None:
                 return wished
-            # In-place resize: until a shrink has been carried out, what is allocated is what may be used.
+            # In-place resize: until kubelet has carried out a shrink, the pod may use what is allocated.
+            # https://github.com/kubernetes/enhancements/issues/1287
             granted = _amount(status.allocated_resources, key, scale)
             actual = _amount(status.resources.requests, key, scale) if status.resources else None
             given = [amount for amount in (wished, granted, actual) if amount is not None]
@@ -185,7 +186,7 @@ def pod_facts(pod: Pod) -> PodFacts | Evicted | None:
             return _amount(container.resources.limits, key, 1)
 
         whole = combine(pod, read) if all_say(pod, read) else None
-        # Kubelet's rule: a limit of 0 stays 0, every other one has the overhead on top.
+        # Kubelet's rule (KEP-688, pod overhead): a limit of 0 stays 0, every other one has the overhead on top.
         return saturate(whole + more + (_amount(pod.spec.overhead, key, 1) or 0)) if whole else whole
 
     annotations = pod.metadata.annotations
@@ -216,6 +217,7 @@ def pod_facts(pod: Pod) -> PodFacts | Evicted | None:
 
 
 def _evicted(conditions: Raw) -> bool:
+    """The pod was disrupted, by KEP-3329's condition: https://github.com/kubernetes/enhancements/issues/3329."""
     try:
         given = _CONDITIONS.decode(conditions)
     except msgspec.DecodeError:

@@ -54,7 +54,7 @@ class Container(Struct, rename="camel"):
 
 
 class ContainerStatus(Struct, rename="camel"):
-    """What a container was really given (in-place resize)."""
+    """The resources that kubelet really applied to a container (in-place resize)."""
 
     name: str = ""
     allocated_resources: Quantities = field(default_factory=dict)
@@ -82,7 +82,7 @@ class PodStatus(Struct, rename="camel"):
     """Looked at only where a pod is on its way out: parsing them all would cost as much as everything else."""
     allocated_resources: Quantities = field(default_factory=dict)
     resources: Resources | None = None
-    """Of pod-level resources: what was really given (in-place resize)."""
+    """The pod-level resources that kubelet really applied (in-place resize)."""
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
 

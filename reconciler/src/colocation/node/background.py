@@ -14,7 +14,7 @@ LATE_SECONDS: Final = 5.0
 """Seconds without an answer after which the disk is reported as refusing."""
 
 
-class Beside:
+class BackgroundJob:
     """One job at a time. All but the job itself belongs to one thread, the loop's."""
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from colocation.node import probe
-from colocation.node.files import File
+from colocation.node.files import OpenFile
 from colocation.node.memory import Memory, of_group
 
 UNLIMITED_V1: Final = 1 << 62
@@ -111,11 +111,11 @@ class Meters:
     def __init__(self, layout: Layout, group: str) -> None:
         self._v2 = layout.version == 2
         cpuacct, cpu, memory = (layout.directory(name, group) for name in ("cpuacct", "cpu", "memory"))
-        self._stat = File(f"{cpu or cpuacct}/cpu.stat")
-        self._cpu = self._stat if self._v2 else File(f"{cpuacct}/cpuacct.usage")
-        self._current = File(f"{memory}/memory.current" if self._v2 else f"{memory}/memory.usage_in_bytes")
-        self._memory_stat = File(f"{memory}/memory.stat")
-        self._swap = File(f"{memory}/memory.swap.current")
+        self._stat = OpenFile(f"{cpu or cpuacct}/cpu.stat")
+        self._cpu = self._stat if self._v2 else OpenFile(f"{cpuacct}/cpuacct.usage")
+        self._current = OpenFile(f"{memory}/memory.current" if self._v2 else f"{memory}/memory.usage_in_bytes")
+        self._memory_stat = OpenFile(f"{memory}/memory.stat")
+        self._swap = OpenFile(f"{memory}/memory.swap.current")
 
     def cpu(self) -> int | None:
         """CPU used so far in ns."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from colocation.model.policy import Disk
 from colocation.node.cgroups import Layout
-from colocation.node.files import File
+from colocation.node.files import OpenFile
 from colocation.node.setting import Setting, text
 from colocation.protect.optin import Extra
 
@@ -25,22 +25,22 @@ class ExtraFiles:
     def __init__(self, layout: Layout, group: str) -> None:
         self._layout, self._group = layout, group
         self._prefix = len(layout.root.rstrip("/")) + 1
-        self._files: dict[tuple[str, str], File] = {}
+        self._files: dict[tuple[str, str], OpenFile] = {}
 
     def settings(self, extra: Extra, disks: Sequence[str]) -> list[Setting]:
         """What ``extra`` asks for beside what is there; ``disks``: "major:minor" of each of the node's disks."""
         if extra == _NONE:
             return []
-        found = []
+        settings = []
         if extra.memory_high is not None:
-            found.append(self._number("memory", "memory.high", _pages(extra.memory_high)))
+            settings.append(self._number("memory", "memory.high", _pages(extra.memory_high)))
         if extra.memory_low is not None:
-            found.append(self._number("memory", "memory.low", _pages(extra.memory_low)))
+            settings.append(self._number("memory", "memory.low", _pages(extra.memory_low)))
         if extra.burst_percent:
-            found += self._bursts(extra.burst_percent)
+            settings += self._bursts(extra.burst_percent)
         if extra.disk is not None:
-            found += self._disk(extra.disk, disks)
-        return found
+            settings += self._disk(extra.disk, disks)
+        return settings
 
     def close(self) -> None:
         """Give all descriptors back."""
@@ -51,10 +51,10 @@ class ExtraFiles:
         """The pod's own quota and each container's, where there is one: the kernel allows no burst above it."""
         v2 = self._layout.version == 2
         for group in ("", *self._containers("cpu")):
-            words = (text(self._file("cpu", "cpu.max" if v2 else "cpu.cfs_quota_us", group)) or "").split()
-            if words and words[0].isdigit():
+            fields = (text(self._file("cpu", "cpu.max" if v2 else "cpu.cfs_quota_us", group)) or "").split()
+            if fields and fields[0].isdigit():
                 name = "cpu.max.burst" if v2 else "cpu.cfs_burst_us"
-                yield self._number("cpu", name, int(words[0]) * percent // 100, group)
+                yield self._number("cpu", name, int(fields[0]) * percent // 100, group)
 
     def _containers(self, controller: str) -> list[str]:
         base = self._layout.directory(controller, self._group)
@@ -83,8 +83,8 @@ class ExtraFiles:
         if not disks or not any(bound for _, _, bound in bounds):
             return
         if v2:
-            words = " ".join(f"{key}={bound or 'max'}" for key, _, bound in bounds)
-            yield self._lines("io", "io.max", [f"{device} {words}" for device in disks])
+            limits_text = " ".join(f"{key}={bound or 'max'}" for key, _, bound in bounds)
+            yield self._lines("io", "io.max", [f"{device} {limits_text}" for device in disks])
             return
         # v1 bounds the tasks of a group and not those of the groups below it: so each container's.
         for group in self._containers("blkio"):
@@ -101,11 +101,11 @@ class ExtraFiles:
         file = self._file(controller, name, group)
         return Setting(file.path[self._prefix :], "\n".join(lines), text(file), lines=True)
 
-    def _file(self, controller: str, name: str, group: str = "") -> File:
+    def _file(self, controller: str, name: str, group: str = "") -> OpenFile:
         file = self._files.get((name, group))
         if file is None:
             directory = self._layout.directory(controller, f"{self._group}/{group}" if group else self._group)
-            file = self._files[name, group] = File(f"{directory}/{name}")
+            file = self._files[name, group] = OpenFile(f"{directory}/{name}")
         return file
 
 
@@ -125,11 +125,11 @@ def kept_above(layout: Layout, lows: Mapping[str, int]) -> dict[str, int]:
 
 def whole_disks(sys_root: str = "/sys") -> tuple[str, ...]:
     """The major:minor of every disk that is a device: no partitions, loops, RAM disks or device mapper."""
-    found = []
+    settings = []
     for disk in sorted(Path(sys_root, "block").glob("*/device")):
         with contextlib.suppress(OSError):
-            found.append((disk.parent / "dev").read_text(encoding="ascii").strip())
-    return tuple(found)
+            settings.append((disk.parent / "dev").read_text(encoding="ascii").strip())
+    return tuple(settings)
 
 
 def _pages(value: int) -> int:

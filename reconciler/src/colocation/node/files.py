@@ -11,7 +11,7 @@ MOST: Final = 1 << 20
 """Bytes: a file that is longer is not one of those that are read here, and gives no value."""
 
 
-class File:
+class OpenFile:
     """One cgroup file, kept open: reading it again costs one system call. It goes with its group."""
 
     __slots__ = ("_fd", "path")
@@ -72,9 +72,9 @@ def field(text: bytes | None, key: bytes) -> int | None:
     if text.startswith(key):
         start = len(key)
     else:
-        found = text.find(b"\n" + key)
-        if found < 0:
+        position = text.find(b"\n" + key)
+        if position < 0:
             return None
-        start = found + 1 + len(key)
+        start = position + 1 + len(key)
     end = text.find(b"\n", start)
     return number(text[start:] if end < 0 else text[start:end])

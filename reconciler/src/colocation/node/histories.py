@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from colocation.decoding import decode
-from colocation.node.background import Beside
+from colocation.node.background import BackgroundJob
 from colocation.node.journal import write_atomically
 from colocation.predict.peak import Checkpoint, Histories
 
@@ -19,19 +19,19 @@ log = logging.getLogger(__name__)
 EVERY_SECONDS: Final = 300.0
 
 
-class File(msgspec.Struct, frozen=True):
+class HistoryFile(msgspec.Struct, frozen=True):
     """The file's content. ``written``: by the node's clock, only to compute how long the agent was away."""
 
     written: float
     kept: Checkpoint
 
 
-class Keeper:
+class HistoryWriter:
     """Writes on a thread of its own: an fsync on a slow disk must not hold up protection."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._disk = Beside("histories")
+        self._disk = BackgroundJob("histories")
         self._saved_at: float | None = None
         self._error = ""
 
@@ -39,7 +39,7 @@ class Keeper:
         """What was kept; empty, with a word in the log, if it cannot be used."""
         histories = Histories()
         try:
-            file = decode(self._path.read_bytes(), File)
+            file = decode(self._path.read_bytes(), HistoryFile)
             histories.restore(file.kept, now, max(0.0, time.time() - file.written))
         except FileNotFoundError:
             pass
@@ -79,4 +79,4 @@ class Keeper:
 
 
 def _text(histories: Histories, now: float) -> str:
-    return msgspec.json.encode(File(time.time(), histories.keep(now))).decode()
+    return msgspec.json.encode(HistoryFile(time.time(), histories.keep(now))).decode()

@@ -8,7 +8,7 @@ from typing import Final
 
 from colocation.node.cgroups import UNLIMITED_V1, Layout
 from colocation.node.extra import ExtraFiles
-from colocation.node.files import File, number
+from colocation.node.files import OpenFile, number
 from colocation.node.setting import Setting, text
 from colocation.protect.wanted import Knobs
 
@@ -29,23 +29,23 @@ class PodFiles:
         self._v2 = layout.version == 2
         self._prefix = len(layout.root.rstrip("/")) + 1
         cpu, memory = layout.directory("cpu", group), layout.directory("memory", group)
-        self._quota = File(f"{cpu}/cpu.max" if self._v2 else f"{cpu}/cpu.cfs_quota_us")
-        self._period = File(f"{cpu}/cpu.cfs_period_us")
-        self._idle = File(f"{cpu}/cpu.idle")
-        self._weight = File(f"{cpu}/cpu.weight" if self._v2 else f"{cpu}/cpu.shares")
-        self._memory = File(f"{memory}/memory.max" if self._v2 else f"{memory}/memory.limit_in_bytes")
+        self._quota = OpenFile(f"{cpu}/cpu.max" if self._v2 else f"{cpu}/cpu.cfs_quota_us")
+        self._period = OpenFile(f"{cpu}/cpu.cfs_period_us")
+        self._idle = OpenFile(f"{cpu}/cpu.idle")
+        self._weight = OpenFile(f"{cpu}/cpu.weight" if self._v2 else f"{cpu}/cpu.shares")
+        self._memory = OpenFile(f"{memory}/memory.max" if self._v2 else f"{memory}/memory.limit_in_bytes")
         self._extra = ExtraFiles(layout, group)
 
     def settings(self, knobs: Knobs, disks: Sequence[str] = ()) -> list[Setting]:
         """What ``knobs`` asks for beside what is there."""
-        found = self._extra.settings(knobs.extra, disks)
+        settings = self._extra.settings(knobs.extra, disks)
         if knobs.memory is not None:
-            found.append(self._memory_setting(knobs.memory))
+            settings.append(self._memory_setting(knobs.memory))
         if knobs.cpu is not None:
-            found.append(self._quota_setting(knobs.cpu))
+            settings.append(self._quota_setting(knobs.cpu))
         if knobs.idle:
-            found.append(self._idle_setting())
-        return found
+            settings.append(self._idle_setting())
+        return settings
 
     def close(self) -> None:
         """Give all descriptors back."""
@@ -53,7 +53,7 @@ class PodFiles:
             file.close()
         self._extra.close()
 
-    def _setting(self, file: File, want: str, there: str | None) -> Setting:
+    def _setting(self, file: OpenFile, want: str, there: str | None) -> Setting:
         return Setting(self._name(file), want, there)
 
     def _idle_setting(self) -> Setting:
@@ -62,7 +62,7 @@ class PodFiles:
         weight = None if there == "1" else text(self._weight)
         return Setting(self._name(self._idle), "1", there, self._name(self._weight), weight)
 
-    def _name(self, file: File) -> str:
+    def _name(self, file: OpenFile) -> str:
         return file.path[self._prefix :]
 
     def _quota_setting(self, millicores: int) -> Setting:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from colocation.node.background import Beside
+from colocation.node.background import BackgroundJob
 from colocation.node.journal import Entry, Journal
 
 PATIENCE_SECONDS: Final = 0.1
@@ -19,7 +19,7 @@ class Notes:
     """What is on disk of the journal. Belongs to the loop."""
 
     def __init__(self, journal: Journal) -> None:
-        self._journal, self._disk = journal, Beside("journal")
+        self._journal, self._disk = journal, BackgroundJob("journal")
         self._leaving: frozenset[str] = frozenset()
         """Paths that are being forgotten: on disk they are no longer certain to be there."""
 

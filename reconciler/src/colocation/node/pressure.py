@@ -12,16 +12,16 @@ RESOURCES: Final = ("cpu", "memory", "io")
 
 def of_node(layout: Layout, proc: str) -> dict[str, float]:
     """The node's own, by resource: its root group's, or where the kernel keeps none there, the machine's."""
-    found = {name: _largest([f"{layout.pressure()}/{name}.pressure"]) for name in RESOURCES}
-    found = {n: _largest([f"{proc}/pressure/{n}"]) if value is None else value for n, value in found.items()}
-    return {name: value for name, value in found.items() if value is not None}
+    ratios = {name: _largest([f"{layout.pressure()}/{name}.pressure"]) for name in RESOURCES}
+    ratios = {n: _largest([f"{proc}/pressure/{n}"]) if value is None else value for n, value in ratios.items()}
+    return {name: value for name, value in ratios.items() if value is not None}
 
 
 def worst(layout: Layout, groups: Iterable[str]) -> dict[str, float]:
     """The largest pressure among ``groups``, by resource; absent: none has any."""
     directories = [layout.pressure(group) for group in groups]
-    found = {name: _largest(f"{directory}/{name}.pressure" for directory in directories) for name in RESOURCES}
-    return {name: value for name, value in found.items() if value is not None}
+    ratios = {name: _largest(f"{directory}/{name}.pressure" for directory in directories) for name in RESOURCES}
+    return {name: value for name, value in ratios.items() if value is not None}
 
 
 def worst_online(layout: Layout, groups: Iterable[str]) -> dict[str, float]:

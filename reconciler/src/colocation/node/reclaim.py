@@ -8,7 +8,7 @@ from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 
-from colocation.node.background import Beside
+from colocation.node.background import BackgroundJob
 from colocation.node.cgroups import Layout
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ class Reclaimer:
 
     def __init__(self, features: Collection[str]) -> None:
         self._able = "memory.reclaim" in features
-        self._kernel = Beside("reclaim")
+        self._kernel = BackgroundJob("reclaim")
         self.runs = 0
 
     def submit(self, layout: Layout, group: str) -> None:

@@ -79,7 +79,7 @@ class Process(Struct, frozen=True):
     started: float
 
 
-class Keeper:
+class RubikRestarter:
     """Restarts the rubik of our own pod when its config has changed since it was started."""
 
     def __init__(self, folder: Folder, proc: str = "/proc") -> None:

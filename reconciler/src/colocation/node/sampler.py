@@ -13,7 +13,7 @@ from msgspec import Struct
 from colocation.model.report import Capacity, Pressure
 from colocation.node import memory, pressure
 from colocation.node.cgroups import UNLIMITED_V1, Layout, Meters, detect
-from colocation.node.files import File, number
+from colocation.node.files import OpenFile, number
 from colocation.node.memory import NOTHING, Memory
 from colocation.protect.sample import PodSample, Sample, whole_cpu, whole_memory
 
@@ -44,7 +44,7 @@ class _Counter(Struct):
         return (value - before) * 1000 / (at - since)
 
 
-class _Pod:
+class _SampledPod:
     """What is remembered of one pod's group between rounds."""
 
     __slots__ = ("counter", "group", "meters", "throttled")
@@ -68,7 +68,7 @@ class Sampler:
         self._node_counter = _Counter()
         self._tree = Meters(self.layout, self.layout.pods_root)
         self._tree_counter = _Counter()
-        self._pods: dict[str, _Pod] = {}
+        self._pods: dict[str, _SampledPod] = {}
         self._round = 0
         self._last = 0
 
@@ -100,13 +100,13 @@ class Sampler:
             if value is None and not pod.meters.there():  # gone between the listing and the reading
                 self._forget(uid)
                 continue
-            found = _group(pod.meters, swap=swap_of_pods) if with_memory else NOTHING
+            used_memory = _group(pod.meters, swap=swap_of_pods) if with_memory else NOTHING
             rows.append(
                 PodSample(
                     uid=uid,
                     cpu=pod.counter.rate(value, self._clock()),
-                    memory=found.use,
-                    unavailable=found.unavailable,
+                    memory=used_memory.use,
+                    unavailable=used_memory.unavailable,
                     throttled=uid in watched and self._held_back(pod),
                 )
             )
@@ -181,13 +181,13 @@ class Sampler:
             self._forget(uid)
         for uid, group in listed.items():
             if uid not in self._pods:
-                self._pods[uid] = _Pod(self.layout, group)
+                self._pods[uid] = _SampledPod(self.layout, group)
         return bool(listed)
 
     def _forget(self, uid: str) -> None:
         self._pods.pop(uid).meters.close()
 
-    def _held_back(self, pod: _Pod) -> bool:
+    def _held_back(self, pod: _SampledPod) -> bool:
         before, pod.throttled = pod.throttled, pod.meters.throttled()
         return before is not None and pod.throttled is not None and pod.throttled > before
 
@@ -217,7 +217,7 @@ def count_cpus(text: bytes | None) -> int:
 
 
 def _read(path: str) -> bytes | None:
-    file = File(path)
+    file = OpenFile(path)
     try:
         return file.read()
     finally:

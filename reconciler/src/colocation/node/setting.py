@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from colocation.node.files import File
+from colocation.node.files import OpenFile
 
 
 class Setting(Struct, frozen=True, gc=False):
@@ -27,7 +27,7 @@ class Setting(Struct, frozen=True, gc=False):
         return self.there == self.want
 
 
-def text(file: File) -> str | None:
+def text(file: OpenFile) -> str | None:
     """A file's content without its end; None if it is not there or is not text."""
     raw = file.read()
     if raw is None:

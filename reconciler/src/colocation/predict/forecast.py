@@ -18,7 +18,7 @@ from msgspec import Struct
 
 GUESSES: Final = 5
 HALF_LIFE: Final = 12 * 3600.0
-"""Of errors, and of the longest mean."""
+"""Half-life of errors, and of the longest mean."""
 _QUICK, _HOUR = 900.0, 3600.0
 _SHARPNESS: Final = 4
 """A guess weighs by its squared error to the power of minus this."""

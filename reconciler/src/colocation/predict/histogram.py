@@ -51,7 +51,7 @@ MEMORY: Final = Scale(first=2**20, most=2**41, half_life=24 * 3600.0)
 """1 MiB to 2 TiB. A day: memory that was needed yesterday is likely to be needed today, and cannot be taken back."""
 
 
-class Kept(Struct, frozen=True, array_like=True):
+class StoredHistogram(Struct, frozen=True, array_like=True):
     """A histogram as it is written to disk: relative to the moment of writing, so no clock has to agree."""
 
     scale: float
@@ -109,33 +109,33 @@ class Histogram:
             above -= weights[index]
         return self.scale.end(index)
 
-    def keep(self, now: float) -> Kept:
+    def keep(self, now: float) -> StoredHistogram:
         """For the disk."""
         heaviest = max(self._weights, default=0.0)
         if heaviest <= 0 or self._reference is None:
-            return Kept(0.0, b"", self.seconds)
+            return StoredHistogram(0.0, b"", self.seconds)
         parts = array("H", [math.ceil(weight / heaviest * _STEPS - 0.5) for weight in self._weights])
         while parts and not parts[-1]:
             parts.pop()
         decayed = heaviest * 2.0 ** max(-1000.0, min(0.0, (self._reference - now) / self.scale.half_life))
-        return Kept(decayed, b"".join(part.to_bytes(2, "little") for part in parts), self.seconds)
+        return StoredHistogram(decayed, b"".join(part.to_bytes(2, "little") for part in parts), self.seconds)
 
     @classmethod
-    def restore(cls, scale: Scale, kept: Kept, now: float) -> Histogram:
+    def restore(cls, scale: Scale, kept: StoredHistogram, now: float) -> Histogram:
         """From the disk; ``now``: the moment of writing on the new clock. Raises ValueError for garbage."""
         count, odd = divmod(len(kept.parts), 2)
         sane = 0 <= kept.scale < 1e30 and 0 <= kept.seconds < 1e12
         if odd or count > scale.buckets or not sane:
             raise ValueError("not a histogram")
-        made = cls(scale)
-        made.seconds = kept.seconds
+        histogram = cls(scale)
+        histogram.seconds = kept.seconds
         if count:
-            made._reference = now
+            histogram._reference = now
             unit = kept.scale / _STEPS
-            made._weights = array(
+            histogram._weights = array(
                 "d", [int.from_bytes(kept.parts[i : i + 2], "little") * unit for i in range(0, 2 * count, 2)]
             )
-        return made
+        return histogram
 
     def _shift(self, to: float) -> None:
         """Make ``to`` the moment whose weight is 1; buckets that weigh nothing any more are let go."""

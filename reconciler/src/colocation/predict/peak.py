@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct, structs
 
 from colocation.model.report import MAX_PODS, Forecasts, PodUsage, Prediction
-from colocation.predict.histogram import CPU, MEMORY, Histogram, Kept
+from colocation.predict.histogram import CPU, MEMORY, Histogram, StoredHistogram
 from colocation.predict.together import NOTHING, KeptTogether, Together, Wanted
 
 EVERY_SECONDS: Final = 60.0
@@ -26,10 +26,10 @@ class KeptPod(Struct, frozen=True, array_like=True):
     """One pod as written to disk."""
 
     uid: str
-    cpu: Kept
-    memory: Kept
+    cpu: StoredHistogram
+    memory: StoredHistogram
     member: tuple[bool, bool] = (False, False)
-    """Of the pods forecast together, for cpu and for memory."""
+    """State of the pods forecast together, for cpu and for memory."""
 
 
 class Checkpoint(Struct, frozen=True):
@@ -114,8 +114,8 @@ class Histories:
     @property
     def forecasts(self) -> Forecasts | None:
         """What is forecast for all online pods together."""
-        found = Forecasts(cpu=self.cpu.current, memory=self.memory.current)
-        return None if found == Forecasts() else found
+        forecasts = Forecasts(cpu=self.cpu.current, memory=self.memory.current)
+        return None if forecasts == Forecasts() else forecasts
 
     def with_prediction(self, row: PodUsage) -> PodUsage:
         """The row with its prediction instead of the window's peaks."""
@@ -143,9 +143,9 @@ class Histories:
             pod.memory = Histogram.restore(MEMORY, row.memory, now - away)
             pod.predict()
         cpu, memory = Together(), Together()
-        for made, whole, at in ((cpu, kept.cpu, 0), (memory, kept.memory, 1)):
+        for restored, whole, at in ((cpu, kept.cpu, 0), (memory, kept.memory, 1)):
             if whole is not None:
-                made.restore(whole, {row.uid for row in kept.pods if row.member[at]})
+                restored.restore(whole, {row.uid for row in kept.pods if row.member[at]})
         self.pods, self.cpu, self.memory = pods, cpu, memory
 
     def _forecast_together(self, online: Collection[PodUsage], cpu: Wanted, memory: Wanted) -> None:
@@ -155,18 +155,18 @@ class Histories:
         cpus = self.cpu.step(
             cpu,
             {row.uid: row.cpu for row in online if row.cpu is not None and row.uid in own},
-            {uid: one.cpu for uid, one in own.items()},
+            {uid: history.cpu for uid, history in own.items()},
             {uid: pod.cpu for uid, pod in self.pods.items()},
         )
         memories = self.memory.step(
             memory,
             {row.uid: row.memory_peak for row in online if row.memory_peak is not None and row.uid in own},
-            {uid: one.memory for uid, one in own.items()},
+            {uid: history.memory for uid, history in own.items()},
             {uid: pod.memory for uid, pod in self.pods.items()},
         )
-        for uid, one in own.items():
+        for uid, history in own.items():
             self.pods[uid].prediction = Prediction(
-                cpus.get(uid, one.cpu), memories.get(uid, one.memory), one.observed_seconds
+                cpus.get(uid, history.cpu), memories.get(uid, history.memory), history.observed_seconds
             )
 
     def _new(self, uid: str, now: float) -> PodHistory | None:

@@ -25,7 +25,7 @@ class Wanted(Struct, frozen=True):
     """The policy's and the Node's values for one resource."""
 
     size: int = 0
-    """Of the node, in millicores or bytes; 0: not known, and there is no common forecast."""
+    """Capacity of the node, in millicores or bytes; 0: not known, and there is no common forecast."""
     budget: float = 0.0
     """Share of time in which the peak may be above the forecast; 0: each pod's own peak counts instead."""
 

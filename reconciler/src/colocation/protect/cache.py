@@ -19,7 +19,7 @@ class Hardware(Struct, frozen=True):
     domains: Mapping[str, tuple[str, ...]]
     """Resource (L3, MB ...) -> its domains, as schemata names them."""
     ways: int = 0
-    """Of the last-level cache."""
+    """Number of ways of the last-level cache."""
     least_ways: int = 1
     bandwidth: Mapping[str, int] = {}
     """What 100 % of memory bandwidth is, by domain; domains of which that is not known are not in it."""

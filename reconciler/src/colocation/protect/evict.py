@@ -30,7 +30,7 @@ RECLAIM_SECONDS: Final = 10.0
 """Seconds for which page cache of best-effort pods is reclaimed before a pod is evicted: two readings of memory."""
 
 
-class Watch(Struct, frozen=True):
+class EvictionWatch(Struct, frozen=True):
     """What has lasted, carried from round to round."""
 
     over_since: float | None = None
@@ -48,15 +48,15 @@ def watch(
     sample: Sample,
     held: Mapping[str, Knobs],
     pressure: Pressure,
-    before: Watch,
+    before: EvictionWatch,
     owned: Collection[str] = (),
-) -> Watch:
+) -> EvictionWatch:
     """Look once. ``held``: the values of this round's decision; memory is only judged in rounds that read it.
 
     ``owned``: "evict.memory", "evict.cpu": what another engine evicts for.
     """
     if not spec.enabled or spec.engine == "none":
-        return Watch()
+        return EvictionWatch()
     rows = {row.uid: row for row in sample.pods}
     pods = [pod for pod in spec.pods if pod.uid in rows]
     seen = {pod.uid: before.first_seen.get(pod.uid, sample.at) for pod in pods}
@@ -73,7 +73,7 @@ def watch(
     if not sample.memory_read:
         # What memory asked for stands until memory is read again. A pod of the list that is gone may have been enough.
         over = before.over_since
-        if of_memory and "evict.memory" not in owned and {one.uid for one in before.requests} <= seen.keys():
+        if of_memory and "evict.memory" not in owned and {ranked.uid for ranked in before.requests} <= seen.keys():
             requests = before.requests
     else:
         again = before.over_since is not None
@@ -84,18 +84,18 @@ def watch(
             victims = _for_memory(pods, rows, seen)
             reclaim = victims[0].uid if victims else None
             if sample.at - over >= RECLAIM_SECONDS:
-                reason, words = why
-                requests = _ask(_in_order(victims, spec, first if of_memory else None), reason, lambda _: words)
+                reason, message = why
+                requests = _ask(_in_order(victims, spec, first if of_memory else None), reason, lambda _: message)
     if not requests:
         long = _for_cpu(spec, pods, starved, seen, sample.at)
         order = _in_order(long, spec, None if of_memory else first)
         requests = _ask(order, "CpuStarved", lambda pod: _starved(spec, pod, held))
-    return Watch(over, starved, seen, requests, reclaim)
+    return EvictionWatch(over, starved, seen, requests, reclaim)
 
 
 def _in_order(pods: list[BePod], spec: NodeColocationSpec, first: EvictionRequest | None) -> list[BePod]:
     """The pods that cannot be evicted now go last; the first choice stays the first until it is gone."""
-    refused = {one.uid for one in spec.eviction_refusals}
+    refused = {ranked.uid for ranked in spec.eviction_refusals}
     return sorted(pods, key=lambda pod: (pod.uid in refused, first is None or pod.uid != first.uid))
 
 
@@ -108,8 +108,8 @@ def _over(
     rules, whole, in_use = spec.evict.memory, spec.capacity.memory, sample.unavailable.amount
     result = f"memory in use is {human_bytes(in_use)} of {human_bytes(whole)}"
     if rules.pressure_percent and (pressure.memory or 0.0) >= rules.pressure_percent:
-        words = f"memory pressure is {pressure.memory:.0f} %, the mark {rules.pressure_percent} %; {result}"
-        return "MemoryPressure", words
+        message = f"memory pressure is {pressure.memory:.0f} %, the mark {rules.pressure_percent} %; {result}"
+        return "MemoryPressure", message
     mark = rules.low_percent if again else rules.high_percent
     if in_use < whole * mark // 100:
         return None
@@ -119,7 +119,7 @@ def _over(
 def _for_memory(pods: list[BePod], rows: Mapping[str, PodSample], seen: Mapping[str, float]) -> list[BePod]:
     """Who frees memory, in the order in which they should leave. Page cache frees nothing: it is available already."""
     known = [(pod, held.amount) for pod in pods if (held := rows[pod.uid].unavailable) is not None and held.amount]
-    known.sort(key=lambda one: (one[0].priority, -one[1], -seen[one[0].uid], one[0].uid))
+    known.sort(key=lambda ranked: (ranked[0].priority, -ranked[1], -seen[ranked[0].uid], ranked[0].uid))
     return [pod for pod, _ in known]
 
 
@@ -144,8 +144,8 @@ def _starved(spec: NodeColocationSpec, pod: BePod, held: Mapping[str, Knobs]) ->
     return f"for {seconds} s it was held to {human_millicores(quota)} of {human_millicores(pod.cpu_request)} asked for"
 
 
-def _ask(pods: list[BePod], reason: EvictionReason, words: Callable[[BePod], str]) -> tuple[EvictionRequest, ...]:
+def _ask(pods: list[BePod], reason: EvictionReason, message_of: Callable[[BePod], str]) -> tuple[EvictionRequest, ...]:
     return tuple(
-        EvictionRequest(uid=pod.uid, reason=reason, message=cut(words(pod), EVICTION_MESSAGE))
+        EvictionRequest(uid=pod.uid, reason=reason, message=cut(message_of(pod), EVICTION_MESSAGE))
         for pod in pods[:MAX_EVICTION_REQUESTS]
     )

@@ -27,7 +27,7 @@ class Extra(Struct, frozen=True, gc=False):
     memory_low: int | None = None
     """Bytes that are kept for it while others are reclaimed."""
     burst_percent: int = 0
-    """Of each quota in the pod (the pod's own, its containers'), saved up for a burst."""
+    """Percent of each quota in the pod (the pod's own, its containers'), accumulated for a burst."""
     disk: Disk | None = None
 
 

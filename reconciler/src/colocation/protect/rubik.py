@@ -63,22 +63,22 @@ class Plan(Struct, frozen=True):
         return tuple(self.config["agent"]["enabledFeatures"])
 
 
-def translate(spec: NodeColocationSpec, found: Capabilities) -> Plan:
+def translate(spec: NodeColocationSpec, capabilities: Capabilities) -> Plan:
     """The plan for a node whose policy says engine rubik; for any other, one in which rubik does nothing."""
     wanted = _wanted(spec) if spec.enabled and spec.engine == "rubik" else {}
     lacks = []
-    if wanted and found.cgroup_version != 1:
+    if wanted and capabilities.cgroup_version != 1:
         lacks.append("rubik knows cgroup v1 only: the native engine does what it can")
         wanted = {}
     kept: dict[str, Any] = {}
     for name, block in wanted.items():
-        missing = [feature for feature in _NEEDS.get(name, ()) if feature not in found.features]
+        missing = [feature for feature in _NEEDS.get(name, ()) if feature not in capabilities.features]
         if missing:
             lacks.append(f"rubik {name}: no {', no '.join(missing)} here")
         else:
             kept[name] = block
     return Plan(
-        config=_config(kept, spec.rubik or Rubik(), found.cgroup_driver or "cgroupfs"),
+        config=_config(kept, spec.rubik or Rubik(), capabilities.cgroup_driver or "cgroupfs"),
         owned=frozenset().union(*(OWNED.get(name, frozenset()) for name in kept)),
         lacks=tuple(lacks),
     )

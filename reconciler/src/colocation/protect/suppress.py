@@ -7,7 +7,7 @@ from typing import Final
 from colocation.protect.sample import up
 
 GROW_PERCENT: Final = 10
-"""Of the node, a second: online work that comes and goes must not be met by offline work jumping back at once."""
+"""Part of the node by which the quota may rise per second: offline work must not refill every short online pause."""
 
 
 def total(

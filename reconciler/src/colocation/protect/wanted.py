@@ -23,7 +23,7 @@ NEED_EXTRA = 20
 
 
 FALL_PERCENT = 5
-"""Of the node: a smaller fall is the usual coming and going."""
+"""Part of the node: a smaller fall is normal variation."""
 
 
 class Knobs(Struct, frozen=True, gc=False):
@@ -32,13 +32,17 @@ class Knobs(Struct, frozen=True, gc=False):
     cpu: int | None = None
     """Quota in millicores."""
     idle: bool = False
-    """Yields to everybody at once: cpu.idle."""
+    """`cpu.idle`: all threads of the group yield to threads outside it.
+
+    Since Linux 5.15, commit 304000390f88 ("sched: Cgroup SCHED_IDLE support"):
+    https://git.kernel.org/torvalds/c/304000390f88d049c85e9a0958ac5567f38816ee
+    """
     memory: int | None = None
     """Limit in bytes."""
     extra: Extra = Extra()
 
 
-class Decision(Struct, frozen=True):
+class Enforcement(Struct, frozen=True):
     """One round's decision. ``pods`` empty: everything is put back."""
 
     mode: str = "off"
@@ -58,17 +62,17 @@ def decide(
     sample: Sample,
     capacity_cpu: int,
     features: Collection[str],
-    before: Decision | None = None,
+    before: Enforcement | None = None,
     owned: Collection[str] = (),
-) -> Decision:
+) -> Enforcement:
     """Decide one round. ``capacity_cpu`` in millicores; ``before``: the round before, for the speed of growth.
 
     ``owned``: features that another engine has in hand; what this one held of them is put back.
     """
     if not spec.enabled:
-        return Decision(reason="switched off by the policy" if spec.policy else "no policy selects this node")
+        return Enforcement(reason="switched off by the policy" if spec.policy else "no policy selects this node")
     if spec.engine == "none":
-        return Decision(reason="engine none: only measuring")
+        return Enforcement(reason="engine none: only measuring")
     rows = {row.uid: row for row in sample.pods}
     pods = [pod for pod in spec.pods if pod.uid in rows]
     online = [pod for pod in spec.online if pod.uid in rows]
@@ -89,21 +93,21 @@ def _held(
     sample: Sample,
     capacity_cpu: int,
     features: Collection[str],
-    before: Decision | None,
+    before: Enforcement | None,
     pods: list[BePod],
     rows: dict[str, PodSample],
     owned: Collection[str],
-) -> Decision:
+) -> Enforcement:
     """Quota, idle and memory limit of best-effort pods."""
     used = _sum([rows[pod.uid].cpu for pod in pods])
     mode = spec.suppress.cpu.mode
     if mode == "off":
-        return Decision(
+        return Enforcement(
             cpu_used=None if used is None else up(used),
             pods={pod.uid: Knobs(memory=pod.memory_limit) for pod in pods if pod.memory_limit is not None},
             reason="CPU suppression is off; memory limits are kept",
         )
-    words, lacks = [], []
+    messages, lacks = [], []
     idle = mode != "quota" and "cpu.idle" not in owned
     quota = "cpu.quota" in features and "cpu.quota" not in owned
     if idle and "cpu.idle" not in features:
@@ -114,29 +118,29 @@ def _held(
     if "cpu.quota" not in features:
         lacks.append("the kernel has no CPU quota")
     elif not quota:
-        words.append("rubik sets the quotas")
+        messages.append("rubik sets the quotas")
     if not quota:
         quotas: Mapping[str, int | None] = {}
         ceiling = None
     elif mode == "idle":
-        words.append("idle scheduling only; each pod within its own limit")
+        messages.append("idle scheduling only; each pod within its own limit")
         quotas = {pod.uid: pod.cpu_limit for pod in pods}
         ceiling = None
     else:
         ceiling = _total(spec, sample, capacity_cpu, used, before)
         quotas = _quotas(ceiling, pods, rows, capacity_cpu)
-        words.append(_explain(spec, sample, capacity_cpu, used, ceiling))
-    return Decision(
+        messages.append(_explain(spec, sample, capacity_cpu, used, ceiling))
+    return Enforcement(
         mode=_mode(idle=idle, quota=quota),
         cpu_quota=ceiling,
         cpu_used=None if used is None else up(used),
         pods={pod.uid: _knobs(pod, quotas.get(pod.uid), idle=idle) for pod in pods},
-        reason="; ".join(lacks + words),
+        reason="; ".join(lacks + messages),
         lacks=tuple(lacks),
     )
 
 
-def fell(before: Decision, now: Decision, capacity_cpu: int) -> bool:
+def fell(before: Enforcement, now: Enforcement, capacity_cpu: int) -> bool:
     """CPU for offline work fell by so much that online work has risen; how far is only known from a whole round."""
     if before.cpu_quota is None or now.cpu_quota is None:
         return False
@@ -144,7 +148,7 @@ def fell(before: Decision, now: Decision, capacity_cpu: int) -> bool:
 
 
 def _total(
-    spec: NodeColocationSpec, sample: Sample, capacity_cpu: int, used: float | None, before: Decision | None
+    spec: NodeColocationSpec, sample: Sample, capacity_cpu: int, used: float | None, before: Enforcement | None
 ) -> int | None:
     last = before.cpu_quota if before else None
     if sample.cpu is None:
@@ -199,17 +203,17 @@ def _explain(
     cpu = spec.suppress.cpu
     target = capacity_cpu * cpu.target_percent // 100
     online = online_use(sample.cpu, used or 0)
-    words = (
+    messages = (
         f"{cpu.target_percent} % of {human_millicores(capacity_cpu)} is {human_millicores(target)}; "
         f"online and system use {human_millicores(online)}"
     )
     wanted = max(0, target - online)
     floor = capacity_cpu * cpu.min_percent // 100
     if ceiling == wanted:
-        return f"{words}, leaving {human_millicores(ceiling)}"
+        return f"{messages}, leaving {human_millicores(ceiling)}"
     if ceiling < wanted:
-        return f"{words}, leaving {human_millicores(wanted)}; growing slowly, now {human_millicores(ceiling)}"
-    return f"{words}; the floor of {cpu.min_percent} % is {human_millicores(floor)}"
+        return f"{messages}, leaving {human_millicores(wanted)}; growing slowly, now {human_millicores(ceiling)}"
+    return f"{messages}; the floor of {cpu.min_percent} % is {human_millicores(floor)}"
 
 
 def _sum(values: list[float | None]) -> float | None:

@@ -21,7 +21,7 @@ PARTS: Final = (-0.5, -0.4, -0.3, -0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 
 """A sweep for a margin that is a part of what was found."""
 
 
-class Node:
+class ReplayedNode:
     """One node as the rules see it."""
 
     def __init__(self, pods: int, size: float, scale: Scale, percent: float, horizon: int = 12) -> None:
@@ -50,7 +50,7 @@ class UsageNow:
     sweep = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
     usual = 0.1
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: ReplayedNode) -> None:
         self._size = node.size
 
     def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
@@ -65,7 +65,7 @@ class Borg:
     sweep = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
     usual = 0.9
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: ReplayedNode) -> None:
         self._size = node.size
 
     def step(self, _use: Sequence[float], _coming: float, /) -> list[float]:
@@ -79,14 +79,14 @@ class NodePercentile:
     sweep = PARTS
     usual = 0.0
 
-    def __init__(self, _node: Node) -> None:
+    def __init__(self, _node: ReplayedNode) -> None:
         self._seen: list[float] = []
 
     def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
         """See Rule."""
         insort(self._seen, sum(use))
-        found = _rank(self._seen, 95)
-        return [found * (1 + margin) for margin in self.sweep]
+        peak = _rank(self._seen, 95)
+        return [peak * (1 + margin) for margin in self.sweep]
 
 
 class Moments:
@@ -105,7 +105,7 @@ class Moments:
 
     @property
     def deviation(self) -> float:
-        """Of the population."""
+        """Standard deviation of the population."""
         return math.sqrt(self._squares / self._count)
 
 
@@ -115,7 +115,7 @@ class Sigma:
     sweep = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
     usual = 5.0
 
-    def __init__(self, _node: Node) -> None:
+    def __init__(self, _node: ReplayedNode) -> None:
         self._moments = Moments()
 
     def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
@@ -130,7 +130,7 @@ class SigmaOrPercentile:
     sweep = PARTS
     usual = 0.0
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: ReplayedNode) -> None:
         self._moments = Moments()
         self._seen: list[list[float]] = [[] for _ in range(node.pods)]
 
@@ -140,8 +140,8 @@ class SigmaOrPercentile:
         for seen, value in zip(self._seen, use, strict=True):
             insort(seen, value)
         peaks = sum(_rank(seen, 99) for seen in self._seen)
-        found = max(self._moments.mean + 5 * self._moments.deviation, peaks)
-        return [found * (1 + margin) for margin in self.sweep]
+        peak = max(self._moments.mean + 5 * self._moments.deviation, peaks)
+        return [peak * (1 + margin) for margin in self.sweep]
 
 
 class PodPercentile:
@@ -150,12 +150,12 @@ class PodPercentile:
     sweep = PARTS
     usual = 0.1
 
-    def __init__(self, node: Node, percent: float = 95.0) -> None:
+    def __init__(self, node: ReplayedNode, percent: float = 95.0) -> None:
         self._percent = percent
         self._pods = [Histogram(node.scale) for _ in range(node.pods)]
         self._at = 0.0
 
-    def found(self, use: Sequence[float]) -> list[int]:
+    def percentiles(self, use: Sequence[float]) -> list[int]:
         """Each pod's percentile."""
         self._at += STEP_SECONDS
         for pod, value in zip(self._pods, use, strict=True):
@@ -164,8 +164,8 @@ class PodPercentile:
 
     def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
         """See Rule."""
-        found = sum(self.found(use))
-        return [found * (1 + margin) for margin in self.sweep]
+        peak = sum(self.percentiles(use))
+        return [peak * (1 + margin) for margin in self.sweep]
 
 
 class OwnPeaks(PodPercentile):
@@ -173,13 +173,13 @@ class OwnPeaks(PodPercentile):
 
     usual = MARGIN_PERCENT / 100
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: ReplayedNode) -> None:
         super().__init__(node, node.percent)
 
     def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
         """See Rule."""
-        pairs = list(zip(self.found(use), use, strict=True))
-        return [sum(max(now, found * (1 + margin)) for found, now in pairs) for margin in self.sweep]
+        pairs = list(zip(self.percentiles(use), use, strict=True))
+        return [sum(max(now, peak * (1 + margin)) for peak, now in pairs) for margin in self.sweep]
 
 
 class Predicted:
@@ -209,7 +209,7 @@ class Predicted:
         10.0,
     )
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: ReplayedNode) -> None:
         self._size, self._forecast = node.size, Forecast(node.horizon, STEP_SECONDS)
 
     def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
@@ -225,7 +225,7 @@ class Budgeted:
     usual = 0.01
     sweep = BUDGETS[::-1]
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: ReplayedNode) -> None:
         self._size, self._forecast = node.size, Forecast(node.horizon, STEP_SECONDS)
         self._margins = [Margin(node.horizon, STEP_SECONDS) for _ in self.sweep]
 
@@ -244,7 +244,7 @@ class Oracle:
     sweep = (0.0,)
     usual = 0.0
 
-    def __init__(self, _node: Node) -> None:
+    def __init__(self, _node: ReplayedNode) -> None:
         """Nothing to remember."""
 
     def step(self, _use: Sequence[float], coming: float, /) -> list[float]:
@@ -252,7 +252,7 @@ class Oracle:
         return [coming]
 
 
-RULES: Final[dict[str, Callable[[Node], Rule]]] = {
+RULES: Final[dict[str, Callable[[ReplayedNode], Rule]]] = {
     "predicted": Predicted,
     "own peaks": OwnPeaks,
     "usage now + margin": UsageNow,

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from colocation.predict.histogram import CPU, MEMORY
 from colocation.predict.peak import CPU_PERCENT, MEMORY_PERCENT
-from colocation.replay.rules import BUDGETED, RULES, Budgeted, Node, Rule
+from colocation.replay.rules import BUDGETED, RULES, Budgeted, ReplayedNode, Rule
 from colocation.replay.shape import REQUEST, Pod
 
 Series = Sequence[float]
@@ -29,7 +29,7 @@ class Point(Struct, frozen=True, kw_only=True, rename="camel"):
     savings: float
 
 
-class Outcome(Struct, frozen=True, kw_only=True, rename="camel"):
+class RuleScore(Struct, frozen=True, kw_only=True, rename="camel"):
     """One rule: as it is run, and its trade-off curve by margin."""
 
     rule: str
@@ -76,26 +76,26 @@ class _Tally:
 
 
 def score(
-    groups: Sequence[tuple[Node, Sequence[Series]]],
-    rules: Mapping[str, Callable[[Node], Rule]],
+    groups: Sequence[tuple[ReplayedNode, Sequence[Series]]],
+    rules: Mapping[str, Callable[[ReplayedNode], Rule]],
     *,
     warm_up: int = 24,
     horizon: int = 12,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> list[Outcome]:
+) -> list[RuleScore]:
     """Each group: a node and the use of its pods, step by step, in the unit of its size."""
     tallies: dict[str, list[_Tally]] = {}
     usual: dict[str, float] = {}
     for done, (node, pods) in enumerate(groups):
         steps = list(zip(*pods, strict=False))
         sums = [sum(use) for use in steps]
-        made = {name: make(node) for name, make in rules.items()}
-        for name, rule in made.items():
+        runs = {name: make(node) for name, make in rules.items()}
+        for name, rule in runs.items():
             usual[name] = rule.usual
             tallies.setdefault(name, [_Tally(margin) for margin in rule.sweep])
         for at in range(len(steps) - horizon):
             coming = max(sums[at + 1 : at + 1 + horizon])
-            for name, rule in made.items():
+            for name, rule in runs.items():
                 predicted = rule.step(steps[at], coming)
                 if at >= warm_up:
                     for tally, amount in zip(tallies[name], predicted, strict=True):
@@ -104,8 +104,8 @@ def score(
     outcomes = []
     for name, rows in tallies.items():
         curve = tuple(tally.point() for tally in rows)
-        (one,) = [point for point in curve if point.margin == usual[name]]
-        outcomes.append(Outcome(rule=name, usual=one, curve=curve))
+        (chosen,) = [point for point in curve if point.margin == usual[name]]
+        outcomes.append(RuleScore(rule=name, usual=chosen, curve=curve))
     return outcomes
 
 
@@ -116,13 +116,13 @@ def by_rule(
     warm_up: int,
     horizon: int,
     progress: Callable[[int], None] = lambda _done: None,
-) -> list[Outcome]:
+) -> list[RuleScore]:
     """One resource of a trace's nodes, through every rule and the budgeted one."""
     request = REQUEST[resource]
     scale, percent = (CPU, CPU_PERCENT) if resource == "cpu" else (MEMORY, MEMORY_PERCENT)
     groups = [
         (
-            Node(len(pods), float(request * len(pods)), scale, percent, horizon),
+            ReplayedNode(len(pods), float(request * len(pods)), scale, percent, horizon),
             [[min(100.0, max(0.0, value)) * request / 100 for value in pod[column]] for pod in pods],
         )
         for pods in nodes

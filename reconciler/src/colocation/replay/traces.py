@@ -44,16 +44,16 @@ def by_node(files: Iterator[tuple[str, Pod]], draw: Draw, name: str = "trace") -
         if len(pod[0]) >= max(_SHORTEST, draw.warm_up + draw.horizon + 1):
             folders.setdefault(folder, []).append(pod)
     dice = random.Random(draw.seed)  # noqa: S311 - which pods share a node is no secret
-    made = []
+    groups = []
     for pods in folders.values():
         dice.shuffle(pods)
         size = draw.pods_per_node
-        made += [pods[i : i + size] for i in range(0, len(pods) - size + 1, size)]
-    if not made:
+        groups += [pods[i : i + size] for i in range(0, len(pods) - size + 1, size)]
+    if not groups:
         raise TraceError(f"{name}: no folder has {draw.pods_per_node} pods with enough steps; try --pods-per-node")
-    if 0 < draw.nodes < len(made):
-        made = dice.sample(made, draw.nodes)
-    return made
+    if 0 < draw.nodes < len(groups):
+        groups = dice.sample(groups, draw.nodes)
+    return groups
 
 
 def parse(name: str, text: bytes) -> Pod:

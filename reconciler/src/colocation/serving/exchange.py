@@ -72,7 +72,7 @@ class Exchange(BaseHTTPRequestHandler):
             if not read and not {"Content-Length", "Transfer-Encoding"}.isdisjoint(self.headers):
                 self._stop_reading()  # else the body would be taken for the next request
             body = self._body() if read else b""
-            answer = self._made(route, asked.query, body)
+            answer = self._respond(route, asked.query, body)
         except Refused as refused:
             self._stop_reading()
             answer = json_answer(refused.code, {"error": str(refused)})
@@ -80,7 +80,7 @@ class Exchange(BaseHTTPRequestHandler):
         self._wire.next()
         self.close_connection |= self._serves.table.closed
 
-    def _made(self, route: Route, query: str, body: Body) -> Answer:
+    def _respond(self, route: Route, query: str, body: Body) -> Answer:
         """Raises Refused."""
         slots = self._serves.slots
         if not route.probe and not slots.acquire(blocking=False):

@@ -35,7 +35,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     head_bytes: int = 80 * 2**10
     body_bytes: int = 0
     held_bytes: int = 8 * 2**20
-    """Of requests that are not answered yet, over all connections; half of it for any one address."""
+    """Bytes of unanswered requests over all connections; half of it for one address."""
     answers: int = 32
     """Requests answered at a time; probes do not count."""
 
@@ -131,17 +131,17 @@ class Table:
         """Cut every connection that waits for its next request; no other is to wait for one."""
         self.closed = True
         with self._lock:
-            for one in [c for group in self._open.values() for c in group if c.phase is Phase.IDLE]:
-                self._cut(one)
+            for connection in [c for group in self._open.values() for c in group if c.phase is Phase.IDLE]:
+                self._cut(connection)
 
     def _make_headroom(self, mine: int) -> bool:
         most = max(self._open.values(), key=len, default={})
         if len(most) <= mine + 1:
             return False
-        able = [one for one in most if one.phase is not Phase.ANSWERING]
+        able = [connection for connection in most if connection.phase is not Phase.ANSWERING]
         if not able:
             return False
-        self._cut(next((one for one in able if one.phase is Phase.IDLE), able[0]))
+        self._cut(next((connection for connection in able if connection.phase is Phase.IDLE), able[0]))
         return True
 
     def _cut(self, connection: Connection) -> None:

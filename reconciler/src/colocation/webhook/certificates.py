@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from colocation.webhook.kept import Kept
+from colocation.webhook.kept import StoredCertificates
 
 AUTHORITY_LIFE: Final = timedelta(days=5 * 365)
 AUTHORITY_LEFT: Final = timedelta(days=365)
@@ -28,15 +28,15 @@ CLOCKS: Final = timedelta(hours=1)
 _BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 
 
-def renewed(kept: Kept, names: Sequence[str], now: datetime) -> Kept:
+def renewed(kept: StoredCertificates, names: Sequence[str], now: datetime) -> StoredCertificates:
     """The certificates to keep from now on; one that cannot be read is created again."""
     try:
         return _renewed(kept, names, now)
     except (ValueError, TypeError):
-        return _renewed(Kept(), names, now)
+        return _renewed(StoredCertificates(), names, now)
 
 
-def _renewed(kept: Kept, names: Sequence[str], now: datetime) -> Kept:
+def _renewed(kept: StoredCertificates, names: Sequence[str], now: datetime) -> StoredCertificates:
     trusted = [pem for pem in split(kept.authorities) if _end(pem) > now]
     authority_key, certificate, key = kept.authority_key, kept.certificate, kept.key
     lost = not trusted or not authority_key
@@ -49,7 +49,7 @@ def _renewed(kept: Kept, names: Sequence[str], now: datetime) -> Kept:
         authority, authority_key = _authority(now)
         trusted = [authority, *trusted]
     due = min(_end(trusted[0]) - AUTHORITY_LEFT, _end(certificate) - LEFT)
-    return Kept(b"".join(trusted), authority_key, certificate, key, due.isoformat().encode())
+    return StoredCertificates(b"".join(trusted), authority_key, certificate, key, due.isoformat().encode())
 
 
 def split(pem: bytes) -> list[bytes]:
@@ -69,12 +69,12 @@ def _authority(now: datetime) -> tuple[bytes, bytes]:
         digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
         data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
     )  # fmt: skip
-    made = (
+    certificate = (
         _builder(name, name, key, now, now + AUTHORITY_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
     )
-    return _pem(made.sign(key, hashes.SHA256()), key)
+    return _pem(certificate.sign(key, hashes.SHA256()), key)
 
 
 def _certificate(authority: bytes, authority_key: bytes, names: Sequence[str], now: datetime) -> tuple[bytes, bytes]:
@@ -84,14 +84,14 @@ def _certificate(authority: bytes, authority_key: bytes, names: Sequence[str], n
         raise ValueError("the authority's key is not the authority's")
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "colocation-webhook")])
-    made = (
+    certificate = (
         _builder(issuer.subject, subject, key, now, min(now + LIFE, issuer.not_valid_after_utc))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
-    return _pem(made.sign(issuer_key, hashes.SHA256()), key)
+    return _pem(certificate.sign(issuer_key, hashes.SHA256()), key)
 
 
 def _builder(

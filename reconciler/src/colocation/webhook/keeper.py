@@ -14,7 +14,7 @@ from typing import Any, Final
 from colocation.kube.resources import SECRETS, WEBHOOKS
 from colocation.kube.rest import STRATEGIC_PATCH, ApiError, Rest
 from colocation.serving import Server
-from colocation.webhook.kept import Kept
+from colocation.webhook.kept import StoredCertificates
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 60.0
@@ -29,7 +29,7 @@ _KEYS: Final = {
 }
 
 
-class Keeper:
+class CertificateRenewer:
     """Looks once a minute, on a thread. Of several that find something due one is first; the others take its result."""
 
     def __init__(
@@ -92,9 +92,9 @@ class Keeper:
         while not self._stop.is_set():
             self._stop.wait(self.step())
 
-    def _keep(self) -> Kept:
+    def _keep(self) -> StoredCertificates:
         secret = self._rest.get(self._secret, dict, label="secrets")
-        kept = Kept(**{name: _decoded(secret, key) for name, key in _KEYS.items()})
+        kept = StoredCertificates(**{name: _decoded(secret, key) for name, key in _KEYS.items()})
         now = self._clock()
         if not self._renews or not kept.is_due(now):
             return kept
@@ -111,8 +111,8 @@ class Keeper:
         if not authorities:
             return  # the component that renews the Secret also puts its authority into the configuration
         wanted = base64.b64encode(authorities).decode()
-        found = self._rest.get(self._configuration, dict, label=WEBHOOKS.plural)
-        wrong = [w["name"] for w in found.get("webhooks", []) if w["clientConfig"].get("caBundle") != wanted]
+        configuration = self._rest.get(self._configuration, dict, label=WEBHOOKS.plural)
+        wrong = [w["name"] for w in configuration.get("webhooks", []) if w["clientConfig"].get("caBundle") != wanted]
         if wrong:
             body: dict[str, Any] = {"webhooks": [{"name": n, "clientConfig": {"caBundle": wanted}} for n in wrong]}
             self._rest.patch(self._configuration, body, kind=STRATEGIC_PATCH, label=WEBHOOKS.plural)

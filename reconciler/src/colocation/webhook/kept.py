@@ -7,13 +7,13 @@ from datetime import datetime
 from msgspec import Struct
 
 
-class Kept(Struct, frozen=True):
+class StoredCertificates(Struct, frozen=True):
     """As the Secret has it; certificates and keys are PEM."""
 
     authorities: bytes = b""
     """All that are to be trusted, the newest first."""
     authority_key: bytes = b""
-    """Of the newest."""
+    """Private key of the newest authority."""
     certificate: bytes = b""
     key: bytes = b""
     due: bytes = b""

@@ -10,14 +10,14 @@ from msgspec import Struct
 
 from colocation.admission import Settings
 from colocation.kube.rest import Rest
-from colocation.webhook.keeper import Keeper
+from colocation.webhook.keeper import CertificateRenewer
 from colocation.webhook.server import serve
 
 SWITCH_SECONDS: Final = 0.0005
 """How often Python's threads take turns while it serves, so that reviews are not delayed while a manager computes."""
 
 
-class Options(Struct, frozen=True, kw_only=True):
+class WebhookOptions(Struct, frozen=True, kw_only=True):
     """How the webhook is served, and who renews its certificate."""
 
     host: str = ""
@@ -32,10 +32,10 @@ class Options(Struct, frozen=True, kw_only=True):
 class Webhook:
     """Server and keeper of its certificate, as one."""
 
-    def __init__(self, options: Options, namespace: str, rest: Rest, observe: Callable[[str], None]) -> None:
+    def __init__(self, options: WebhookOptions, namespace: str, rest: Rest, observe: Callable[[str], None]) -> None:
         """``observe``: called with each review's outcome. Raises OSError if the address is taken."""
         self._server = serve(options.host, options.port, options.settings, observe)
-        self._keeper = Keeper(
+        self._keeper = CertificateRenewer(
             rest,
             self._server,
             namespace,

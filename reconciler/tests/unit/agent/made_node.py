@@ -6,12 +6,12 @@ import msgspec
 
 from colocation.agent import specs
 from colocation.agent.loop import Loop
-from colocation.agent.specs import RubikState, Specs
+from colocation.agent.specs import ReadSpec, Specs
 from colocation.kube.cache import Upsert
 from colocation.kube.resources import NODE_COLOCATIONS
 from colocation.model.report import BePod, Capabilities, Capacity, NodeColocationSpec, PolicyRef
 from colocation.node.apply import Applier
-from colocation.node.histories import Keeper
+from colocation.node.histories import HistoryWriter
 from colocation.node.journal import Journal
 from colocation.node.sampler import Sampler
 from colocation.node.state import Followed
@@ -28,14 +28,14 @@ FEATURES = ("cpu.idle", "cpu.quota", "memory.limit")
 
 
 def upsert(spec=SPEC, generation=1):
-    return Upsert(NODE_COLOCATIONS, "node1", RubikState(Followed(spec, generation)), listed=True)
+    return Upsert(NODE_COLOCATIONS, "node1", ReadSpec(Followed(spec, generation)), listed=True)
 
 
 def stored(**changes):
     """SPEC as another version stored it: as the watch hands it on."""
     spec = {**msgspec.to_builtins(SPEC), **changes}
     wire = msgspec.json.decode(msgspec.json.encode({"metadata": {}, "spec": spec}), type=specs._Object)
-    return Upsert(NODE_COLOCATIONS, "node1", specs.told(wire), listed=False)
+    return Upsert(NODE_COLOCATIONS, "node1", specs.read_spec(wire), listed=False)
 
 
 class Node:
@@ -61,9 +61,9 @@ class Node:
         journal = Journal(str(self.state / "journal"), str(self.root))
         self.applier = Applier(self.sampler.layout, journal)
         found = Capabilities(kernel="k", cgroup_version=2, features=self.features)
-        keeper = Keeper(self.state / "state" / "histories.json")
+        keeper = HistoryWriter(self.state / "state" / "histories.json")
         parts = {"sampler": self.sampler, "applier": self.applier, "specs": self.specs}
-        return Loop(**parts, found=found, keeper=keeper, sender=sender)
+        return Loop(**parts, capabilities=found, keeper=keeper, sender=sender)
 
     def restart(self):
         """Another agent takes over, with what the disk holds."""

@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from colocation.agent.engine import Rubik
+from colocation.agent.engine import RubikEngine
 from colocation.model.report import Capabilities
 from colocation.model.rubik import Rubik as Settings
 from colocation.node import rubik as node_rubik
@@ -25,7 +25,7 @@ BESIDE = (HELD[0], FREE[1], HELD[2])
 def node(tmp_path):
     node = Node(tmp_path)
     found = Capabilities(kernel="openEuler", cgroup_version=1, cgroup_driver="systemd", features=OPENEULER)
-    node.loop._rubik = Rubik(node.state / "rubik", found)
+    node.loop._rubik = RubikEngine(node.state / "rubik", found)
     node.folder = Folder(node.state / "rubik")
     return node
 

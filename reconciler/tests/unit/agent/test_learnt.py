@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from colocation.agent.reporter import Sender
+from colocation.agent.reporter import ReportSender
 
 from .made_node import HELD, upsert
 
@@ -14,7 +14,7 @@ def test_a_fault_in_what_is_learnt_ends_neither_protection_nor_reports(node, mon
         def patch_status(self, body):
             sent.append(body)
 
-    sender = Sender(Api())
+    sender = ReportSender(Api())
     sender.submit = sender.send
     node.loop = node.make(sender)
     monkeypatch.setattr(node.loop.histories, "learn", lambda *_, **__: 1 / 0)

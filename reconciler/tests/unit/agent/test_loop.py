@@ -9,7 +9,7 @@ import time
 import msgspec
 import pytest
 
-from colocation.agent.reporter import Sender
+from colocation.agent.reporter import ReportSender
 from colocation.agent.server import Metrics
 from colocation.agent.window import Window
 from colocation.kube.cache import Delete
@@ -95,7 +95,7 @@ def test_an_hour_without_an_api_server_changes_nothing_on_the_node_and_costs_not
             tries.append(node.now)
             raise ApiError(0, "Unreachable", "connection refused")
 
-    sender = Sender(Away())
+    sender = ReportSender(Away())
     sender.submit = sender.send  # on this thread, so that a round's report is tried in that round
     node.specs.emit(upsert())
     node.rounds(2)

@@ -7,7 +7,7 @@ import threading
 import msgspec
 import pytest
 
-from colocation.agent.reporter import Schedule, Sender, moved, patch_body
+from colocation.agent.reporter import ReportSender, Schedule, moved, patch_body
 from colocation.agent.specs import ApiError
 from colocation.agent.status import Conditions, build
 from colocation.agent.window import Series, Window
@@ -27,7 +27,7 @@ from colocation.node.apply import Refusal
 from colocation.predict.peak import Histories
 from colocation.predict.together import Wanted
 from colocation.protect.sample import PodSample, Sample, Unavailable, Use
-from colocation.protect.wanted import Decision
+from colocation.protect.wanted import Enforcement
 
 RULES = Report()
 LEAVE = EvictionRequest(uid="0f" * 18, reason="MemoryHigh", message="m" * 110)
@@ -176,8 +176,10 @@ def full_status(pods, refused=(), spec_error="", *, learnt=False, leave=()):
         generation=123,
         window=window,
         sample=sample(2, pods=rows),
-        decision=Decision(mode="idle+quota", cpu_quota=64_000, cpu_used=60_000, reason="z" * 120),
-        found=Capabilities(kernel="6.18.44-fc-v595", cgroup_version=1, cgroup_driver="cgroupfs", features=features),
+        decision=Enforcement(mode="idle+quota", cpu_quota=64_000, cpu_used=60_000, reason="z" * 120),
+        capabilities=Capabilities(
+            kernel="6.18.44-fc-v595", cgroup_version=1, cgroup_driver="cgroupfs", features=features
+        ),
         pressure=Pressure(cpu=12.34, memory=0.0, io=1.0),
         conditions=conditions,
         memory_used=98_765_432_100,
@@ -243,7 +245,7 @@ class Api:
 
 def test_the_sender_outlives_every_error_and_says_it_once(caplog):
     gone = ApiError(404, "NotFound", "no such nodecolocation")
-    sender = Sender(Api(gone, ApiError(404, "NotFound", "no such nodecolocation"), RuntimeError("odd"), None))
+    sender = ReportSender(Api(gone, ApiError(404, "NotFound", "no such nodecolocation"), RuntimeError("odd"), None))
     waits = []
     for _ in range(4):
         sender.send(status())
@@ -254,7 +256,7 @@ def test_the_sender_outlives_every_error_and_says_it_once(caplog):
 
 
 def test_retry_after_is_kept():
-    sender = Sender(Api(ApiError(429, "TooManyRequests", "slow down", retry_after=77.0)))
+    sender = ReportSender(Api(ApiError(429, "TooManyRequests", "slow down", retry_after=77.0)))
     sender.send(status())
     assert sender.failure() >= 77.0
     assert sender.failure() is None
@@ -262,7 +264,7 @@ def test_retry_after_is_kept():
 
 def test_the_sender_works_on_its_own_thread():
     api = Api()
-    sender = Sender(api)
+    sender = ReportSender(api)
     sender.start()
     sender.submit(status())
     assert api.done.wait(5)

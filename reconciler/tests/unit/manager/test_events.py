@@ -17,7 +17,7 @@ from colocation.manager.events import (
     QUIET_SECONDS,
     About,
     Events,
-    Sender,
+    EventSender,
     event,
 )
 
@@ -105,7 +105,7 @@ class FakeRest:
 def test_what_cannot_be_written_is_counted_and_the_next_is_tried(*, leads: bool) -> None:
     counted: list[str] = []
     rest = FakeRest([ApiError(403, "Forbidden", "no"), ValueError("odd"), None])
-    sender = Sender(rest, lambda: leads, counted.append)  # type: ignore[arg-type]
+    sender = EventSender(rest, lambda: leads, counted.append)  # type: ignore[arg-type]
     result = Told()
     for _ in range(3):
         sender.send({"reason": "x", "metadata": {"namespace": "default"}})
@@ -117,7 +117,7 @@ def test_what_cannot_be_written_is_counted_and_the_next_is_tried(*, leads: bool)
 
 def test_a_queue_that_is_full_never_blocks() -> None:
     counted: list[str] = []
-    sender = Sender(FakeRest([]), lambda: True, counted.append)  # type: ignore[arg-type]
+    sender = EventSender(FakeRest([]), lambda: True, counted.append)  # type: ignore[arg-type]
     for _ in range(int(BURST) * 4 + 2):
         sender.send({})
     assert counted == ["dropped"] * 2

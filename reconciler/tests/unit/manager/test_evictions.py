@@ -10,7 +10,7 @@ from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS
 from colocation.kube.rest import ApiError
 from colocation.manager import views
 from colocation.manager.evictions import AGAIN_SECONDS, LEAVE_SECONDS, REFUSED_MOST
-from colocation.manager.evictor import Outcome, body
+from colocation.manager.evictor import EvictionOutcome, body
 from colocation.model.facts import Qos
 from colocation.model.report import EvictionRequest
 
@@ -76,7 +76,7 @@ def test_the_headroom_of_a_pod_that_left_comes_back_only_when_the_agent_has_look
     for job in bench.take():
         bench.answer(job)
     bench.step()
-    bench.say(Outcome(bench.asked[0]))
+    bench.say(EvictionOutcome(bench.asked[0]))
     bench.say(Delete(PODS, "ns/batch"))
     for job in bench.take():
         bench.answer(job)
@@ -126,7 +126,7 @@ def test_a_refusal_is_tried_again_later_and_later_and_told(bench: Bench) -> None
                 bench.answer(job)
             bench.report(at=str(bench.now), leave=leave("ns/batch"))
         waits.append(bench.now - began)
-        bench.say(Outcome(bench.asked[-1], BUDGET))
+        bench.say(EvictionOutcome(bench.asked[-1], BUDGET))
     assert waits[0] < 5 <= waits[1] <= 11
     assert waits[1] < waits[2] <= 22
     (event,) = [e for e in bench.told if e["reason"] == "EvictionRefused"]
@@ -146,13 +146,13 @@ def test_one_that_was_granted_is_asked_once_and_again_if_it_stays(bench: Bench) 
     for job in bench.take():
         bench.answer(job)
     bench.step()
-    bench.say(Outcome(bench.asked[0]))
+    bench.say(EvictionOutcome(bench.asked[0]))
     for _ in range(int(AGAIN_SECONDS) - 1):
         bench.step(after=1)
     assert len(bench.asked) == 1
     bench.step(after=2)
     assert len(bench.asked) == 2
-    bench.say(Outcome(bench.asked[1]))
+    bench.say(EvictionOutcome(bench.asked[1]))
     bench.pod("ns/batch", be=2000, evicted=True)  # it is on its way: no hurry any more
     bench.step(after=AGAIN_SECONDS + 1)
     assert len(bench.asked) == 2
@@ -184,7 +184,7 @@ def two(bench: Bench) -> Bench:
 @pytest.mark.parametrize("code", [403, 422, 429, 500, 504])
 def test_a_pod_that_is_refused_does_not_hold_up_the_next(two: Bench, code: int) -> None:
     assert number(two) == (3000, False), "4,700m less 2,000m, but no less than running pods request"
-    two.say(Outcome(two.asked[0], ApiError(code, "No", "words")))
+    two.say(EvictionOutcome(two.asked[0], ApiError(code, "No", "words")))
     (job,) = two.take()
     assert names(two) == ["ns/batch"], "not before the Node is lowered by what the next one requests"
     two.answer(job)
@@ -194,7 +194,7 @@ def test_a_pod_that_is_refused_does_not_hold_up_the_next(two: Bench, code: int) 
 
 
 def test_a_pod_that_the_api_server_does_not_know_gives_the_watch_time_to_say_so(two: Bench) -> None:
-    two.say(Outcome(two.asked[0], ApiError(404, "NotFound", "pods batch not found")))
+    two.say(EvictionOutcome(two.asked[0], ApiError(404, "NotFound", "pods batch not found")))
     two.step(after=1)
     settle(two)
     assert names(two) == ["ns/batch"]
@@ -204,7 +204,7 @@ def test_a_pod_that_the_api_server_does_not_know_gives_the_watch_time_to_say_so(
 
 
 def test_an_api_server_that_does_not_answer_has_refused_no_pod(two: Bench) -> None:
-    two.say(Outcome(two.asked[0], ApiError(0, "Unreachable", "connection refused")))
+    two.say(EvictionOutcome(two.asked[0], ApiError(0, "Unreachable", "connection refused")))
     while len(two.asked) == 1:
         two.step(after=1)
         settle(two)
@@ -213,7 +213,7 @@ def test_an_api_server_that_does_not_answer_has_refused_no_pod(two: Bench) -> No
 
 
 def test_after_an_eviction_the_node_looks_again_before_the_next(two: Bench) -> None:
-    two.say(Outcome(two.asked[0]))
+    two.say(EvictionOutcome(two.asked[0]))
     settle(two)
     two.pod("ns/batch", be=2000, evicted=True)
     for _ in range(int(LEAVE_SECONDS) - 5):
@@ -226,7 +226,7 @@ def test_after_an_eviction_the_node_looks_again_before_the_next(two: Bench) -> N
 
 
 def test_the_wait_is_the_pods_own(two: Bench) -> None:
-    two.say(Outcome(two.asked[0]))
+    two.say(EvictionOutcome(two.asked[0]))
     two.say(Delete(PODS, "ns/batch"))
     settle(two)
     two.now += 2
@@ -236,7 +236,7 @@ def test_the_wait_is_the_pods_own(two: Bench) -> None:
 
 
 def test_a_pod_that_cannot_end_does_not_hold_up_the_next_for_ever(two: Bench) -> None:
-    two.say(Outcome(two.asked[0]))
+    two.say(EvictionOutcome(two.asked[0]))
     two.pod("ns/batch", be=2000, evicted=True)
     settle(two)
     two.now += LEAVE_SECONDS + 1
@@ -246,7 +246,7 @@ def test_a_pod_that_cannot_end_does_not_hold_up_the_next_for_ever(two: Bench) ->
 
 def test_where_every_pod_is_refused_the_node_stays_closed_and_each_is_tried_again(two: Bench) -> None:
     for _ in range(40):
-        two.say(*(Outcome(eviction, BUDGET) for eviction in two.asked[-1:]))
+        two.say(*(EvictionOutcome(eviction, BUDGET) for eviction in two.asked[-1:]))
         asked = len(two.asked)
         while len(two.asked) == asked:
             two.step(after=1)
@@ -258,7 +258,7 @@ def test_where_every_pod_is_refused_the_node_stays_closed_and_each_is_tried_agai
 
 
 def test_a_refusal_is_told_to_the_agent_by_explain_and_on_the_pod(two: Bench) -> None:
-    two.say(Outcome(two.asked[0], BUDGET))
+    two.say(EvictionOutcome(two.asked[0], BUDGET))
     settle(two)
     node = two.loop.state.nodes["n"]
     assert node.colocation is not None
@@ -273,7 +273,7 @@ def test_a_refusal_is_told_to_the_agent_by_explain_and_on_the_pod(two: Bench) ->
     )
     (event,) = [e for e in two.told if e["reason"] == "EvictionRefused"]
     assert event["regarding"]["name"] == "batch"
-    two.say(Outcome(two.asked[1]), Delete(PODS, "ns/batch"))
+    two.say(EvictionOutcome(two.asked[1]), Delete(PODS, "ns/batch"))
     settle(two)
     assert node.colocation.spec.eviction_refusals == (), "told while the pod is there"
 
@@ -287,9 +287,9 @@ def test_what_is_remembered_of_evicted_pods_goes_with_them() -> None:
         bench.pod(name, be=1000)
         bench.report(at=str(number), leave=leave(name))
         settle(bench)
-        bench.say(Outcome(bench.asked[-1], BUDGET if number % 3 == 0 else None))
+        bench.say(EvictionOutcome(bench.asked[-1], BUDGET if number % 3 == 0 else None))
         if number % 2:  # the answer comes after the watch has told
-            bench.say(Delete(PODS, name), Outcome(bench.asked[-1]))
+            bench.say(Delete(PODS, name), EvictionOutcome(bench.asked[-1]))
         else:
             bench.say(Delete(PODS, name))
         bench.now += 432
@@ -302,9 +302,9 @@ def test_what_is_remembered_of_evicted_pods_goes_with_them() -> None:
 
 
 def test_what_is_remembered_of_a_node_goes_with_it(two: Bench) -> None:
-    two.say(Outcome(two.asked[0], BUDGET), Delete(NODES, "n"))
+    two.say(EvictionOutcome(two.asked[0], BUDGET), Delete(NODES, "n"))
     settle(two)
-    two.say(Outcome(two.asked[-1], BUDGET))
+    two.say(EvictionOutcome(two.asked[-1], BUDGET))
     for name in ("ns/batch", "ns/other", "ns/online"):
         two.say(Delete(PODS, name))
     two.say(Delete(NODE_COLOCATIONS, "n"))

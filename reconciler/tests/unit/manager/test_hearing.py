@@ -24,18 +24,18 @@ NODES = [f"n{number}" for number in range(5)]
 def test_a_lost_watch_of_reports_is_blindness_until_it_is_open_again() -> None:
     ear = Ear()
     assert ear.look(10, 10).missed == 0
-    ear.told(LOST, 12)
-    ear.told(LOST, 15)
+    ear.watch_changed(LOST, 12)
+    ear.watch_changed(LOST, 15)
     assert ear.look(20, 20).missed == 8
     assert ear.deaf
-    ear.told(AGAIN, 22)
+    ear.watch_changed(AGAIN, 22)
     assert (ear.look(22, 22).missed, ear.look(30, 30).back_at) == (10, 22)
     assert not ear.deaf
 
 
 def test_while_the_api_server_answers_a_watch_is_waited_for_no_longer_than_patience_lasts() -> None:
     ear = Ear()
-    ear.told(LOST, 100)
+    ear.watch_changed(LOST, 100)
     for now in range(100, 200):
         ear.look(now, now)
     assert not ear.deaf
@@ -52,7 +52,7 @@ def test_an_api_server_that_does_not_answer_is_blindness_since_it_last_did_thoug
 
 def test_after_a_long_outage_the_watch_has_all_of_its_time_to_come_back() -> None:
     ear = Ear()
-    ear.told(LOST, 100)
+    ear.watch_changed(LOST, 100)
     for now in range(100, 700):
         ear.look(now, 100)
     assert ear.look(700 + PATIENCE_SECONDS - 2, 700).missed == 600 + PATIENCE_SECONDS - 2

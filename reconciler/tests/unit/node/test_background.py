@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from colocation.node.background import LATE_SECONDS, Beside
+from colocation.node.background import LATE_SECONDS, BackgroundJob
 
 
 class Clock:
@@ -18,7 +18,7 @@ class Clock:
 
 
 def test_a_job_that_is_done_settles_and_another_may_begin() -> None:
-    beside, done = Beside("job"), []
+    beside, done = BackgroundJob("job"), []
     for number in range(3):
         beside.begin(lambda number=number: done.append(number))
         assert beside.wait(5)
@@ -27,7 +27,7 @@ def test_a_job_that_is_done_settles_and_another_may_begin() -> None:
 
 
 def test_what_a_job_raises_is_raised_once() -> None:
-    beside = Beside("job")
+    beside = BackgroundJob("job")
     beside.begin(lambda: 1 / 0)
     beside.wait(5)
     with pytest.raises(ZeroDivisionError):
@@ -37,7 +37,7 @@ def test_what_a_job_raises_is_raised_once() -> None:
 
 def test_a_job_that_hangs_is_not_waited_for_and_is_said_to_hang() -> None:
     clock, goes_on = Clock(), threading.Event()
-    beside = Beside("job", clock)
+    beside = BackgroundJob("job", clock)
     beside.begin(lambda: goes_on.wait(30) and None)
     assert not beside.wait(0.01)
     assert beside.busy
@@ -56,7 +56,7 @@ def test_a_thread_that_cannot_be_started_is_a_refusal_and_the_next_may(monkeypat
     def full(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    beside = Beside("job")
+    beside = BackgroundJob("job")
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", full)
         beside.begin(lambda: None)

@@ -8,7 +8,7 @@ import pytest
 
 from colocation.agent.window import Window
 from colocation.node.cgroups import detect
-from colocation.node.files import MOST, READ_SIZE, File, field, number
+from colocation.node.files import MOST, READ_SIZE, OpenFile, field, number
 from colocation.node.pressure import some_avg10
 from colocation.node.probe import pod_uid, probe
 from colocation.node.sampler import Sampler, count_cpus
@@ -258,14 +258,14 @@ def test_a_root_that_is_no_cgroup_mount(tmp_path):
 @pytest.mark.parametrize("size", [1, READ_SIZE - 1, READ_SIZE, READ_SIZE + 1, 2 * READ_SIZE, 5 * READ_SIZE + 7, MOST])
 def test_a_file_is_read_whole_whatever_its_length(tmp_path, size):
     (tmp_path / "long").write_bytes(b"x" * size)
-    file = File(str(tmp_path / "long"))
+    file = OpenFile(str(tmp_path / "long"))
     assert [len(file.read()) for _ in range(2)] == [size, size]
     file.close()
 
 
 def test_a_file_without_an_end_gives_no_value(tmp_path):
     (tmp_path / "endless").write_bytes(b"x" * (MOST + READ_SIZE))
-    assert File(str(tmp_path / "endless")).read() is None
+    assert OpenFile(str(tmp_path / "endless")).read() is None
 
 
 def test_memory_stat_above_8_kib_gives_its_values(tree, sampler, clock):

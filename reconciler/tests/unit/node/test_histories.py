@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from colocation.model.report import PodUsage
-from colocation.node.histories import EVERY_SECONDS, Keeper
+from colocation.node.histories import EVERY_SECONDS, HistoryWriter
 from colocation.predict.peak import Histories
 
 
@@ -25,14 +25,14 @@ def learnt() -> Histories:
 
 def test_what_is_saved_is_taken_up(path: Path) -> None:
     made = learnt()
-    Keeper(path).save(made, 6000.0)
-    back = Keeper(path).load(3.0)
+    HistoryWriter(path).save(made, 6000.0)
+    back = HistoryWriter(path).load(3.0)
     assert back.pods["a"].prediction == made.pods["a"].prediction
     assert not list(path.parent.glob("*.new"))
 
 
 def test_none_yet_is_no_cause_for_a_word(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert Keeper(path).load(0.0).pods == {}
+    assert HistoryWriter(path).load(0.0).pods == {}
     assert not caplog.records
 
 
@@ -55,9 +55,9 @@ def _pod(file: dict) -> list:
     ],
 )
 def test_a_torn_or_garbage_file_is_ignored_with_a_word(path: Path, caplog: pytest.LogCaptureFixture, spoil) -> None:
-    Keeper(path).save(learnt(), 6000.0)
+    HistoryWriter(path).save(learnt(), 6000.0)
     path.write_text(spoil(path.read_text()))
-    assert Keeper(path).load(0.0).pods == {}
+    assert HistoryWriter(path).load(0.0).pods == {}
     assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == ["histories ignored; learning again"]
 
 
@@ -68,20 +68,20 @@ def _with(text: str, change) -> dict:
 
 
 def test_it_is_written_every_five_minutes(path: Path) -> None:
-    keeper, made = Keeper(path), learnt()
+    keeper, made = HistoryWriter(path), learnt()
     keeper.save_if_due(made, 10.0)
     keeper.save_if_due(made, 9.0 + EVERY_SECONDS)
     assert not path.exists()
     keeper.save_if_due(made, 10.0 + EVERY_SECONDS)
     keeper.save(made, 10.0 + EVERY_SECONDS)  # waits for the one on its way
-    assert Keeper(path).load(0.0).pods.keys() == {"a"}
+    assert HistoryWriter(path).load(0.0).pods.keys() == {"a"}
 
 
 def test_a_disk_that_refuses_is_said_once_and_nothing_else_happens(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "state").write_text("a file where the folder should be")
-    keeper = Keeper(tmp_path / "state" / "histories.json")
+    keeper = HistoryWriter(tmp_path / "state" / "histories.json")
     for _ in range(3):
         keeper.save(learnt(), 6000.0)
     assert [r.message for r in caplog.records] == ["histories not kept"]

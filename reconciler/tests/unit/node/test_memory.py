@@ -18,7 +18,7 @@ from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.policy import OversellMemory
 from colocation.model.report import BePod, Capacity, NodeColocationSpec, NodeColocationStatus, PolicyRef, Pressure
 from colocation.node.sampler import Sampler
-from colocation.protect.evict import Watch, watch
+from colocation.protect.evict import EvictionWatch, watch
 from colocation.protect.sample import Unavailable, Use
 
 GIB = 1 << 30
@@ -223,7 +223,7 @@ def test_v1_and_v2_judge_a_machine_alike(tree, proc, shape):
         capacity=Capacity(cpu=4000, memory=machine.total),
         pods=(BePod(uid=A, cpu_request=1000),),
     )
-    state = watch(spec, sample, {}, Pressure(), Watch())
+    state = watch(spec, sample, {}, Pressure(), EvictionWatch())
     assert (state.over_since is not None) is (in_use * 100 >= machine.total * 85)
     frees = sample.pods[0].unavailable.amount > 0
     assert state.reclaim == (A if state.over_since is not None and frees else None)
@@ -248,7 +248,7 @@ def test_the_pod_that_frees_most_leaves_first_and_page_cache_frees_nothing(tree,
         capacity=Capacity(cpu=4000, memory=36 * GIB),
         pods=tuple(BePod(uid=uid, cpu_request=1000) for uid in pods),
     )
-    assert watch(spec, sample, {}, Pressure(), Watch()).reclaim == B
+    assert watch(spec, sample, {}, Pressure(), EvictionWatch()).reclaim == B
 
 
 @pytest.mark.parametrize("line", ["MemTotal", "MemFree", "Inactive(file)", "MemAvailable", "SwapFree"])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from colocation.node.rubik import FRESH, Folder, Keeper, digest
+from colocation.node.rubik import FRESH, Folder, RubikRestarter, digest
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_the_sign_says_by_which_config_rubik_runs_and_grows_old(folder, tmp_path
 
 
 def test_rubik_is_restarted_when_its_config_changes_and_only_then(folder, rubik):
-    keeper = Keeper(folder)
+    keeper = RubikRestarter(folder)
     assert keeper.step() == "none"
     folder.write("one")
     assert keeper.step() == "none"
@@ -88,7 +88,7 @@ def test_rubik_is_restarted_when_its_config_changes_and_only_then(folder, rubik)
 
 def test_one_that_takes_its_time_to_end_is_asked_once_and_not_taken_for_the_new_one(folder, rubik):
     folder.write("one")
-    keeper, slow = Keeper(folder), rubik()
+    keeper, slow = RubikRestarter(folder), rubik()
     os.kill(slow.pid, 19)  # stopped: SIGTERM has to wait
     time.sleep(0.05)
     folder.write("two")
@@ -101,7 +101,7 @@ def test_a_clock_that_was_set_back_ends_one_process_and_not_every_new_one(folder
     folder.write("one")
     ahead = time.time() + 3600
     os.utime(tmp_path / "config.json", (ahead, ahead))
-    keeper, first = Keeper(folder), rubik()
+    keeper, first = RubikRestarter(folder), rubik()
     assert keeper.step() == "old"
     first.wait(5)
     rubik()
@@ -121,6 +121,6 @@ def test_another_pods_rubik_is_not_ours(folder, rubik, tmp_path):
         (proc / pid / "cgroup").write_text(f"4:cpu:/kubepods/burstable/pod{pod}/c\n")
         (proc / pid / "comm").write_text(comm + "\n")
         (proc / pid / "stat").write_text("12 (rub) k) S " + " ".join(["0"] * 18) + " 4200 0\n")
-    found = Keeper(folder, str(proc)).find()
+    found = RubikRestarter(folder, str(proc)).find()
     assert found is not None
     assert found.pid == 12

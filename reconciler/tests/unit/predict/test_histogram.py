@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from colocation.model.report import MAX_PODS, PodUsage
-from colocation.predict.histogram import CPU, MEMORY, Histogram, Kept, Scale
+from colocation.predict.histogram import CPU, MEMORY, Histogram, Scale, StoredHistogram
 from colocation.predict.peak import Histories
 
 HOUR = 3600.0
@@ -91,7 +91,7 @@ def test_it_runs_for_years_without_an_overflow(years: int) -> None:
 @given(samples, st.floats(0, 100 * HOUR))
 def test_what_is_kept_comes_back(rows: list[tuple[float, int]], later: float) -> None:
     made, now = fed(rows), 40 * HOUR
-    kept = msgspec.json.decode(msgspec.json.encode(made.keep(now)), type=Kept)
+    kept = msgspec.json.decode(msgspec.json.encode(made.keep(now)), type=StoredHistogram)
     back = Histogram.restore(CPU, kept, later)
     assert back.seconds == made.seconds
     for percent in (50, 90, 95, 98):
@@ -105,16 +105,16 @@ def test_what_is_kept_comes_back(rows: list[tuple[float, int]], later: float) ->
 @pytest.mark.parametrize(
     "kept",
     [
-        Kept(1.0, b"x", 0.0),
-        Kept(1.0, b"xx" * 177, 0.0),
-        Kept(-1.0, b"xx", 0.0),
-        Kept(float("nan"), b"xx", 0.0),
-        Kept(float("inf"), b"xx", 0.0),
-        Kept(1.0, b"xx", -1.0),
-        Kept(1.0, b"xx", float("nan")),
+        StoredHistogram(1.0, b"x", 0.0),
+        StoredHistogram(1.0, b"xx" * 177, 0.0),
+        StoredHistogram(-1.0, b"xx", 0.0),
+        StoredHistogram(float("nan"), b"xx", 0.0),
+        StoredHistogram(float("inf"), b"xx", 0.0),
+        StoredHistogram(1.0, b"xx", -1.0),
+        StoredHistogram(1.0, b"xx", float("nan")),
     ],
 )
-def test_garbage_is_refused(kept: Kept) -> None:
+def test_garbage_is_refused(kept: StoredHistogram) -> None:
     with pytest.raises(ValueError, match="not a histogram"):
         Histogram.restore(CPU, kept, 0.0)
 

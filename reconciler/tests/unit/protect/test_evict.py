@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from colocation.model.policy import Evict, EvictCpu, EvictMemory
 from colocation.model.report import BePod, Capacity, EvictionRefusal, NodeColocationSpec, PolicyRef, Pressure
-from colocation.protect.evict import RECLAIM_SECONDS, Watch, watch
+from colocation.protect.evict import RECLAIM_SECONDS, EvictionWatch, watch
 from colocation.protect.sample import PodSample, Sample, Unavailable
 from colocation.protect.wanted import Knobs
 
@@ -47,7 +47,7 @@ def order(state):
 
 
 def run(result, *readings, held=None, pressure=CALM):
-    state = Watch()
+    state = EvictionWatch()
     for one in readings:
         state = watch(result, one, held or {}, pressure, state)
     return state
@@ -155,7 +155,7 @@ def test_pressure_counts_as_the_high_mark_where_the_policy_says_so():
 def test_a_pod_that_starves_for_long_is_moved_away():
     result = spec(BIG, SMALL)
     held = {"big": Knobs(cpu=50), "small": Knobs(cpu=400)}
-    state = Watch()
+    state = EvictionWatch()
     for at in range(0, 601, 100):
         assert state.requests == ()
         state = watch(
@@ -180,7 +180,7 @@ def test_a_policy_of_0_percent_never_moves_a_starving_pod():
 @pytest.mark.parametrize("changes", [{"enabled": False}, {"engine": "none"}])
 def test_a_node_that_only_measures_asks_nobody_to_leave(changes):
     state = run(spec(BIG, **changes), reading(0, 99, big=9), reading(10, 99, big=9))
-    assert state == Watch()
+    assert state == EvictionWatch()
 
 
 @given(
@@ -189,7 +189,7 @@ def test_a_node_that_only_measures_asks_nobody_to_leave(changes):
     )
 )
 def test_only_best_effort_pods_that_are_there_are_ever_asked(rounds):
-    result, state = spec(BIG, SMALL), Watch()
+    result, state = spec(BIG, SMALL), EvictionWatch()
     for step, (memory, read, big, online) in enumerate(rounds):
         uses = {"big": big, "online": online}
         state = watch(

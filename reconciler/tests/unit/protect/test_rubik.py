@@ -22,7 +22,7 @@ from colocation.model.rubik import (
     QuotaTurbo,
     Rubik,
 )
-from colocation.protect.evict import Watch, watch
+from colocation.protect.evict import EvictionWatch, watch
 from colocation.protect.rubik import OWNED, translate
 from colocation.protect.sample import PodSample, Sample, Unavailable
 from colocation.protect.wanted import Knobs, decide
@@ -235,7 +235,7 @@ def test_without_cpi_the_be_cpu_limit_is_held_beside_rubik():
 def test_one_of_the_two_evicts_for_memory_never_both(rubik, asks):
     asked = spec(rubik, pods=(BE,), capacity=Capacity(cpu=4000, memory=100 * GIB))
     owned = translate(asked, found()).owned
-    state = Watch()
+    state = EvictionWatch()
     for at in (100.0, 105.0, 110.0, 115.0):
         state = watch(asked, msgspec.structs.replace(NODE, at=at), {}, Pressure(), state, owned)
     assert bool(state.requests) is asks

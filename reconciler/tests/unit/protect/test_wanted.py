@@ -7,7 +7,7 @@ import pytest
 from colocation.model.policy import Suppress, SuppressCpu
 from colocation.model.report import BePod, NodeColocationSpec, PolicyRef
 from colocation.protect.sample import PodSample, Sample
-from colocation.protect.wanted import MIN_QUOTA, Decision, Knobs, decide, fell
+from colocation.protect.wanted import MIN_QUOTA, Enforcement, Knobs, decide, fell
 
 ALL = ("cpu.idle", "cpu.quota", "memory.limit")
 GIB = 1 << 30
@@ -110,7 +110,7 @@ def test_the_floor():
 
 
 def test_a_node_use_that_is_not_known_changes_nothing():
-    before = Decision(cpu_quota=1500)
+    before = Enforcement(cpu_quota=1500)
     decision = decide(spec(pods=(B,)), sample(pods=ROWS, cpu=None), 4000, ALL, before)
     assert (decision.cpu_quota, decision.pods["b"].cpu) == (1500, 1500)
     assert "not known" in decision.reason
@@ -150,4 +150,4 @@ def test_a_pod_that_wakes_up_gets_its_part_a_round_later():
     [(2000, 1700, True), (2000, 1900, False), (2000, 2400, False), (None, 100, False), (2000, None, False)],
 )
 def test_only_a_fall_beyond_the_usual_is_worth_a_second_look(before, now, again):
-    assert fell(Decision(cpu_quota=before), Decision(cpu_quota=now), 4000) is again
+    assert fell(Enforcement(cpu_quota=before), Enforcement(cpu_quota=now), 4000) is again

@@ -7,15 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colocation.predict.histogram import CPU
-from colocation.replay.rules import RULES, Node
-from colocation.replay.score import Outcome, Point, score
+from colocation.replay.rules import RULES, ReplayedNode
+from colocation.replay.score import Point, RuleScore, score
 
 FLAT = [[1000.0] * 60] * 4
 STEPS = st.lists(st.lists(st.integers(0, 4000), min_size=40, max_size=40), min_size=1, max_size=3)
 
 
-def replay(pods: Sequence[Sequence[float]], warm_up: int = 24, horizon: int = 12) -> dict[str, Outcome]:
-    group = (Node(len(pods), 4000.0 * len(pods), CPU, 95.0), pods)
+def replay(pods: Sequence[Sequence[float]], warm_up: int = 24, horizon: int = 12) -> dict[str, RuleScore]:
+    group = (ReplayedNode(len(pods), 4000.0 * len(pods), CPU, 95.0), pods)
     return {one.rule: one for one in score([group], RULES, warm_up=warm_up, horizon=horizon)}
 
 
@@ -78,12 +78,12 @@ def point(violations: float, savings: float) -> Point:
     [(0.005, None), (0.01, 0.5), (0.02, 0.6), (0.03, 0.7), (0.5, 0.7)],
 )
 def test_savings_at_an_equal_violation_rate_lie_between_two_points(rate: float, savings: float | None) -> None:
-    one = Outcome(rule="r", usual=point(0.01, 0.5), curve=(point(0.03, 0.7), point(0.01, 0.5), point(0.01, 0.4)))
+    one = RuleScore(rule="r", usual=point(0.01, 0.5), curve=(point(0.03, 0.7), point(0.01, 0.5), point(0.01, 0.4)))
     assert one.savings_at(rate) == (None if savings is None else pytest.approx(savings))
 
 
 def test_progress_is_told() -> None:
     result: list[tuple[int, int]] = []
-    group = (Node(1, 4000.0, CPU, 95.0), [[1.0] * 50])
+    group = (ReplayedNode(1, 4000.0, CPU, 95.0), [[1.0] * 50])
     score([group, group], RULES, progress=lambda done, total: result.append((done, total)))
     assert result == [(1, 2), (2, 2)]

@@ -26,13 +26,13 @@ from colocation.node.sampler import Sampler
 from colocation.serving import Limits, Refused, Server
 from colocation.webhook import certificates
 from colocation.webhook import server as webhook
-from colocation.webhook.kept import Kept
+from colocation.webhook.kept import StoredCertificates
 from reconciler.tests.unit.manager.bench import Bench
 
 
 @cache
-def certificate(name: str = "localhost") -> Kept:
-    return certificates.renewed(Kept(), [name], datetime.now(UTC))
+def certificate(name: str = "localhost") -> StoredCertificates:
+    return certificates.renewed(StoredCertificates(), [name], datetime.now(UTC))
 
 
 class Served:
@@ -102,7 +102,7 @@ def _agent(limits: Limits, folder: Path, host: str) -> Server:
     sampler = Sampler(str(folder), "/proc")
     applier = Applier(sampler.layout, Journal(str(folder / "journal"), str(folder)))
     found = Capabilities(kernel="k", cgroup_version=2)
-    loop = AgentLoop(sampler=sampler, applier=applier, specs=Specs(folder / "spec"), found=found)
+    loop = AgentLoop(sampler=sampler, applier=applier, specs=Specs(folder / "spec"), capabilities=found)
     return agent.serve(f"[{host}]:0" if ":" in host else f"{host}:0", loop, sampler, applier, None, limits)
 
 

@@ -11,7 +11,7 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from colocation.serving import server_context
 from colocation.webhook.certificates import LEFT, renewed, split
-from colocation.webhook.kept import Kept
+from colocation.webhook.kept import StoredCertificates
 
 NAME = "colocation-manager.ns.svc"
 START = datetime(2026, 11, 21, tzinfo=UTC)
@@ -28,7 +28,7 @@ def trusted(authorities: bytes, certificate: bytes, now: datetime) -> bool:
 
 
 def test_in_twelve_years_nobody_is_refused_who_heard_a_week_ago() -> None:
-    kept, now = renewed(Kept(), [NAME], START), START
+    kept, now = renewed(StoredCertificates(), [NAME], START), START
     certificates, authorities, heard = {kept.certificate}, {kept.authority_key}, kept.authorities
     while now < START + timedelta(days=12 * 365):
         now += timedelta(days=7)
@@ -45,7 +45,7 @@ def test_in_twelve_years_nobody_is_refused_who_heard_a_week_ago() -> None:
 
 
 def test_what_is_not_due_stays() -> None:
-    kept = renewed(Kept(), [NAME], START)
+    kept = renewed(StoredCertificates(), [NAME], START)
     assert not kept.is_due(START + timedelta(days=59))
     assert kept.is_due(START + timedelta(days=61))
 
@@ -53,16 +53,16 @@ def test_what_is_not_due_stays() -> None:
 @pytest.mark.parametrize("field", ["authorities", "authority_key", "certificate", "key"])
 @pytest.mark.parametrize("value", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
 def test_whatever_is_lost_or_spoilt_is_made_anew(field: str, value: bytes) -> None:
-    good = renewed(Kept(), [NAME], START)
+    good = renewed(StoredCertificates(), [NAME], START)
     parts = {name: getattr(good, name) for name in ("authorities", "authority_key", "certificate", "key")}
     now = START + timedelta(days=70)
-    mended = renewed(Kept(**{**parts, field: value}), [NAME], now)
+    mended = renewed(StoredCertificates(**{**parts, field: value}), [NAME], now)
     assert trusted(mended.authorities, mended.certificate, now)
     server_context(mended.certificate, mended.key)
 
 
 def test_after_years_without_a_manager_all_is_new() -> None:
-    old = renewed(Kept(), [NAME], START)
+    old = renewed(StoredCertificates(), [NAME], START)
     now = START + timedelta(days=20 * 365)
     new = renewed(old, [NAME], now)
     assert trusted(new.authorities, new.certificate, now)
@@ -70,11 +70,11 @@ def test_after_years_without_a_manager_all_is_new() -> None:
 
 
 def test_a_key_that_is_not_the_certificates_is_refused_before_it_is_used() -> None:
-    one, two = renewed(Kept(), [NAME], START), renewed(Kept(), [NAME], START)
+    one, two = renewed(StoredCertificates(), [NAME], START), renewed(StoredCertificates(), [NAME], START)
     with pytest.raises(ssl.SSLError):
         server_context(one.certificate, two.key)
 
 
 @pytest.mark.parametrize("due", [b"", b"soon", b"2026-11-21", b"\xff"])
 def test_a_date_that_cannot_be_read_is_now(due: bytes) -> None:
-    assert Kept(due=due).is_due(START)
+    assert StoredCertificates(due=due).is_due(START)
