@@ -448,7 +448,7 @@ options:
         default: false
       psi:
         description:
-          - rubik itself evicts offline pods while online ones wait (in the place of evict).
+          - rubik itself evicts offline pods while online ones wait (instead of evict).
         type: dict
         suboptions:
           interval:
@@ -468,7 +468,7 @@ options:
             elements: str
       cpu_evict:
         description:
-          - rubik itself evicts offline pods from a node with busy CPUs (in the place of evict.cpu).
+          - rubik itself evicts offline pods from a node with busy CPUs (instead of evict.cpu).
         type: dict
         suboptions:
           threshold:
@@ -493,7 +493,7 @@ options:
             default: 20
       memory_evict:
         description:
-          - rubik itself evicts offline pods from a node with full memory (in the place of evict.memory).
+          - rubik itself evicts offline pods from a node with full memory (instead of evict.memory).
         type: dict
         suboptions:
           threshold:

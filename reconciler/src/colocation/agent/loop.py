@@ -191,7 +191,7 @@ class Loop:
             self._reclaimer.submit(self._sampler.layout, self.groups.get(self.watch.reclaim, ""))
         for request in self.watch.requests[:1]:
             if [earlier.uid for earlier in before] != [request.uid]:
-                log.warning("a pod should leave", extra={"uid": request.uid, "why": request.message})
+                log.warning("eviction requested", extra={"uid": request.uid, "why": request.message})
 
     def _look(self, spec: NodeColocationSpec, now: float) -> None:
         """Compare what runs here with what was found; look for another tree while something is missing."""
@@ -214,7 +214,7 @@ class Loop:
     def _unenforced(self) -> tuple[str, str] | None:
         """Why best-effort pods that run here may not be limited, as a reason and a message; None: they are limited."""
         if self.generation is None:
-            return "NoSpec", "no spec has been heard of: values are left as they are"
+            return "NoSpec", "no spec has been received: values are left as they are"
         missing = self.lookout.missing
         if not missing:
             return None
@@ -230,7 +230,7 @@ class Loop:
             self._learn_of(now, capacity)
         except Exception:
             self.faults += 1
-            log.exception("nothing learnt in this round")
+            log.exception("no prediction in this round")
 
     def _learn_of(self, now: float, capacity: Capacity) -> None:
         if self.histories.due(now):

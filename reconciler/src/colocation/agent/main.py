@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             api = KubeApi(Rest(find(args.kubeconfig)), args.node)
         except LoginError as error:
-            log.error("no way into the API server", extra={"error": str(error)})  # noqa: TRY400
+            log.error("cannot log in to the API server", extra={"error": str(error)})  # noqa: TRY400
             return 1
         sender = None if args.dry_run else ReportSender(api)
         loop = Loop(
@@ -149,7 +149,7 @@ def _lock(state_dir: Path, stop: threading.Event, held: contextlib.ExitStack) ->
         state_dir.mkdir(parents=True, exist_ok=True)
         file = held.enter_context((state_dir / "lock").open("w"))
     except OSError as error:  # a read-only disk: better to protect what can be than to do nothing
-        log.warning("no lock", extra={"path": str(state_dir), "error": str(error)})
+        log.warning("state folder cannot be locked", extra={"path": str(state_dir), "error": str(error)})
         return True
     given = False
     while not stop.is_set():
@@ -157,7 +157,7 @@ def _lock(state_dir: Path, stop: threading.Event, held: contextlib.ExitStack) ->
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             if not given:
-                log.warning("another agent works on this node; waiting for it to end")
+                log.warning("another agent works on this node; waiting until it ends")
             given = True
             stop.wait(0.5)
         else:

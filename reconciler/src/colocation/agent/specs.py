@@ -149,7 +149,7 @@ class Specs:
         with self._lock:
             self._unsaved = True
         if error != self._save_error:  # logged once, not at every retry
-            log.warning("spec not kept", extra={"path": str(self._kept), "error": error})
+            log.warning("spec not saved", extra={"path": str(self._kept), "error": error})
         self._save_error = error
 
 

@@ -105,7 +105,7 @@ def ask_manager(args: argparse.Namespace, path: str) -> Any:
         except ApiError as error:
             raise CliError(_remedy(error, args)) from error
         except msgspec.DecodeError as error:
-            raise CliError(f"what answered is no colocation manager: {error}") from error
+            raise CliError(f"the answer is not from a colocation manager: {error}") from error
 
 
 def _proof(api: Rest, args: argparse.Namespace) -> str:
@@ -118,7 +118,7 @@ def _proof(api: Rest, args: argparse.Namespace) -> str:
     except ApiError as error:
         raise CliError(_no_proof(error, args)) from error
     except msgspec.DecodeError as error:
-        raise CliError(f"what answered is no API server: {error}") from error
+        raise CliError(f"the answer is not from an API server: {error}") from error
 
 
 def show(document: Any, form: str) -> str:

@@ -55,6 +55,6 @@ def run(args: argparse.Namespace) -> int:
                 log.info("rubik", extra={"state": state})
             before = state
         except OSError as error:
-            log.warning("not looked at", extra={"error": str(error)})
+            log.warning("rubik could not be checked", extra={"error": str(error)})
         stop.wait(2)
     return 0

@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _live(args: argparse.Namespace) -> int:
     if not args.file and not args.delete:
-        raise CliError("say what to simulate: POLICY_FILE, --delete POLICY or --trace PATH (--help has examples)")
+        raise CliError("name what to simulate: POLICY_FILE, --delete POLICY or --trace PATH (--help has examples)")
     answer = ask_what_if(args, read_policies(args.file) if args.file else [], args.delete)
     sys.stdout.write(render_what_if(answer) if args.output == "table" else show(answer, args.output))
     return 0

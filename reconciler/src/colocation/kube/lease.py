@@ -104,9 +104,9 @@ class Elector:
         except ApiError as error:
             if error.code == 409:
                 self.answered_at = self._clock()
-                log.info("lost a race for the lease")
+                log.info("another manager took the lease")
             else:
-                log.warning("lease not reached", extra={"error": str(error)})
+                log.warning("lease request failed", extra={"error": str(error)})
         except Exception:  # whatever an answer holds, the next round must come
             log.exception("lease round failed")
         self._tell()
@@ -126,7 +126,7 @@ class Elector:
                 self._rest.replace(self._path, lease, label="leases", read_seconds=3)
                 log.info("lease released")
         except ApiError as error:
-            log.warning("lease not released; it runs out by itself", extra={"error": str(error)})
+            log.warning("lease not released; it expires by itself", extra={"error": str(error)})
 
     def _run(self) -> None:
         while not self._stop.is_set():

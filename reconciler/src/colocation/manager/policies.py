@@ -108,7 +108,7 @@ class Policies:
             try:
                 self._edited(name, now)
             except Exception:  # one policy's fault must not cost the others their edits
-                log.exception("policy cannot be taken in", extra={"policy": name})
+                log.exception("policy cannot be decoded", extra={"policy": name})
                 self._failed.add(name)
         return self.due
 

@@ -264,7 +264,7 @@ def _reserved(text: str | None) -> tuple[int, int, str | None]:
         given = _RESERVED.decode(text)
         cpu, memory = millicores(given.cpu), parse(given.memory)
         if cpu < 0 or memory < 0:
-            raise ValueError("less than nothing is reserved")  # noqa: TRY301
+            raise ValueError("the reserved amount is negative")  # noqa: TRY301
     except ValueError as error:  # msgspec's errors are ValueErrors
         example = '{"cpu": "2", "memory": "4Gi"}'
         return 0, 0, f"annotation {names.RESERVED_ANNOTATION} cannot be read ({error}); it is to be like {example}"

@@ -40,7 +40,7 @@ class DynCache(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Psi(Struct, frozen=True, kw_only=True, rename="camel"):
-    """rubik itself evicts offline pods while online ones wait (in the place of evict)."""
+    """rubik itself evicts offline pods while online ones wait (instead of evict)."""
 
     interval: Annotated[int, Meta(ge=10, le=30, description="Seconds between two looks.")] = 10
     avg10_threshold: Annotated[int, Meta(ge=5, le=100, description="Percent of PSI some avg10.")] = 5
@@ -50,7 +50,7 @@ class Psi(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class CpuEvict(Struct, frozen=True, kw_only=True, rename="camel"):
-    """rubik itself evicts offline pods from a node with busy CPUs (in the place of evict.cpu)."""
+    """rubik itself evicts offline pods from a node with busy CPUs (instead of evict.cpu)."""
 
     threshold: Annotated[int, Meta(ge=1, le=99, description="Percent of node CPU.")] = 60
     interval: Annotated[int, Meta(ge=1, le=3600, description="Seconds between two looks.")] = 1
@@ -59,7 +59,7 @@ class CpuEvict(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class MemoryEvict(Struct, frozen=True, kw_only=True, rename="camel"):
-    """rubik itself evicts offline pods from a node with full memory (in the place of evict.memory)."""
+    """rubik itself evicts offline pods from a node with full memory (instead of evict.memory)."""
 
     threshold: Annotated[int, Meta(ge=1, le=99, description="Percent of node memory.")]
     interval: Annotated[int, Meta(ge=1, le=3600, description="Seconds between two looks.")] = 1

@@ -46,7 +46,7 @@ class HistoryWriter:
         except (OSError, ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
             log.warning("histories ignored; learning again", extra={"path": str(self._path), "error": str(error)})
         else:
-            log.info("histories taken up", extra={"pods": len(histories.pods)})
+            log.info("histories loaded", extra={"pods": len(histories.pods)})
         return histories
 
     def save_if_due(self, histories: Histories, now: float) -> None:
@@ -72,7 +72,7 @@ class HistoryWriter:
             write_atomically(str(self._path), text)
         except OSError as error:
             if str(error) != self._error:  # logged once, not every five minutes
-                log.warning("histories not kept", extra={"path": str(self._path), "error": str(error)})
+                log.warning("histories not saved", extra={"path": str(self._path), "error": str(error)})
             self._error = str(error)
         else:
             self._error = ""

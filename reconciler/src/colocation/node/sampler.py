@@ -170,7 +170,7 @@ class Sampler:
         self.layout = layout
         self._tree = Meters(layout, layout.pods_root)
         self._tree_counter = _Counter()
-        log.warning("kubelet's cgroup tree is another one now", extra={"path": layout.pods_root})
+        log.warning("kubelet's cgroup tree has changed", extra={"path": layout.pods_root})
 
     def _list(self) -> bool:
         """Find the pods' groups. False: none, or they cannot be listed; a removed group shows when it is read."""

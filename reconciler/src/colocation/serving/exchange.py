@@ -216,7 +216,7 @@ class _Wire(io.RawIOBase):
 
     def _left(self) -> float:
         if not self._connection.open:
-            raise ConnectionAbortedError("cut to make headroom")
+            raise ConnectionAbortedError("closed to make room for a new connection")
         left = self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError("too slow")

@@ -123,7 +123,7 @@ class Server:
         secure = context.wrap_socket(connection.socket, server_side=True, do_handshake_on_connect=False)
         connection.socket = secure
         if not connection.open:
-            raise ConnectionAbortedError("cut to make headroom")
+            raise ConnectionAbortedError("closed to make room for a new connection")
         secure.settimeout(max(0.001, end - time.monotonic()))
         secure.do_handshake()
 

@@ -61,7 +61,7 @@ class Connection:
         self.held = 0
         """Bytes of the request that it is reading or answering."""
         self.open = True
-        """False: cut to make headroom."""
+        """False: closed to make room for a new connection."""
 
     def cut(self) -> None:
         """Make its thread, which may be waiting for the client, come to an end."""
@@ -97,7 +97,7 @@ class Table:
             mine = len(self._open.get(connection.address, ()))
             if mine >= self._limits.per_address or self._ending >= ENDING:
                 return False
-            if self._count >= self._limits.connections and not self._make_headroom(mine):
+            if self._count >= self._limits.connections and not self._make_room(mine):
                 return False
             self._open.setdefault(connection.address, {})[connection] = None
             self._count += 1
@@ -134,7 +134,7 @@ class Table:
             for connection in [c for group in self._open.values() for c in group if c.phase is Phase.IDLE]:
                 self._cut(connection)
 
-    def _make_headroom(self, mine: int) -> bool:
+    def _make_room(self, mine: int) -> bool:
         most = max(self._open.values(), key=len, default={})
         if len(most) <= mine + 1:
             return False

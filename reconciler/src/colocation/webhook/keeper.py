@@ -76,7 +76,7 @@ class CertificateRenewer:
             self.settled = self._server.ready
         except ApiError as error:
             if error.code != 409:  # another replica was first: look again
-                log.warning("the webhook's certificate is not settled", extra={"error": str(error)})
+                log.warning("webhook certificate not ready", extra={"error": str(error)})
             return RETRY_SECONDS
         except ssl.SSLError as error:
             log.error(  # noqa: TRY400 (the traceback says nothing more)
@@ -84,7 +84,7 @@ class CertificateRenewer:
             )
             return RETRY_SECONDS
         except Exception:  # whatever was stored there, the next look must come
-            log.exception("looking after the certificate failed")
+            log.exception("certificate renewal failed")
             return RETRY_SECONDS
         return LOOK_SECONDS
 
@@ -116,7 +116,7 @@ class CertificateRenewer:
         if wrong:
             body: dict[str, Any] = {"webhooks": [{"name": n, "clientConfig": {"caBundle": wanted}} for n in wrong]}
             self._rest.patch(self._configuration, body, kind=STRATEGIC_PATCH, label=WEBHOOKS.plural)
-            log.info("authority given to the API server", extra={"webhooks": wrong})
+            log.info("authority written to the webhook configuration", extra={"webhooks": wrong})
 
 
 def _decoded(secret: dict[str, Any], key: str) -> bytes:

@@ -70,7 +70,7 @@ def test_pods_that_are_not_found_have_a_metric_of_their_own(node):
 
 def test_an_agent_that_has_heard_of_no_spec_does_not_say_that_it_enforces(node):
     node.rounds(3)
-    assert enforced(node) == ("False", "NoSpec", "no spec has been heard of: values are left as they are")
+    assert enforced(node) == ("False", "NoSpec", "no spec has been received: values are left as they are")
     node.specs.emit(upsert())
     node.rounds(1)
     assert enforced(node) == ("True", "Applied", "")

@@ -153,7 +153,7 @@ def test_a_state_folder_that_cannot_be_written_stops_nothing(node, caplog):
     for _ in range(3):
         node.specs.close()
         node.rounds(1)
-    assert sum(record.message == "spec not kept" for record in caplog.records) == 1, "said once"
+    assert sum(record.message == "spec not saved" for record in caplog.records) == 1, "said once"
     node.specs.close()
     node.state.unlink()
     node.rounds()

@@ -84,4 +84,4 @@ def test_a_disk_that_refuses_is_said_once_and_nothing_else_happens(
     keeper = HistoryWriter(tmp_path / "state" / "histories.json")
     for _ in range(3):
         keeper.save(learnt(), 6000.0)
-    assert [r.message for r in caplog.records] == ["histories not kept"]
+    assert [r.message for r in caplog.records] == ["histories not saved"]
