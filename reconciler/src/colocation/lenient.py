@@ -19,8 +19,8 @@ S = TypeVar("S", bound=Struct)
 def read(kind: type[S], value: Any, needed: Collection[str] = (), path: str = "") -> tuple[S, tuple[str, ...]]:
     """``value`` (decoded JSON) as ``kind``, and a sentence for each field that this version cannot read.
 
-    Such a field has its default. Raises msgspec.ValidationError where a field cannot be read that has no default, or
-    whose default may not stand in for it: ``needed`` names these as they stand in JSON.
+    Such a field has its default. Raises msgspec.ValidationError if a field cannot be read that has no default, or
+    whose default must not replace it: ``needed`` names these by their JSON names.
     """
     try:
         return convert(value, kind), ()

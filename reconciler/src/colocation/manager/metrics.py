@@ -136,7 +136,7 @@ class Metrics:
         self._nodes.left_out.pop(name, None)
 
     def left_out(self, name: str, pods: int) -> None:
-        """So many best-effort pods of a node are not sent to its agent."""
+        """Set the number of best-effort pods of a node that are not in the spec for its agent."""
         if pods:
             self._nodes.left_out[name] = pods
         else:
