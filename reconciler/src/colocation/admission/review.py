@@ -17,13 +17,13 @@ PATHS: Final = {"/mutate": "", **{f"/mutate/{qos.lower()}": str(qos) for qos in 
 """Default class by path: "" for pods that name their class; ``/mutate/be`` and so on: a namespace's default."""
 
 
-class _Request(Struct):
+class _ReviewRequest(Struct):
     uid: str
     object: NewPod
 
 
 class _Question(Struct):
-    request: _Request
+    request: _ReviewRequest
 
 
 class _Response(Struct, rename="camel"):
@@ -33,7 +33,7 @@ class _Response(Struct, rename="camel"):
     patch: str | UnsetType = UNSET
 
 
-class _Answer(Struct, rename="camel"):
+class _ReviewResponse(Struct, rename="camel"):
     response: _Response
     api_version: str = "admission.k8s.io/v1"
     kind: str = "AdmissionReview"
@@ -57,4 +57,4 @@ def answer(body: bytes | mmap, settings: Settings, default: str = "") -> bytes:
     if patch:
         response.patch_type = "JSONPatch"
         response.patch = base64.b64encode(_ENCODER.encode(patch)).decode()
-    return _ENCODER.encode(_Answer(response))
+    return _ENCODER.encode(_ReviewResponse(response))

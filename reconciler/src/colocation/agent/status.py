@@ -79,8 +79,10 @@ class Conditions:
         elif "Supported" in self._rows:
             self._set("Supported", "True", "Available", "", now)
         if left_out:
-            words = f"{left_out} pods run here beyond the {MAX_PODS} that a report takes: they count by their requests"
-            self._set("AllPodsReported", "False", "TooManyPods", words, now)
+            message = (
+                f"{left_out} pods run here beyond the {MAX_PODS} that a report takes: they count by their requests"
+            )
+            self._set("AllPodsReported", "False", "TooManyPods", message, now)
         elif "AllPodsReported" in self._rows:
             self._set("AllPodsReported", "True", "Complete", "", now)
         if rubik.running is None:

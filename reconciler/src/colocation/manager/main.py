@@ -63,7 +63,7 @@ class WebhookService(Protocol):
         """End."""
 
 
-class Service(Protocol):
+class BackgroundService(Protocol):
     """A thread, or several, that the loop does not wait for."""
 
     def start(self) -> None:
@@ -152,7 +152,7 @@ def run(login: Login, options: ManagerOptions) -> int:
         for reflector in _reflectors(rest, inbox):
             reflector.start()
             running.callback(reflector.stop)
-        background: list[Service] = [] if options.dry_run else [writers, evictor, sender]
+        background: list[BackgroundService] = [] if options.dry_run else [writers, evictor, sender]
         if options.default_priority is not None and not options.once:
             background.append(Priorities(rest, options.default_priority, inbox.put))
         for one in background:
