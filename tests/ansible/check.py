@@ -23,7 +23,16 @@ from tests.ansible import prepare
 
 CLONE = prepare.CLONE
 OURS = [
-    *("galaxy.yml", "README.md", "LICENSE", "LICENSES", ".ansible-lint", "CHANGELOG.rst", "CODE_OF_CONDUCT.md"),
+    *(
+        "galaxy.yml",
+        "README.md",
+        "README.zh-CN.md",
+        "LICENSE",
+        "LICENSES",
+        ".ansible-lint",
+        "CHANGELOG.rst",
+        "CODE_OF_CONDUCT.md",
+    ),
     *("CONTRIBUTING.md", "SECURITY.md", "docs"),
     *("meta", "plugins", "roles", "playbooks", "changelogs"),
     *("tests/unit/plugins", "tests/unit/conftest.py", "tests/unit/requirements.txt"),

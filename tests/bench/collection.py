@@ -32,7 +32,7 @@ SMALL = 25
 """Hosts at which settings are compared."""
 GROWTH = (25, 50, HOSTS)
 SETTINGS = {"ANSIBLE_FORKS": "20", "ANSIBLE_PIPELINING": "1"}
-"""What docs/operations.md advises."""
+"""What docs/how-to/many-nodes.md advises."""
 FILES = Path(__file__).parent / "files"
 IMAGE = CLONE / "build/out/colocation-image.tar"
 SETUP = ("-m", "ansible.builtin.setup", "-a", "gather_subset=min")

@@ -30,7 +30,7 @@ class PendingEviction(Struct, frozen=True, gc=False):
 
     cpu: int = 0
     memory: int = 0
-    words: str = ""
+    message: str = ""
 
 
 class Decision(Struct, frozen=True, gc=False):
@@ -72,12 +72,12 @@ def holds(max_pods: int, allocated: Allocated) -> bool:
     return max_pods >= max(allocated.pods, 1)
 
 
-def unchanged(node: NodeFacts, allocated: Allocated, words: str) -> Decision:
+def unchanged(node: NodeFacts, allocated: Allocated, reason: str) -> Decision:
     """Leave the node's keys as they are, but remove a gate that is below the number of bound pods; ``words``: why."""
     before = node.published
     closed: tuple[str, ...] = ()
     if before.gate is None:
-        closed = (words,)
+        closed = (reason,)
     elif not holds(before.gate, allocated):
         closed = (_full(before.gate, allocated),)
     return Decision(before.cpu, before.memory, None if closed else before.gate, None, closed)
@@ -128,7 +128,7 @@ def decide(
     if not holds(max_pods, allocated):
         closed = (*closed, _full(max_pods, allocated))
     if evicting is not None:
-        closed = (*closed, evicting.words)
+        closed = (*closed, evicting.message)
     if held and before.gate is None and not closed:
         closed = ("it was closed, and the agent has not reported since the manager started",)
     return Decision(cpu, memory, None if closed else max_pods, None, closed)

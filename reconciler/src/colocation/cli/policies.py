@@ -25,10 +25,12 @@ def read_policies(path: Path) -> list[dict[str, Any]]:
     """The ColocationPolicies of a file, checked as far as ranges and names go. Raises CliError, OSError."""
     text = sys.stdin.read() if str(path) == "-" else path.read_text()
     try:
-        documents = [one for one in yaml.safe_load_all(text) if one is not None]
+        documents = [document for document in yaml.safe_load_all(text) if document is not None]
     except yaml.YAMLError as error:
         raise CliError(f"{path}: neither YAML nor JSON: {error}") from error
-    items = [item for one in documents for item in (one.get("items", [one]) if isinstance(one, dict) else [one])]
+    items: list[Any] = []
+    for document in documents:
+        items += document.get("items", [document]) if isinstance(document, dict) else [document]
     for number, item in enumerate(items, 1):
         where = f"{path}: document {number}"
         if not isinstance(item, dict) or item.get("kind") != "ColocationPolicy":
@@ -95,8 +97,8 @@ def render_what_if(result: dict[str, Any]) -> str:
     return table([*rows, total], frozenset(range(2, 6))) + note
 
 
-def _say(value: int | None, words: Callable[[int], str]) -> str:
-    return "none" if value is None else words(value)
+def _say(value: int | None, render: Callable[[int], str]) -> str:
+    return "none" if value is None else render(value)
 
 
 def _sum(result: dict[str, Any], when: str, key: str) -> int:

@@ -52,7 +52,7 @@ class Events:
         self._last: dict[tuple[str, str], dict[str, tuple[float, int]]] = {}
         """By object and reason: when one was last written, and how many were left out since."""
 
-    def tell(self, about: About, reason: str, words: Callable[[], str], *, warning: bool = False) -> bool:
+    def tell(self, about: About, reason: str, message: Callable[[], str], *, warning: bool = False) -> bool:
         """Write one, unless there have just been others; ``words`` are asked for only if it is written."""
         now, last = self._clock(), self._last.setdefault((about.kind, about.name), {})
         before, left_out = last.get(reason, (float("-inf"), 0))
@@ -60,7 +60,7 @@ class Events:
             last[reason] = (before, left_out + 1)
             return False
         last[reason] = (now, 0)
-        note = words() + (f" ({left_out} more before this one: see the log)" if left_out else "")
+        note = message() + (f" ({left_out} more before this one: see the log)" if left_out else "")
         self._send(event(about, reason, note, self._who, warning=warning))
         return True
 

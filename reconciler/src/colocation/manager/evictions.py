@@ -57,7 +57,7 @@ class _Asked(Struct):
 class _Turn(Struct, frozen=True):
     """Which pod of a node is to leave now, if any."""
 
-    words: str
+    message: str
     pod: PodFacts | None = None
     request: EvictionRequest | None = None
     """None: it is not the time to ask a pod."""
@@ -86,9 +86,9 @@ class Evictions:
         if turn is None:
             return None
         return (
-            PendingEviction(words=turn.words)
+            PendingEviction(message=turn.message)
             if turn.pod is None
-            else PendingEviction(turn.pod.be_cpu, turn.pod.be_memory, turn.words)
+            else PendingEviction(turn.pod.be_cpu, turn.pod.be_memory, turn.message)
         )
 
     def step(self, node: NodeState, now: float) -> float | None:
@@ -141,7 +141,7 @@ class Evictions:
         for asked in self._asked.pop(name, {}).values():
             self._events.forget("Pod", asked.name)
 
-    def told(self, node: NodeState, now: float) -> tuple[EvictionExplanation, ...]:
+    def explanations(self, node: NodeState, now: float) -> tuple[EvictionExplanation, ...]:
         """The agent's list, and how it stands with each pod of it."""
         turn, known = self._turn(node, now), self._asked.get(node.name, {})
         rows = []
@@ -179,7 +179,7 @@ class Evictions:
                 asked.refusal = ""
                 asked.backoff.reset()
         refused = sorted((asked.cgroup_uid, asked.refusal) for asked in known.values() if asked.refusal)
-        rows = tuple(fit(EvictionRefusal(uid=uid, message=words)) for uid, words in refused[:MAX_EVICTION_REFUSALS])
+        rows = tuple(fit(EvictionRefusal(uid=uid, message=message)) for uid, message in refused[:MAX_EVICTION_REFUSALS])
         if rows != node.refusals:
             node.refusals = rows
 
@@ -198,27 +198,27 @@ class Evictions:
             if pod is not None:
                 rows.append((pod, request, known.get(pod.uid)))
             elif request.uid in node.gone_be:
-                return _Turn(f"a pod has left ({request.reason}), the agent has not looked again yet")
+                return _Turn(f"a pod has left ({request.reason}), the agent has not measured again yet")
         for pod, request, asked in rows:
             if asked is not None and now < asked.alone_until:
-                return _Turn(_words(pod, request), pod, at=asked.alone_until)
+                return _Turn(_message(pod, request), pod, at=asked.alone_until)
         for pod, request, asked in rows:
             if not pod.evicted and (asked is None or asked.not_before <= now):
-                return _Turn(_words(pod, request), pod, request)
+                return _Turn(_message(pod, request), pod, request)
         if not rows:
             return _Turn(
                 f"the agent asks for a pod to leave ({requests[0].reason}) that is no best-effort pod of this node"
             )
         pod, request, _ = rows[0]
         waits = [asked.not_before for pod, _, asked in rows if asked is not None and not pod.evicted]
-        words = f"{_words(pod, request)}; no pod of the agent's list can be evicted now"
-        return _Turn(words, pod, at=min(waits, default=None))
+        message = f"{_message(pod, request)}; no pod of the agent's list can be evicted now"
+        return _Turn(message, pod, at=min(waits, default=None))
 
-    def _tell(self, pod: PodFacts, reason: Literal["Evicted", "EvictionRefused"], words: str) -> None:
-        self._events.tell(About("Pod", pod.name, pod.uid), reason, lambda: words, warning=True)
+    def _tell(self, pod: PodFacts, reason: Literal["Evicted", "EvictionRefused"], message: str) -> None:
+        self._events.tell(About("Pod", pod.name, pod.uid), reason, lambda: message, warning=True)
 
 
-def _words(pod: PodFacts, request: EvictionRequest) -> str:
+def _message(pod: PodFacts, request: EvictionRequest) -> str:
     return f"{pod.name} is to leave: {request.message}"
 
 

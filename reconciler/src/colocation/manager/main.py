@@ -155,9 +155,9 @@ def run(login: Login, options: ManagerOptions) -> int:
         background: list[BackgroundService] = [] if options.dry_run else [writers, evictor, sender]
         if options.default_priority is not None and not options.once:
             background.append(Priorities(rest, options.default_priority, inbox.put))
-        for one in background:
-            one.start()
-            running.callback(one.stop, 1.0)
+        for service in background:
+            service.start()
+            running.callback(service.stop, 1.0)
         if not options.dry_run:
             elector.start()
             running.callback(elector.stop)

@@ -47,8 +47,8 @@ class Default(Struct, frozen=True):
 
 def default(classes: Iterable[PriorityClass]) -> str:
     """The class that pods get which name none; of several the API server takes the one with the lowest value."""
-    found = [(one.value, one.metadata.name) for one in classes if one.global_default]
-    return min(found)[1] if found else ""
+    defaults = [(entry.value, entry.metadata.name) for entry in classes if entry.global_default]
+    return min(defaults)[1] if defaults else ""
 
 
 def mismatch(now: str, installed: str) -> str:

@@ -61,7 +61,7 @@ def explain(loop: Loop, name: str, now: float) -> budget.Explanation | None:
         node.evaluation,
         node.windows,
         now,
-        evictions=loop.evictions.told(node, now),
+        evictions=loop.evictions.explanations(node, now),
         left_out=node.left_out,
     )
 
