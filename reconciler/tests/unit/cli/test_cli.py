@@ -230,7 +230,7 @@ def test_refusals_say_what_to_do(error: ApiError, words: str) -> None:
         ),
         (403, b'{"message": "nope"}', "Role colocation-explain in openfuyao-colocation"),
         (500, b'{"message": "boom"}', "boom"),
-        (200, b"<html>", "no API server"),
+        (200, b"<html>", "not from an API server"),
     ],
 )
 def test_who_gets_no_proof_is_told_what_to_do(

@@ -139,7 +139,7 @@ def test_a_policy_file_with_mistakes_is_told_where(
 
 @pytest.mark.parametrize(
     ("args", "says"),
-    [([], "say what to simulate"), (["--delete", "p", "p.yaml", "--trace", "x"], "leave --trace out")],
+    [([], "name what to simulate"), (["--delete", "p", "p.yaml", "--trace", "x"], "leave --trace out")],
 )
 def test_what_makes_no_sense_is_said(capsys: pytest.CaptureFixture[str], args: list[str], says: str) -> None:
     assert main(["simulate", *args]) == 1
