@@ -77,7 +77,7 @@ def test_waiting_until_ready_counts_only_what_kubelet_says_after_its_restart(api
     assert "x: there is no such Node" in unknown["msg"]
 
     after = wait(nodes=["batch-1"], after=now["heartbeats"])
-    assert "has said nothing since 2026-11-21T10:00:00Z" in tasks(tmp_path, api, after)[0]["msg"]
+    assert "has not reported since 2026-11-21T10:00:00Z" in tasks(tmp_path, api, after)[0]["msg"]
     set_status(api, "batch-1", {"conditions": [beat("2026-11-21T10:00:10Z")]})
     assert not tasks(tmp_path, api, after)[0]["failed"]
 
