@@ -89,7 +89,9 @@ def finish(cluster: Cluster, *extra: str) -> None:
     """The next run finishes, and the one after it has nothing to do."""
     play(cluster, versions.ours(), "site", *extra)
     assert cluster.nodes() == ["node1", "node2"]
-    assert agents(cluster) == dict.fromkeys(("node1", "node2"), versions.ours().number)
+    both = dict.fromkeys(("node1", "node2"), versions.ours().number)
+    # site waits until the node publishes: kubelet's next look at the agent's readiness may come after that
+    eventually(lambda: agents(cluster) == both, 60, "both agents ready")
     assert changed(play(cluster, versions.ours(), "site", *extra)) == 0
     assert lease(cluster) == ""
 
@@ -106,7 +108,7 @@ def test_a_node_that_is_down_is_named_before_anything_changes_and_left_out_if_wa
         assert lease(cluster) == ""
         play(cluster, versions.ours(), "site", "-e", "colocation_max_fail_percentage=50", fails=True)
         assert cluster.nodes() == ["node1"], "the run went on without it"
-        assert agents(cluster) == {"node1": versions.ours().number}
+        eventually(lambda: agents(cluster) == {"node1": versions.ours().number}, 60, "its agent is ready")
         assert lease(cluster) == ""
     finally:
         boot(cluster)
