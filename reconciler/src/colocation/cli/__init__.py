@@ -16,10 +16,12 @@ COMMANDS: Final = {
     "rubik": "restart rubik when the policy gives it another config (runs in rubik's pod)",
     "explain": "why a node has the number it has",
     "report": "the cluster in one table",
+    "assess": "what colocation would bring on this cluster, from its Prometheus; needs nothing installed",
     "simulate": "the effect of a policy on the live cluster or on recorded usage; the errors of predictors",
 }
 _EXAMPLES: Final = """\
 examples:
+  colocation assess                           how much is idle, what could be offered, which policy to use
   colocation report                           what every node publishes, and how much of it is used
   colocation explain worker-1                 the sum behind one node's number
   colocation simulate policy.yaml             what every node would publish under it; writes nothing

@@ -21,8 +21,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tarfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +28,7 @@ import msgspec
 
 from colocation.cli.common import CliError, add_asking, fail, show, table
 from colocation.cli.policies import ask_what_if, read_policies, render_what_if
+from colocation.cli.progress import progress
 from colocation.decoding import convert
 from colocation.model.wire import ColocationPolicy
 from colocation.replay import traces
@@ -197,15 +196,3 @@ def render(outcomes: list[RuleScore]) -> str:
         ]  # fmt: skip
         text += "\n" + table([[head, "VIOLATIONS", "SEVERITY", "SAVINGS"], *sweep], frozenset(range(4)))
     return text
-
-
-def progress(what: str, total: int) -> Callable[[int], None]:
-    """Says on stderr how far it is, each five seconds and at the end."""
-    last = [time.monotonic()]
-
-    def answer(done: int) -> None:
-        if done == total or time.monotonic() - last[0] >= 5:
-            last[0] = time.monotonic()
-            sys.stderr.write(f"{done} of {total} {what}\n")
-
-    return answer

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -36,6 +37,7 @@ class KeptMargin(Struct, frozen=True, array_like=True):
     weight: float
 
 
+@lru_cache(64)
 def factor(budget: float) -> float:
     """Spreads above the expected peak to begin with. ``budget``: a part of the time, above 0."""
     tail = max(0.0, math.log(0.05 / budget))
@@ -69,11 +71,12 @@ class Margin:
 
     def step(self, use: float, centre: float, spread: float, budget: float) -> float:
         """The forecast now, never below the present use. Past forecasts that were too small spend budget."""
-        broken = 0
-        for at, predicted in enumerate(self._predicted):
-            if predicted < use * _EXACT:
-                self._predicted[at] = math.inf  # once is enough
-                broken += 1
+        broken, least = 0, use * _EXACT
+        if min(self._predicted, default=math.inf) < least:  # seldom: looking at each one costs ten times as much
+            for at, predicted in enumerate(self._predicted):
+                if predicted < least:
+                    self._predicted[at] = math.inf  # once is enough
+                    broken += 1
         saved = self._spare * (self._keep if self._spare > 0 else 1.0)
         self._spare = max(_MOST_DEBT, saved + (_AIM * budget - broken) / self._horizon)
         self._spent = self._spent * self._keep + broken
