@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-accidents test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old test-ansible docs-site bench-collection test-debian13 picture
+.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-accidents test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old test-ansible docs-site bench-collection test-debian13 picture assess-test
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -33,7 +33,7 @@ unit: setup  ## pure logic, in seconds
 lint: setup  ## ruff, mypy, import contracts, prose, licences, generated files
 	$(call step,lint)
 	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
-	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/ansible tests/demo tests/survive tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/collection tests/image tests/bench tests/fuzz tests/supply tools build
+	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/ansible tests/demo tests/survive tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/collection tests/image tests/bench tests/fuzz tests/supply tests/assess tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
 	@$(BIN)/python -m tools.prose
@@ -55,6 +55,11 @@ chart-lab: need-root setup image  ## the chart, its scheduler profile, dashboard
 	@$(BIN)/python -m tests.lab build helm prometheus
 	$(call step,the chart on a real cluster)
 	@$(PYTEST) -q -x tests/chart_lab
+
+assess-test: setup binaries  ## colocation assess against a real Prometheus with two weeks of use and a real API server (4 min, the first time 15)
+	@$(BIN)/python -m tests.lab build prometheus promtool
+	$(call step,colocation assess: a real Prometheus, and all that can be wrong with one)
+	@$(PYTEST) -q tests/assess
 
 component: setup binaries  ## manager and client against a real API server
 	$(call step,manager against a real API server)

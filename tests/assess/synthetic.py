@@ -37,7 +37,6 @@ class PodSeries(Struct):
     """By container: millicores per step."""
     memory: list[list[int]]
     live: bool = True
-    owner: str = ""
     qos: str = ""
 
     def total(self, series: list[list[int]]) -> list[int]:
@@ -86,8 +85,11 @@ def synthesize(start: int, hours: int, nodes: int = 4, pods: int = 4, seed: int 
                 ]
             else:
                 lives = [(f"web-{at}-{number}", 0, hours)]
-            for name, first, last in lives:
-                there.append(_pod(dice, name, first, last, live=last == hours, containers=2 if number == 1 else 1))
+            cpu, memory = dice.randint(1, 3) * 1000, dice.randint(4, 8) * GI
+            there += [
+                _pod(dice, name, (first, last), (cpu, memory), live=last == hours, containers=2 if number == 1 else 1)
+                for name, first, last in lives
+            ]
         cluster.append(
             NodeSeries(
                 f"node-{at}", 16, 64, "web" if at % 2 else "batch", there,
@@ -97,21 +99,14 @@ def synthesize(start: int, hours: int, nodes: int = 4, pods: int = 4, seed: int 
     return Synthetic(start, hours, cluster)
 
 
-def _pod(dice: random.Random, name: str, first: int, last: int, *, live: bool, containers: int) -> PodSeries:
+def _pod(
+    dice: random.Random, name: str, when: tuple[int, int], requests: tuple[int, int], *, live: bool, containers: int
+) -> PodSeries:
+    first, last = when
     steps = (last - first) * STEPS_AN_HOUR
     cpu = [_wave(dice, steps, dice.randint(150, 900), dice.randint(50, 700), 12) for _ in range(containers)]
     memory = [_wave(dice, steps, dice.randint(1, 4) * GI, GI // 2, UNIT) for _ in range(containers)]
-    return PodSeries(
-        "shop",
-        name,
-        first,
-        last,
-        dice.randint(1, 3) * 1000 * containers,
-        dice.randint(4, 8) * GI,
-        cpu,
-        memory,
-        live=live,
-    )
+    return PodSeries("shop", name, first, last, *requests, cpu, memory, live=live)
 
 
 def _wave(dice: random.Random, steps: int, level: int, height: int, unit: int) -> list[int]:
@@ -228,7 +223,7 @@ def _pod_trace(pod: PodSeries, skip: int, hours: int) -> PodTrace | None:
     return PodTrace(
         namespace=pod.namespace,
         name=pod.name,
-        owner=pod.owner,
+        owner=f"Pod/{pod.name}",
         qos=Qos(pod.qos) if pod.qos else Qos.LS,
         cpu_request=pod.cpu_request,
         memory_request=pod.memory_request,

@@ -129,8 +129,8 @@ def show(document: Any, form: str) -> str:
 
 
 def fail(error: Exception) -> int:
-    """Say it, on stderr; exit status 1."""
-    sys.stderr.write(f"colocation: {printable(str(error))}\n")
+    """Say it, on stderr; exit status 1. A message may have several lines."""
+    sys.stderr.write("colocation: " + "\n".join(printable(line) for line in str(error).split("\n")) + "\n")
     return 1
 
 
