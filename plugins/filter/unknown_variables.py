@@ -50,10 +50,15 @@ ROLES = Path(__file__).resolve().parents[2] / "roles"
 PLAYBOOKS = frozenset(
     {
         # of the inventory and of -e
+        "colocation_command",
         "colocation_node_name",
+        "colocation_prometheus",
+        "colocation_risk",
+        "colocation_trace",
         "colocation_uninstall",
         "colocation_waves",
         # set by the plays
+        "colocation_assessed",
         "colocation_bundle_made",
         "colocation_cluster",
         "colocation_gain",

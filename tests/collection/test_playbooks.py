@@ -166,7 +166,7 @@ def test_plays_on_localhost_run_without_root() -> None:
     plays = [
         play for path in PLAYBOOKS for play in yaml.safe_load(path.read_text()) if play.get("hosts") == "localhost"
     ]
-    assert len(plays) == 2
+    assert len(plays) == 3
     assert all(play["vars"]["ansible_become"] is False for play in plays)
 
 

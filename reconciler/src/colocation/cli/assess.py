@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -18,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from colocation.assess import access, assessment, collect, discover, files, inventory
+from colocation.assess import access, assessment, collect, discover, files, inventory, sampling
 from colocation.assess.assessment import Assessment, Settings
 from colocation.assess.prometheus import Prometheus, PrometheusError
 from colocation.assess.shape import Header, NodeTrace
@@ -26,7 +27,7 @@ from colocation.cli.assess_options import add_arguments, folder, price, risk
 from colocation.cli.assess_table import as_csv, render
 from colocation.cli.common import CliError, fail, login, show
 from colocation.cli.progress import progress
-from colocation.kube.rest import Rest
+from colocation.kube.rest import ApiError, Rest
 
 EXAMPLES: Final = """\
 examples:
@@ -70,6 +71,8 @@ def _use(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Header,
     rest = Rest(login(args))
     stack.callback(rest.close)
     cluster = inventory.look(rest, args.pool_label, args.context or "")
+    if args.metrics_server:
+        return _sampled(args, rest, cluster)
     cache = None if args.no_cache else files.DiskCache(folder())
     server = _prometheus(args, rest, cache, stack)
     end = _window_end(cache)
@@ -81,6 +84,27 @@ def _use(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Header,
         f"scraped each {header.scrape_seconds} s\n"
     )
     return header, _collected(collector, header, cache)
+
+
+def _sampled(args: argparse.Namespace, rest: Rest, cluster: inventory.Cluster) -> tuple[Header, Iterator[NodeTrace]]:
+    """Sample until Ctrl-C; what was sampled before counts too."""
+    folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder() / "samples.gz"
+    hours = math.inf if args.hours is None else args.hours
+    sys.stderr.write(f"sampling metrics.k8s.io into {path}; Ctrl-C ends it, the same command goes on\n")
+    try:
+        sampling.Sampler(rest, path).run(time.time() + hours * 3600, _say_steps)
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+    except ApiError as error:
+        raise CliError(f"metrics.k8s.io does not answer: {error}. Is metrics-server installed?") from error
+    header, nodes = sampling.as_traces(path, cluster)
+    header.notes[:0] = cluster.notes
+    return header, iter(nodes)
+
+
+def _say_steps(steps: int) -> None:
+    sys.stderr.write(f"{steps * 5} minutes sampled\n")
 
 
 def _collected(collector: collect.Collector, header: Header, cache: files.DiskCache | None) -> Iterator[NodeTrace]:

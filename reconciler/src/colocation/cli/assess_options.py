@@ -46,6 +46,11 @@ def _prometheus(parser: argparse.ArgumentParser) -> None:
         help="such as a tenant's; repeatable",
     )
     add("--days", type=_days, default=14.0, metavar="N", help="how far to look back (default: 14, or what there is)")
+    add(
+        "--metrics-server", action="store_true",
+        help="without Prometheus: sample metrics.k8s.io until Ctrl-C (then assess), or for --hours; it may be resumed",
+    )  # fmt: skip
+    add("--hours", type=float, metavar="N", help="with --metrics-server: how long to sample; 0: only assess")
     add("--no-cache", action="store_true", help="keep no answers on disk; a stopped run begins anew")
 
 
