@@ -73,11 +73,13 @@ def empty_cluster(rest: Rest) -> None:
     rest.delete(NODES.path())
 
 
-def prometheus(folder: Path, cluster: Synthetic, *, scrape: int = 60, replicas: int = 1, **more: Any) -> Prometheus:
+def prometheus(
+    folder: Path, cluster: Synthetic, *, scrape: int = 60, replicas: int = 1, published: int = 0, **more: Any
+) -> Prometheus:
     """Filled, not started."""
     folder.mkdir(parents=True, exist_ok=True)
     server = Prometheus(folder / "prometheus", **more)
-    write_openmetrics(cluster, folder / "use.txt", scrape, replicas)
+    write_openmetrics(cluster, folder / "use.txt", scrape, replicas, published)
     server.fill(folder / "use.txt")
     (folder / "use.txt").unlink()
     return server

@@ -119,7 +119,7 @@ def _wave(dice: random.Random, steps: int, level: int, height: int, unit: int) -
     return values
 
 
-def write_openmetrics(cluster: Synthetic, path: Path, scrape: int = 60, replicas: int = 1) -> None:
+def write_openmetrics(cluster: Synthetic, path: Path, scrape: int = 60, replicas: int = 1, published: int = 0) -> None:
     """cAdvisor's series and kube-state-metrics' requests; ``replicas``: Prometheus servers that wrote the same."""
     with path.open("w") as file:
         file.write("# TYPE container_cpu_usage_seconds counter\n")
@@ -149,7 +149,21 @@ def write_openmetrics(cluster: Synthetic, path: Path, scrape: int = 60, replicas
                     labels += f',resource="{resource}"'
                     for at in range(pod.first * HOUR, pod.last * HOUR + 1, 300):
                         file.write(f"kube_pod_container_resource_requests{{{labels}}} {amount} {cluster.start + at}\n")
+        if published:
+            _published(cluster, file, published)
         file.write("# EOF\n")
+
+
+def _published(cluster: Synthetic, file: IO[str], millicores: int) -> None:
+    """What a manager exports for every node: always the same."""
+    for name, amount in (
+        ("published_cpu_cores", millicores / 1000), ("allocated_cpu_cores", 1), ("be_used_cpu_cores", 0.5),
+        ("published_memory_bytes", 8 * GI), ("allocated_memory_bytes", GI), ("be_used_memory_bytes", GI // 2),
+    ):  # fmt: skip
+        file.write(f"# TYPE colocation_node_{name} gauge\n")
+        for node in cluster.nodes:
+            for at in range(0, cluster.hours * HOUR + 1, 60):
+                file.write(f'colocation_node_{name}{{node="{node.name}"}} {amount} {cluster.start + at}\n')
 
 
 def _series(cluster: Synthetic, *, memory: bool) -> Iterator[tuple[str, int, list[int]]]:

@@ -23,7 +23,7 @@ from tests.assess.synthetic import Synthetic, synthesize, traces
 from tests.lab.config import CLONE
 
 DAYS = 14
-SHOTS = CLONE / "docs/assess.png"
+SHOTS = CLONE / "docs/pictures/assess.png"
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from colocation.kube.login import Login
 from colocation.kube.rest import Rest
 from tests.assess.conftest import NAMESPACE, Assess, empty_cluster, fill_cluster, prometheus, this_hour
 from tests.assess.server import Prometheus
-from tests.assess.synthetic import Synthetic, synthesize, traces
+from tests.assess.synthetic import GI, Synthetic, synthesize, traces
 from tests.chart.test_readers import own_address
 from tests.lab.apiserver import ApiServer
 
@@ -159,6 +160,25 @@ def test_requests_of_pods_that_are_gone_are_missed_and_said(assess: Assess, rest
     with _edited(tmp_path, made, lambda name, _, value: None if name.startswith("kube_") else value) as server:
         document = assess(f"--prometheus={server.url}")
     assert any("Requests of 1 pods that are gone are not known" in note for note in document["notes"])
+
+
+def test_after_the_roll_out_what_was_foretold_stands_beside_what_happened(
+    assess: Assess, rest: Rest, tmp_path: Path
+) -> None:
+    made = small(hours=16)
+    fill_cluster(rest, made)
+    date = time.strftime("%Y-%m-%dT%H:00", time.gmtime(this_hour() - 4 * 3600))
+    with prometheus(tmp_path, made, published=4000) as server:
+        document = assess(f"--prometheus={server.url}", f"--since={date}")
+        foretold = document["since"]["cpu"]
+        assert document["end"] == this_hour() - 4 * 3600
+        assert foretold["foretold"] == document["cpu"]["published"]
+        assert (foretold["published"], foretold["allocated"], foretold["used"]) == (4000, 1000, 500)
+        assert document["since"]["memory"]["used"] == GI / 2
+        assert document["since"]["nodes"] == 1
+    with prometheus(tmp_path / "none", made) as server:
+        assert "is the manager scraped" in assess(f"--prometheus={server.url}", f"--since={date}", fails=True)
+    assert "write it as" in assess("--prometheus=http://127.0.0.1:9", "--since=yesterday", fails=True)
 
 
 def test_an_empty_cluster_is_said(assess: Assess, rest: Rest) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m tests.bench [NAME...]` writes docs/benchmarks/NAME.{json,md,png}. SCALE=full: the large size.
 
-`collection` makes machines (root) and runs only when it is named.
+`agent`, `assess` and `collection` take minutes and run only when they are named; `agent` and `collection` need root.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import admission, calm, collection, manager, policies, predict
+from tests.bench import admission, assess, calm, collection, manager, policies, predict
 from tests.bench.agent import bench as agent
 from tests.bench.figures import Report, write
 from tests.lab.progress import say, step
@@ -23,8 +23,8 @@ BENCHES: dict[str, Callable[..., Report]] = {
     "predict": predict.run,
     "admission": admission.run,
 }
-BY_NAME_ONLY = {"agent": agent.run, "collection": collection.run}
-"""On a lab node: these want root, and minutes."""
+BY_NAME_ONLY = {"agent": agent.run, "assess": assess.run, "collection": collection.run}
+"""`agent` and `collection` want root and a lab node, `assess` a Prometheus; all of them minutes."""
 OUT = Path(__file__).parents[2] / "docs/benchmarks"
 
 

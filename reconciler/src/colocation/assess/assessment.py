@@ -13,13 +13,16 @@ from msgspec import Struct
 
 from colocation.assess.figures import Figures
 from colocation.assess.merge import PoolSums, Sums, WeekHour, add_series
-from colocation.assess.recommend import PoolReport, Price, Worth, plan_for, pool_report, worth
+from colocation.assess.recommend import FACTORS, FEW_FACTORS, PoolReport, Price, Worth, plan_for, pool_report, worth
 from colocation.assess.replay import WARM_UP, NodeResult, Plan, replay
 from colocation.assess.shape import STEP, STEPS_AN_HOUR, Header, NodeTrace, Workload
+from colocation.assess.since import Since
 
 VERSION: Final = "colocation.openfuyao.com/assess/v1"
-GRID_NODES: Final = 100
+GRID_NODES: Final = 40
 """Strategies and percents are tried on at most this many nodes, drawn evenly."""
+FEW_NODES: Final = 200
+"""Above this many nodes, three violation budgets are tried in the place of five."""
 _ALONE: Final = 4
 """Up to this many nodes are replayed in this process: starting others would take longer."""
 
@@ -69,6 +72,8 @@ class Assessment(Struct, kw_only=True, rename="camel"):
     at_risk: list[Workload]
     obstacles: list[str]
     notes: list[str]
+    since: Since | None = None
+    """After the roll-out: foretold beside happened."""
 
 
 class Settings(Struct, kw_only=True):
@@ -126,7 +131,8 @@ class _Counted:
 
 def _replayed(nodes: Iterable[NodeTrace], header: Header, settings: Settings) -> Iterator[NodeResult]:
     """In the order of the nodes, on all CPUs; only a few traces are in memory at any time."""
-    with_grid, without = (plan_for(settings.risk, grid=grid) for grid in (True, False))
+    factors = FACTORS if header.nodes <= FEW_NODES else FEW_FACTORS
+    with_grid, without = (plan_for(settings.risk, grid=grid, factors=factors) for grid in (True, False))
     every = max(1, -(-header.nodes // GRID_NODES))
     count = settings.processes or os.cpu_count() or 1
 

@@ -150,7 +150,7 @@ def explained(error: PrometheusError, one: Candidate) -> str:
         forward = f"kubectl -n {one.namespace} port-forward svc/{one.name} 9090:{one.port}"
         return (
             "401: it wants to know who asks, and the API server's proxy drops the token. Go past the proxy: "
-            f"`{forward}`, then --prometheus {one.scheme}://127.0.0.1:9090 --bearer-token-file FILE"
+            f"`{forward}`, then --prometheus {one.scheme}://127.0.0.1:9090 --prometheus-token-file FILE"
         )
     if error.code == 403:
         return f"403: {error}. The rights to go through the API server: `get` on services/proxy in {one.namespace}"

@@ -24,6 +24,7 @@ class Figures(Struct, kw_only=True, rename="camel"):
     """Under the recommendation, on average."""
     published_p5: int = 0
     """At least this much for 95 % of the time."""
+    published_p95: int = 0
 
 
 def figures(capacity: int, used: Sequence[int], requested: Sequence[int], published: Sequence[int]) -> Figures:
@@ -38,6 +39,7 @@ def figures(capacity: int, used: Sequence[int], requested: Sequence[int], publis
         used_peak=known[-1] if known else 0,
         published=mean(offered),
         published_p5=rank(offered, 5),
+        published_p95=rank(offered, 95),
     )
 
 

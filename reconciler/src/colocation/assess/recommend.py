@@ -13,9 +13,10 @@ from colocation.assess.replay import Plan
 from colocation.model import names
 from colocation.model.policy import PolicySpec
 
-_FACTORS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
+FACTORS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Of the stated risk: the violation budgets that are tried. A node that spends less than its budget can have more."""
-_STATED: Final = _FACTORS.index(1.0)
+FEW_FACTORS: Final = (0.5, 1.0, 2.0)
+"""The same for large clusters: each costs time."""
 _LEAST, _MOST = 0.1, 20.0
 """Percent; the ends of a policy's range."""
 _PERCENT_STEPS: Final = (-20, -10, -5, 0, 5)
@@ -103,9 +104,9 @@ def base_policy() -> PolicySpec:
     return structs.replace(spec, oversell=structs.replace(spec.oversell, cpu=cpu, memory=memory))
 
 
-def plan_for(risk: float, *, grid: bool) -> Plan:
+def plan_for(risk: float, *, grid: bool, factors: tuple[float, ...] = FACTORS) -> Plan:
     """What is replayed for a stated risk (a part of one)."""
-    spec, budgets = base_policy(), budgets_around(risk)
+    spec, budgets = base_policy(), budgets_around(risk, factors)
     cpu, memory = spec.oversell.cpu.reclaim_percent, spec.oversell.memory.reclaim_percent
     return Plan(
         spec=spec,
@@ -117,9 +118,9 @@ def plan_for(risk: float, *, grid: bool) -> Plan:
     )
 
 
-def budgets_around(risk: float) -> tuple[str, ...]:
+def budgets_around(risk: float, factors: tuple[float, ...] = FACTORS) -> tuple[str, ...]:
     """The violation budgets that are tried, in rising order and without doubles."""
-    return tuple(dict.fromkeys(as_budget(risk * factor) for factor in _FACTORS))
+    return tuple(dict.fromkeys(as_budget(risk * factor) for factor in factors))
 
 
 def as_budget(share: float) -> str:

@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from colocation.assess import access, assessment, collect, discover, files, inventory, sampling
+from colocation.assess import access, assessment, collect, discover, files, inventory, sampling, since
 from colocation.assess.assessment import Assessment, Settings
 from colocation.assess.prometheus import Prometheus, PrometheusError
 from colocation.assess.shape import Header, NodeTrace
@@ -40,7 +40,7 @@ examples:
 """
 _FAILURES: Final = (
     CliError, access.AccessError, assessment.TooLittleError, collect.NoHistoryError, discover.NoPrometheusError,
-    files.TraceFileError, inventory.InventoryError, PrometheusError, OSError,
+    files.TraceFileError, inventory.InventoryError, PrometheusError, since.NothingPublishedError, OSError,
 )  # fmt: skip
 
 __all__ = ["EXAMPLES", "add_arguments", "run"]
@@ -52,12 +52,16 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(inventory.CLUSTER_ROLE)
         return 0
     try:
+        if args.since and (args.trace or args.metrics_server or args.record):
+            raise CliError("--since asks Prometheus what happened: leave --trace, --metrics-server and --record out")
         with contextlib.ExitStack() as open_until_end:
             header, nodes = _use(args, open_until_end)
             if args.record:
                 _record(args, header, nodes)
                 return 0
             report = _assess(args, header, nodes)
+            if args.since:
+                report.since = _compare(args, header, report, open_until_end)
         _print(args, report)
     except _FAILURES as error:
         return fail(error)
@@ -75,7 +79,7 @@ def _use(args: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Header,
         return _sampled(args, rest, cluster)
     cache = None if args.no_cache else files.DiskCache(folder())
     server = _prometheus(args, rest, cache, stack)
-    end = _window_end(cache)
+    end = _since(args) or _window_end(cache)
     collector = collect.Collector(server, cluster, args.days, end)
     header = collector.header
     header.notes = [*cluster.notes, *collector.notes]
@@ -105,6 +109,23 @@ def _sampled(args: argparse.Namespace, rest: Rest, cluster: inventory.Cluster) -
 
 def _say_steps(steps: int) -> None:
     sys.stderr.write(f"{steps * 5} minutes sampled\n")
+
+
+def _since(args: argparse.Namespace) -> int | None:
+    if not args.since:
+        return None
+    try:
+        return since.moment(args.since)
+    except ValueError as error:
+        raise CliError(f"--since {args.since}: write it as 2026-11-21 or 2026-11-21T08:00Z ({error})") from error
+
+
+def _compare(args: argparse.Namespace, header: Header, report: Assessment, stack: contextlib.ExitStack) -> since.Since:
+    """Without the cache: what happened goes on."""
+    rest = Rest(login(args))
+    stack.callback(rest.close)
+    server = _prometheus(args, rest, None, stack)
+    return since.compare(server, header.end, int(server.now()) // 300 * 300, report.cpu, report.memory)
 
 
 def _collected(collector: collect.Collector, header: Header, cache: files.DiskCache | None) -> Iterator[NodeTrace]:

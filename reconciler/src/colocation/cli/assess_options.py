@@ -65,6 +65,7 @@ def _report(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("report").add_argument
     add("--risk", default="1%", metavar="PERCENT", help="share of node-time in which an hour's peak may exceed the "
         "forecast, 0.1%% to 20%% (default: 1%%)")  # fmt: skip
+    add("--since", metavar="DATE", help="after the roll-out: foretold from use before DATE, beside what happened since")
     add("--price", metavar="cpu=N,memory=N[,currency=X]", help="of a core and of a GiB for an hour")
     add(
         "-o", "--output", choices=("table", "json", "yaml", "csv", "policies"), default="table",

@@ -27,6 +27,7 @@ def render(report: Assessment) -> str:
         _pools(report),
         *(_advice(pool) for pool in report.pools),
         _worth(report),
+        _since(report),
         _nodes(report),
         _workloads("Look like best-effort work:", report.candidates),
         _workloads("Online, and hurt by a busier node:", report.at_risk),
@@ -144,6 +145,19 @@ def _worth(report: Assessment) -> str:
         f"as {one.nodes[0]:,.1f} to {one.nodes[1]:,.1f} nodes{money} "
         "(from what is there 95% of the time to the mean).\n"
     )
+
+
+def _since(report: Assessment) -> str:
+    one = report.since
+    if one is None:
+        return ""
+    rows = [["RESOURCE", "FORETOLD", "90% OF TIME", "PUBLISHED", "ALLOCATED", "USED", "AGREES"]]
+    for resource, what in (("cpu", one.cpu), ("memory", one.memory)):
+        between = f"{amount(resource, what.foretold_p5)} to {amount(resource, what.foretold_p95)}"
+        happened = [amount(resource, value) for value in (what.published, what.allocated, what.used)]
+        rows.append([resource, amount(resource, what.foretold), between, *happened, "yes" if what.agrees else "no"])
+    head = f"Since {when(one.start)} UTC {one.nodes:.0f} nodes published, {one.evictions:.0f} evictions; foretold:"
+    return f"{head}\n{table(rows, frozenset(range(1, 6)))}"
 
 
 def _nodes(report: Assessment) -> str:
