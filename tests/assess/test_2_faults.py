@@ -246,7 +246,8 @@ class TestThroughTheApiServer:
                  "spec": {"containers": [{"name": "a", "image": "x"}]}},
                 {"apiVersion": "v1", "kind": "Service", "metadata": meta,
                  "spec": {"ports": [{"name": "web", "port": 9090}]}},
-                {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "prometheus-k8s", "namespace": NAMESPACE},
+                {"apiVersion": "v1", "kind": "Endpoints",
+                 "metadata": {"name": "prometheus-k8s", "namespace": NAMESPACE},
                  "subsets": [{"addresses": [{"ip": address, "targetRef": pod}],
                               "ports": [{"name": "web", "port": server.port}]}]},
             ]  # fmt: skip

@@ -44,8 +44,8 @@ def run(*, full: bool) -> Report:
             figures += _real(Path(folder), size) if size == SIZES[0] else _stand_in(Path(folder), size)
     words = (
         "Two weeks, nodes at 5 minutes, pods by the hour; nothing cached. API server, Prometheus and the command share "
-        "the cores. 50 nodes with 6 pods each: a real Prometheus, scraped each 2 minutes, filled by promtool. The other "
-        f"sizes have {PODS_EACH} pods a node, answered by a stand-in that has the same few series for all of them."
+        "the cores. 50 nodes with 6 pods each: a real Prometheus, scraped each 2 minutes, filled by promtool. The "
+        f"other sizes have {PODS_EACH} pods a node, answered by a stand-in with the same few series for all of them."
     )
     return Report("Assess", words, figures)
 
@@ -78,13 +78,16 @@ def _stand_in(folder: Path, size: int) -> list[Figure]:
 def _timed(folder: Path, size: int, config: Path, url: str, server: StandIn | None) -> list[Figure]:
     argv = [sys.executable, "-m", "colocation", "assess", f"--kubeconfig={config}", f"--prometheus={url}", "-o", "json"]
     environment = {**os.environ, "PYTHONPATH": str(SOURCES), "XDG_CACHE_HOME": str(folder / "cache")}
-    began, most = time.monotonic(), 0.0
+    began, most, used = time.monotonic(), 0.0, os.times()
+    before = used.children_user + used.children_system
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         process = subprocess.Popen(argv, stdout=out, stderr=err, env=environment)
         while process.poll() is None:
             most = max(most, tree_mib(process.pid))
-            time.sleep(0.2)
+            time.sleep(0.5)
     seconds = time.monotonic() - began
+    used = os.times()
+    cpu = used.children_user + used.children_system - before
     assert process.returncode == 0, (folder / "err").read_text()[-2000:]
     document = json.loads((folder / "out").read_bytes())
     assert document["nodesReplayed"] == size
@@ -93,6 +96,7 @@ def _timed(folder: Path, size: int, config: Path, url: str, server: StandIn | No
     load = f"{note}; load {os.getloadavg()[0]:.1f}"
     made = [
         figure(f"assess-{size}-nodes-seconds", seconds, "s", most=GOALS.get(size), note=load),
+        figure(f"assess-{size}-nodes-cpu-seconds", cpu, "s", note=f"{note}; the command and its workers"),
         figure(f"assess-{size}-nodes-memory", most, "MiB", most=MIB.get(size), note=f"{note}; all processes"),
         figure(f"assess-{size}-nodes-cache", kept / 2**20, "MiB", note=f"{note}; answers on disk, compressed"),
     ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stand-in for Prometheus: answers the queries of `colocation assess` with the same few series for all nodes and pods.
+"""A stand-in for Prometheus: answers `colocation assess` with the same few series for all nodes and pods.
 
 A process of its own, so that its time is not the command's. It is no Prometheus: what is measured against it is the
 command alone.

@@ -19,7 +19,7 @@ from colocation.assess.shape import STEP, STEPS_AN_HOUR, Header, NodeTrace, Work
 from colocation.assess.since import Since
 
 VERSION: Final = "colocation.openfuyao.com/assess/v1"
-GRID_NODES: Final = 40
+GRID_NODES: Final = 100
 """Strategies and percents are tried on at most this many nodes, drawn evenly."""
 FEW_NODES: Final = 200
 """Above this many nodes, three violation budgets are tried in the place of five."""

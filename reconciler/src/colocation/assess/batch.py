@@ -55,13 +55,14 @@ class Load:
         while self._jobs and self._jobs[0][0] <= self._at:
             self._drop(self._jobs.popleft())
         allocated = Allocated(self._cpu, self._memory, self._cpu, self._memory, len(self._jobs))
-        node = structs.replace(self._node, published=self._before)
-        decision = decide(node, headroom_cpu, headroom_memory, allocated, self._spec.oversell.max_pods, None)
+        decision = decide(self._node, headroom_cpu, headroom_memory, allocated, self._spec.oversell.max_pods, None)
         after = Published(decision.cpu, decision.memory, decision.gate)
         self.tally.steps += 1
         if (after.cpu or 0) < (self._before.cpu or 0) or (after.memory or 0) < (self._before.memory or 0):
             self.tally.shrunk += 1
-        self._before = after
+        if after != self._before:
+            self._before = after
+            self._node = structs.replace(self._node, published=after)
         if decision.gate is None:
             self.tally.closed += 1
         else:

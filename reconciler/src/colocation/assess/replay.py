@@ -7,20 +7,21 @@ nothing has judged yet is dropped. Nothing is counted before the pods of the fir
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, field
 
 from colocation.assess.batch import Load, Tally
 from colocation.assess.figures import GAP, Figures, figures
 from colocation.assess.hours import HourSums, by_hour
 from colocation.assess.shape import STEP, STEPS_AN_HOUR, NodeTrace, Values
-from colocation.budget.compute import compute
+from colocation.budget.compute import Budget, compute, margin_of, offer
 from colocation.budget.sums import LEARN, PodSum, Resource
 from colocation.budget.window import SlidingMinimum
-from colocation.model.policy import OversellCpu, OversellMemory, PolicySpec, Strategy, part
+from colocation.model.policy import PolicySpec, Strategy, part
 from colocation.model.report import NodeColocationStatus, Usage
 from colocation.predict.forecast import Forecast
 from colocation.predict.margin import Margin
@@ -164,13 +165,15 @@ class _Walk:
         self._windows = [SlidingMinimum(grow) for _ in budgets]
         percents = plan.cpu_percents if cpu else plan.memory_percents
         self._grid = [
-            (strategy, structs.replace(self._policy, strategy=strategy, reclaim_percent=percent), SlidingMinimum(grow))
+            (strategy, margin_of(self._size, percent), Offer(), SlidingMinimum(grow))
             for strategy in STRATEGIES
             for percent in percents
         ]
         self._offers: dict[tuple[str, int], Offer] = {
-            (strategy, policy.reclaim_percent): Offer() for strategy, policy, _ in self._grid
+            (strategy, percent): one
+            for (strategy, _, one, _), percent in zip(self._grid, percents * len(STRATEGIES), strict=True)
         }
+        self._hour = -1
         self._online: list[int | None] = []
         self._predicted: list[list[int]] = [[] for _ in budgets]
         self._published = [array("q") for _ in budgets]
@@ -191,6 +194,8 @@ class _Walk:
         self._online.append(None)
         for predicted in self._predicted:
             predicted.append(0)
+        if len(self._online) > 1 and self._online[-2] is None:
+            return  # still away
         if self._forecast.judged:
             kept, self._forecast = self._forecast.keep(), Forecast(HORIZON, STEP)
             self._forecast.restore(kept)
@@ -200,10 +205,7 @@ class _Walk:
 
     def _step(self, at: int, whole: int, pods: int) -> _Step:
         hour = self._sums[at // STEPS_AN_HOUR]
-        if at % STEPS_AN_HOUR == 0 and hour.joined:
-            self._forecast.shift(hour.joined)
-            for margin in self._margins:
-                margin.shift(hour.joined)
+        self._follow(at // STEPS_AN_HOUR)
         system = max(0, whole - pods)
         online = max(0, pods - hour.offline)
         together = max(0, online - hour.learning_use)
@@ -211,20 +213,22 @@ class _Walk:
         self._online.append(online)
         self._forecast.step(together, self._size)
         status = NodeColocationStatus(system=_usage(self._resource, system))
+        # With no online pods: what those count for comes off, by strategy, percent and violation budget.
+        empty = compute(self._facts, self._resource, self._policy, status, PodSum())
         now = at * STEP
         headrooms = []
         for number, (margin, share, window) in enumerate(zip(self._margins, self._parts, self._windows, strict=True)):
-            peak = -int(-margin.step(together, self._forecast.centre, self._forecast.spread, share) // 1)
+            peak = math.ceil(margin.step(together, self._forecast.centre, self._forecast.spread, share))
             total = hour.learning + (peak if self._forecast.ready else max(together, hour.own_peaks))
             self._predicted[number].append(total)
-            headrooms.append(window.add(now, self._result(self._policy, status, hour, total)))
+            headrooms.append(window.add(now, _result(empty, empty.free - total)))
         counted = at >= WARM_UP
         for published, headroom in zip(self._published, headrooms, strict=True):
             published.append(headroom if counted else GAP)
-        self._try_grid(now, status, hour, online, counted=counted)
+        self._try_grid(now, empty, hour, online, counted=counted)
         return _Step(headrooms, system + online)
 
-    def _try_grid(self, now: int, status: NodeColocationStatus, hour: HourSums, online: int, *, counted: bool) -> None:
+    def _try_grid(self, now: int, empty: Budget, hour: HourSums, online: int, *, counted: bool) -> None:
         if not self._grid:
             return
         by = {
@@ -233,15 +237,20 @@ class _Walk:
             "predicted": self._predicted[self._stated][-1],
             "usage": online + hour.exclusive,
         }
-        for strategy, policy, window in self._grid:
-            headroom = window.add(now, self._result(policy, status, hour, by[strategy]))
+        for strategy, margin, offered, window in self._grid:
+            headroom = window.add(now, _result(empty, empty.free + empty.margin - margin - by[strategy]))
             if counted:
-                self._offers[strategy, policy.reclaim_percent].add(Offer(1, headroom))
+                offered.steps += 1
+                offered.total += headroom
 
-    def _result(
-        self, policy: OversellCpu | OversellMemory, status: NodeColocationStatus, hour: HourSums, online: int
-    ) -> int:
-        return compute(self._facts, self._resource, policy, status, PodSum(online, hour.requested)).result
+    def _follow(self, hour: int) -> None:
+        """Pods that came and went since the last step, a gap included."""
+        for passed in range(self._hour + 1, hour + 1):
+            if joined := self._sums[passed].joined:
+                self._forecast.shift(joined)
+                for margin in self._margins:
+                    margin.shift(joined)
+        self._hour = hour
 
     def result(self) -> ResourceResult:
         """Everything, once all steps were taken."""
@@ -258,6 +267,10 @@ class _Walk:
             grid=self._offers,
             figures=[figures(self._size, self._used, requested, published) for published in self._published],
         )
+
+
+def _result(empty: Budget, free: int) -> int:
+    return 0 if empty.problem else offer(free, empty.ceiling, empty.quantum)
 
 
 def coming_peaks(online: Sequence[int | None]) -> list[int | None]:

@@ -72,6 +72,16 @@ def compute_both(node: NodeFacts, oversell: Oversell, report: NodeColocationStat
     )
 
 
+def margin_of(capacity: int, reclaim_percent: int) -> int:
+    """What is kept free of a capacity, rounded up."""
+    return -(-capacity * (100 - reclaim_percent) // 100)
+
+
+def offer(free: int, ceiling: int, quantum: int) -> int:
+    """What may be published of ``free``: whole quanta, at least nothing, at most the ceiling."""
+    return max(0, min(free, ceiling)) // quantum * quantum
+
+
 def compute(
     node: NodeFacts,
     resource: Resource,
@@ -90,11 +100,11 @@ def compute(
     problem = node.problem or problem
 
     # Ceiling division for what is kept back, floor for what is given: against the offline side.
-    margin = -(-capacity * (100 - policy.reclaim_percent) // 100)
+    margin = margin_of(capacity, policy.reclaim_percent)
     ceiling = capacity * policy.max_percent // 100
     system = max(usage or 0, reserved, annotated)
     free = capacity - margin - system - pods.online - pods.unrequested - pods.overhead
-    result = 0 if problem else max(0, min(free, ceiling)) // quantum * quantum
+    result = 0 if problem else offer(free, ceiling, quantum)
     return Budget(
         resource=resource,
         capacity=capacity,
