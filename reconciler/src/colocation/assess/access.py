@@ -1,4 +1,4 @@
-"""The way to a Prometheus that is given by URL: who we are there, and whom we trust."""
+"""The way to a Prometheus that is given by URL: our credentials there, and the certificates to trust."""
 
 from __future__ import annotations
 

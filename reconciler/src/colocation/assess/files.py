@@ -1,4 +1,4 @@
-"""Traces on disk, one JSON object per line, gzip; and answers of Prometheus, kept for a run that goes on later."""
+"""Traces on disk, one JSON object per line, gzip; and answers of Prometheus, kept so that a stopped run can continue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the API server says: nodes, pools, pods, and what stands in the way. Lists only; it changes nothing."""
+"""What the API server says: nodes, pools, pods, and what is in the way. Lists only; it changes nothing."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def look(rest: Rest, pool_label: str | None = None, title: str = "") -> Cluster:
         inventory.kubernetes = rest.get("/version", _Version).git_version
     except (ApiError, msgspec.DecodeError):
         notes.append("The version of Kubernetes could not be read.")
-    pdbs = _may(rest, PDBS, notes, "workloads with a PodDisruptionBudget are not told apart from others")
+    pdbs = _may(rest, PDBS, notes, "workloads with a PodDisruptionBudget are not distinguished from others")
     budgets = Budgets([(one.metadata.namespace, one.spec.get("selector") or {}) for one in pdbs])
     inventory.candidates, inventory.at_risk = advise(pods.values(), budgets)
     inventory.obstacles = _obstacles(rest, nodes, notes, inventory.kubernetes)

@@ -1,7 +1,7 @@
 """PromQL, as text. Pure.
 
 Every sum is over the maximum by container, so that the series of two Prometheus replicas, or of a kubelet that is
-scraped twice, count once. `rate` takes care of counters that begin anew.
+scraped twice, count once. `rate` takes care of counters that start again from 0.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from colocation.model import names
 from colocation.model.policy import PolicySpec
 
 FACTORS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""Of the stated risk: the violation budgets that are tried. A node that spends less than its budget can have more."""
+"""The violation budgets that are tried, as multiples of the stated risk. A node that spends less than its budget can have more."""
 FEW_FACTORS: Final = (0.5, 1.0, 2.0)
 """The same for large clusters: each costs time."""
 _LEAST, _MOST = 0.1, 20.0
@@ -64,7 +64,7 @@ class Worth(Struct, kw_only=True, rename="camel"):
     cores: tuple[float, float]
     gib: tuple[float, float]
     nodes: tuple[float, float]
-    """Of the average size, by the resource that is scarcer."""
+    """Nodes of the average size, by the resource that is scarcer."""
     money_per_month: tuple[float, float] | None = None
     currency: str = ""
 
@@ -93,10 +93,10 @@ class PoolReport(Struct, kw_only=True, rename="camel"):
 
 
 def base_policy() -> PolicySpec:
-    """Our defaults, but for the percent that may be used in all.
+    """Our defaults, except for the percent that may be used in all.
 
-    CPU: up to the target above which best-effort work is held back. Memory: up to where an eviction ends. More would be
-    published in vain, less would be left idle.
+    CPU: up to the target above which best-effort work is held back. Memory: up to where an eviction ends. What is published
+    above that could not be used.
     """
     spec = PolicySpec()
     cpu = structs.replace(spec.oversell.cpu, reclaim_percent=spec.suppress.cpu.target_percent)

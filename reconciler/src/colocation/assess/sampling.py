@@ -1,7 +1,7 @@
 """Use sampled from metrics.k8s.io, where there is no Prometheus: for as long as it is left running, and resumable.
 
 One line of a file per step of five minutes: what each node and pod used, CPU as the mean of its samples, memory as the
-largest. A run that goes on later adds lines; what was not sampled in between is a gap.
+largest. A later run adds lines; what was not sampled in between is a gap.
 """
 
 from __future__ import annotations

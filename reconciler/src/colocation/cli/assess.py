@@ -95,7 +95,7 @@ def _sampled(args: argparse.Namespace, rest: Rest, cluster: inventory.Cluster) -
     folder().mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder() / "samples.gz"
     hours = math.inf if args.hours is None else args.hours
-    sys.stderr.write(f"sampling metrics.k8s.io into {path}; Ctrl-C ends it, the same command goes on\n")
+    sys.stderr.write(f"sampling metrics.k8s.io into {path}; Ctrl-C ends it, the same command continues\n")
     try:
         sampling.Sampler(rest, path).run(time.time() + hours * 3600, _say_steps)
     except KeyboardInterrupt:
@@ -121,7 +121,7 @@ def _since(args: argparse.Namespace) -> int | None:
 
 
 def _compare(args: argparse.Namespace, header: Header, report: Assessment, stack: contextlib.ExitStack) -> since.Since:
-    """Without the cache: what happened goes on."""
+    """Ask without the cache: these answers change with time."""
     rest = Rest(login(args))
     stack.callback(rest.close)
     server = _prometheus(args, rest, None, stack)
@@ -136,7 +136,7 @@ def _collected(collector: collect.Collector, header: Header, cache: files.DiskCa
             yield from group
     except KeyboardInterrupt:
         if cache is not None:
-            sys.stderr.write("\nstopped; what was read is kept: the same command goes on from here\n")
+            sys.stderr.write("\nstopped; what was read is kept: the same command continues from here\n")
         raise
     header.notes = list(dict.fromkeys([*header.notes, *collector.notes]))
     if cache is not None:

@@ -51,7 +51,7 @@ def _prometheus(parser: argparse.ArgumentParser) -> None:
         help="without Prometheus: sample metrics.k8s.io until Ctrl-C (then assess), or for --hours; it may be resumed",
     )  # fmt: skip
     add("--hours", type=float, metavar="N", help="with --metrics-server: how long to sample; 0: only assess")
-    add("--no-cache", action="store_true", help="keep no answers on disk; a stopped run begins anew")
+    add("--no-cache", action="store_true", help="keep no answers on disk; a stopped run starts again")
 
 
 def _traces(parser: argparse.ArgumentParser) -> None:
