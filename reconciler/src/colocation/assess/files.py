@@ -1,4 +1,4 @@
-"""Traces on disk, one JSON object per line, gzip; and answers of Prometheus, kept so that a stopped run can continue."""
+"""Traces on disk, one JSON object per line, gzip; answers of Prometheus, kept so that a stopped run can continue."""
 
 from __future__ import annotations
 

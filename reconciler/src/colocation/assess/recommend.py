@@ -14,7 +14,7 @@ from colocation.model import names
 from colocation.model.policy import PolicySpec
 
 FACTORS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""The violation budgets that are tried, as multiples of the stated risk. A node that spends less than its budget can have more."""
+"""The violation budgets that are tried, as multiples of the stated risk: a node that spends less can have more."""
 FEW_FACTORS: Final = (0.5, 1.0, 2.0)
 """The same for large clusters: each costs time."""
 _LEAST, _MOST = 0.1, 20.0
@@ -95,8 +95,8 @@ class PoolReport(Struct, kw_only=True, rename="camel"):
 def base_policy() -> PolicySpec:
     """Our defaults, except for the percent that may be used in all.
 
-    CPU: up to the target above which best-effort work is held back. Memory: up to where an eviction ends. What is published
-    above that could not be used.
+    CPU: up to the target above which best-effort work is held back. Memory: up to where an eviction ends. What is
+    published above that could not be used.
     """
     spec = PolicySpec()
     cpu = structs.replace(spec.oversell.cpu, reclaim_percent=spec.suppress.cpu.target_percent)
