@@ -31,7 +31,7 @@ from tests.lab.waiting import eventually
 from . import cluster as parts
 from .cluster import NAMESPACE, Cluster, Manager
 
-OLDER: Final = "One word for one thing: CRDs, metrics, answers and code use the terms of the glossary"
+OLDER: Final = "Tests follow two messages"
 """First words of its message: unlike its hash, they outlive a rebase."""
 
 pytestmark = pytest.mark.apiserver

@@ -23,6 +23,7 @@ from colocation.model.report import (
     NodeColocationSpec,
     NodeColocationStatus,
     Pressure,
+    Scores,
 )
 from colocation.node.apply import Applier
 from colocation.node.histories import HistoryWriter
@@ -234,14 +235,14 @@ class Loop:
 
     def _learn_of(self, now: float, capacity: Capacity) -> None:
         if self.histories.due(now):
-            budgets = self.spec.violation_budgets
+            budgets, fleet = self.spec.violation_budgets, self.spec.fleet_scores or Scores()
             self.histories.learn(
                 now,
                 self.window.rows(),
                 self.window.pods.keys(),
                 offline={pod.uid for pod in self.spec.pods},
-                cpu=Wanted(capacity.cpu, part(budgets.cpu)),
-                memory=Wanted(capacity.memory, part(budgets.memory)),
+                cpu=Wanted(capacity.cpu, part(budgets.cpu), fleet.cpu),
+                memory=Wanted(capacity.memory, part(budgets.memory), fleet.memory),
             )
         if self._keeper is not None:
             self._keeper.save_if_due(self.histories, now)

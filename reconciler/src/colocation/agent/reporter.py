@@ -20,7 +20,7 @@ FIRST_SECONDS: Final = 5.0
 """Seconds that a window must cover before it is reported."""
 BACKOFF_SECONDS: Final = 30.0
 """The longest wait after a report that did not arrive; `colocation.model.report.RETRY_SECONDS` counts on it."""
-_PARTS: Final = ("node", "system", "forecasts", "pressure", "capabilities", "engine")
+_PARTS: Final = ("node", "system", "forecasts", "scores", "pressure", "capabilities", "engine")
 _EMPTY: Final = ("observedGeneration", "observedAt", "windowSeconds", "agentVersion", *_PARTS)
 
 

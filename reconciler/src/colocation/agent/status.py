@@ -134,6 +134,7 @@ def build(
         system=window.system.usage(),
         pods=tuple(histories.with_prediction(row) for row in window.rows()[:MAX_PODS]),
         forecasts=histories.forecasts,
+        scores=histories.scores,
         pressure=pressure if pressure != Pressure() else None,
         capabilities=capabilities,
         engine=EngineState(

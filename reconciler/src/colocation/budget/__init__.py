@@ -22,12 +22,25 @@ from colocation.budget.rollout import (
 )
 from colocation.budget.select import Candidate, Selection, select_policy
 from colocation.budget.silence import Hearing, silent_at
-from colocation.budget.sums import PodSum, PodSums, Resource, add_up, add_up_one, estimate, strategies
+from colocation.budget.sums import (
+    NONE_KNOWN,
+    KnownPeaks,
+    Peaks,
+    PodSum,
+    PodSums,
+    Resource,
+    add_up,
+    add_up_one,
+    estimate,
+    strategies,
+)
 from colocation.budget.suspicions import Suspicion, suspicions, unknown_pods
 from colocation.budget.what_if import SimulatedNode, what_if
 from colocation.budget.window import SlidingMinimum, Windows
+from colocation.budget.workloads import Workloads
 
 __all__ = [
+    "NONE_KNOWN",
     "Allocated",
     "Budget",
     "Candidate",
@@ -38,6 +51,8 @@ __all__ = [
     "Explanation",
     "Health",
     "Hearing",
+    "KnownPeaks",
+    "Peaks",
     "PendingEviction",
     "PodSum",
     "PodSums",
@@ -52,6 +67,7 @@ __all__ = [
     "Verdict",
     "Windows",
     "Withdrawal",
+    "Workloads",
     "add_up",
     "add_up_one",
     "allocated_to",

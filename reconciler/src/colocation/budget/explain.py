@@ -15,7 +15,7 @@ from colocation.budget.compute import Budget
 from colocation.budget.evaluate import Evaluation, ReportView
 from colocation.budget.levers import levers
 from colocation.budget.select import Selection
-from colocation.budget.sums import Resource, estimate
+from colocation.budget.sums import NONE_KNOWN, KnownPeaks, Resource, estimate
 from colocation.budget.window import Windows
 from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.quantity import human_bytes, human_millicores
@@ -144,11 +144,12 @@ def explain(
     *,
     evictions: tuple[EvictionExplanation, ...] = (),
     left_out: tuple[str, ...] = (),
+    siblings: KnownPeaks = NONE_KNOWN,
 ) -> Explanation:
     """Tell an evaluation as a tree: its own sums, and of the ``pods`` behind them those that take most."""
     winner = selection.winner
     status = report.status
-    top = top_pods(node, pods, report, selection)
+    top = top_pods(node, pods, report, selection, siblings=siblings)
     engine = status.engine if status is not None else None
     return Explanation(
         schema=SCHEMA,
@@ -295,7 +296,12 @@ def _forecast_source(budget: Budget, evaluation: Evaluation) -> str:
 
 
 def top_pods(
-    node: NodeFacts, pods: Collection[PodFacts], report: ReportView, selection: Selection, most: int = TOP_PODS
+    node: NodeFacts,
+    pods: Collection[PodFacts],
+    report: ReportView,
+    selection: Selection,
+    most: int = TOP_PODS,
+    siblings: KnownPeaks = NONE_KNOWN,
 ) -> tuple[PodExplanation, ...]:
     """The online pods that take the largest part of the node, be it of its cpu or of its memory."""
     if selection.winner is None or report.status is None:
@@ -307,8 +313,8 @@ def top_pods(
         if pod.qos is Qos.BE:
             continue
         row = rows.get(pod.cgroup_uid)
-        cpu = estimate(pod, row, Resource.CPU, oversell.cpu.strategy)
-        memory = estimate(pod, row, Resource.MEMORY, oversell.memory.strategy)
+        cpu = estimate(pod, row, Resource.CPU, oversell.cpu.strategy, siblings.get(pod.workload))
+        memory = estimate(pod, row, Resource.MEMORY, oversell.memory.strategy, siblings.get(pod.workload))
         explained.append(
             PodExplanation(
                 name=pod.name,

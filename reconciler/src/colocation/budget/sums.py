@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -39,6 +39,23 @@ class Estimate(Struct, frozen=True, gc=False):
     rule: str
 
 
+class Peaks(Struct, frozen=True, gc=False):
+    """What a pod of some workload needs at most; 0: not known."""
+
+    cpu: int = 0
+    memory: int = 0
+
+
+class KnownPeaks(Protocol):
+    """The peaks of workloads, by name."""
+
+    def get(self, workload: str, /) -> Peaks | None:
+        """Of one; None: not known."""
+
+
+NONE_KNOWN: Final[Mapping[str, Peaks]] = {}
+
+
 class PodSum(Struct, frozen=True, gc=False):
     """One resource of all pods of a node."""
 
@@ -60,10 +77,17 @@ class PodSums(Struct, frozen=True, gc=False):
     memory: PodSum = PodSum()
     strategies: tuple[str, str] | None = None
     """For cpu and memory; None: no policy, or no report to add up."""
+    siblings: Mapping[str, Peaks] = NONE_KNOWN
+    """Peaks by workload, of those with a pod here that has not been observed for long enough."""
 
 
-def estimate(pod: PodFacts, row: PodUsage | None, resource: Resource, strategy: str) -> Estimate:
-    """What an online pod counts for. A row whose metric is missing counts like no row (`compute` reports it)."""
+def estimate(
+    pod: PodFacts, row: PodUsage | None, resource: Resource, strategy: str, siblings: Peaks | None = None
+) -> Estimate:
+    """What an online pod counts for. A row whose metric is missing counts like no row (`compute` reports it).
+
+    ``siblings``: what the running pods of its workload need, for a pod that has not been observed for long enough.
+    """
     cpu = resource is Resource.CPU
     request = pod.cpu if cpu else pod.memory
     mean = None if row is None else (row.cpu if cpu else row.memory)
@@ -80,23 +104,30 @@ def estimate(pod: PodFacts, row: PodUsage | None, resource: Resource, strategy: 
         case "maxUsageRequest":
             amount, rule = max(mean, request), "max(mean use, request)"
         case _:
-            amount, rule = _predicted(row, resource, request, mean)
+            sibling = 0 if siblings is None else (siblings.cpu if cpu else siblings.memory)
+            amount, rule = _predicted(row, resource, request, mean, sibling)
     if cpu and pod.qos is Qos.HLS and request > amount:
         return Estimate(request, "HLS: its cores are exclusive")
     return Estimate(amount, rule)
 
 
-def _predicted(row: PodUsage | None, resource: Resource, request: int, mean: int) -> tuple[int, str]:
-    """Predicted peak, never below what is used now; beside the request while too little was seen."""
+def _predicted(row: PodUsage | None, resource: Resource, request: int, mean: int, sibling: int) -> tuple[int, str]:
+    """Predicted peak, never below what is used now; until enough was seen the request, or what its workload needs."""
     cpu = resource is Resource.CPU
-    if row is None or row.predicted is None:
+    predicted = None if row is None else row.predicted
+    if predicted is None:
         peak = 0 if row is None else (row.cpu_peak if cpu else row.memory_peak) or 0
-        return max(request, mean, peak), "still learning: max(request, peak use)"
-    peak, observed_seconds = (row.predicted.cpu if cpu else row.predicted.memory), row.predicted.observed_seconds
-    if observed_seconds < LEARN[resource]:
-        rule = f"still learning ({observed_seconds // 60} of {LEARN[resource] // 60} min): max(request, predicted peak)"
-        return max(request, mean, peak), rule
-    return max(mean, peak), "predicted peak" if peak >= mean else "mean use, above the predicted peak"
+        rule, by = "still learning: max(request, peak use)", "still learning"
+    else:
+        peak, minutes = (predicted.cpu if cpu else predicted.memory), predicted.observed_seconds // 60
+        if predicted.observed_seconds >= LEARN[resource]:
+            return max(mean, peak), "predicted peak" if peak >= mean else "mean use, above the predicted peak"
+        by = f"still learning ({minutes} of {LEARN[resource] // 60} min)"
+        rule = f"{by}: max(request, predicted peak)"
+    alone = max(request, mean, peak)
+    if 0 < max(sibling, mean, peak) < alone and sibling:
+        return max(sibling, mean, peak), f"{by}: peak of its workload's running pods"
+    return alone, rule
 
 
 def add_up_one(
@@ -105,11 +136,12 @@ def add_up_one(
     resource: Resource,
     strategy: str,
     gone_be: Collection[str] = (),
+    siblings: KnownPeaks = NONE_KNOWN,
 ) -> PodSum:
     """Add up one resource of a node's bound, unfinished pods.
 
     ``rows``: the report's rows by cgroup uid; ``gone_be``: uids of BE pods that ended after the report was made
-    (their use must not turn into online use).
+    (their use must not turn into online use); ``siblings``: see `estimate`, by workload.
     """
     cpu = resource is Resource.CPU
     problem = None
@@ -121,7 +153,7 @@ def add_up_one(
             if (row.cpu if cpu else row.memory) is None:
                 problem = problem or f"the report has no {resource} use of pod {pod.name}"
         if pod.qos is not Qos.BE:
-            online += estimate(pod, row, resource, strategy).amount
+            online += estimate(pod, row, resource, strategy, siblings.get(pod.workload)).amount
             requested += pod.cpu if cpu else pod.memory
         else:
             sandbox = pod.overhead_cpu if cpu else pod.overhead_memory
@@ -148,15 +180,33 @@ def add_up(
     status: NodeColocationStatus | None = None,
     by: tuple[str, str] | None = None,
     gone_be: Collection[str] = (),
+    known: KnownPeaks = NONE_KNOWN,
 ) -> PodSums:
-    """Add up all pods of a node by these `strategies`; without a report only what is allocated."""
+    """Add up all pods of a node by these `strategies`; without a report only what is allocated.
+
+    ``known``: what the pods of each workload need, on all nodes.
+    """
     allocated = allocated_to(pods)
     if status is None or by is None:
         return PodSums(allocated)
     rows = {row.uid: row for row in status.pods}
+    siblings = _siblings(pods, rows, known)
     return PodSums(
         allocated=allocated,
-        cpu=add_up_one(pods, rows, Resource.CPU, by[0], gone_be),
-        memory=add_up_one(pods, rows, Resource.MEMORY, by[1], gone_be),
+        cpu=add_up_one(pods, rows, Resource.CPU, by[0], gone_be, siblings),
+        memory=add_up_one(pods, rows, Resource.MEMORY, by[1], gone_be, siblings),
         strategies=by,
+        siblings=siblings,
     )
+
+
+def _siblings(pods: Collection[PodFacts], rows: Mapping[str, PodUsage], known: KnownPeaks) -> Mapping[str, Peaks]:
+    """The peaks that count here: those of workloads with a pod that has not been observed for long enough."""
+    found = {}
+    for pod in pods:
+        if not pod.workload or (row := rows.get(pod.cgroup_uid)) is None:
+            continue
+        observed_seconds = 0 if row.predicted is None else row.predicted.observed_seconds
+        if observed_seconds < LEARN[Resource.MEMORY] and (peaks := known.get(pod.workload)) is not None:
+            found[pod.workload] = peaks
+    return found or NONE_KNOWN

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from colocation.budget import (
+    NONE_KNOWN,
     Evaluation,
     ReportView,
     Withdrawal,
@@ -30,6 +31,7 @@ from colocation.kube.resources import NODE_COLOCATIONS, Resource
 from colocation.manager.events import About, Events
 from colocation.manager.evictions import Evictions
 from colocation.manager.evictor import EvictionOutcome
+from colocation.manager.fleet import Fleet
 from colocation.manager.hearing import Ear
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import NodeState, colocation_facts
@@ -103,7 +105,7 @@ class Loop:
         self._outbox, self._metrics, self._clock, self._may_write = outbox, metrics, clock, may_write
         self._answered_at = answered_at
         self._events, self._policies = events, Policies(self.state, events)
-        self.evictions = evictions
+        self.evictions, self._fleet = evictions, Fleet()
         self._timers: list[tuple[float, str]] = []
         self._watch_health, self._ear = WatchHealth(), Ear()
         self._led = self._caught_up = False
@@ -193,6 +195,7 @@ class Loop:
             self._outbox.lift()
             self._caught_up = False
         look_at = self._policies.step(now, leads=leads)
+        self._fleet.step(self.state, now)
         self._expire(now)
         if self.state.dirty:
             began = time.perf_counter()
@@ -310,7 +313,7 @@ class Loop:
     def _compute(self, node: NodeState, facts: NodeFacts, now: float) -> Evaluation:
         selection = self.state.select(node)
         try:
-            sums, evicting = node.summed(selection), self.evictions.pending(node, now)
+            sums, evicting = node.summed(selection, self.state.workloads), self.evictions.pending(node, now)
             return evaluate(
                 facts,
                 selection,
@@ -387,7 +390,12 @@ class Loop:
         node = self.state.nodes.get(name)
         if evaluation is not None and node is not None and moved(before, after.published):
             first = before.absent  # of thousands of nodes at once, and nothing has changed for anybody
-            top = () if first else top_pods(after, node.pods.values(), evaluation.report, evaluation.selection, _TOP)
+            siblings = node.sums.siblings if node.sums is not None else NONE_KNOWN
+            top = (
+                ()
+                if first
+                else top_pods(after, node.pods.values(), evaluation.report, evaluation.selection, _TOP, siblings)
+            )
             age = None if evaluation.report.arrived is None else now - evaluation.report.arrived
             extra |= {"before": {"be_cpu": before.cpu, "be_memory": before.memory}, **log_fields(evaluation, age, top)}
             if not first:

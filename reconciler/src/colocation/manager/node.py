@@ -10,7 +10,17 @@ import msgspec
 from msgspec import Struct, field
 
 from colocation import lenient
-from colocation.budget import Candidate, Evaluation, PodSums, ReportView, Selection, Windows, add_up, strategies
+from colocation.budget import (
+    Candidate,
+    Evaluation,
+    KnownPeaks,
+    PodSums,
+    ReportView,
+    Selection,
+    Windows,
+    add_up,
+    strategies,
+)
 from colocation.decoding import decode
 from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.policy import PolicySpec
@@ -22,6 +32,7 @@ from colocation.model.report import (
     NodeColocationSpec,
     NodeColocationStatus,
     OnlinePod,
+    Scores,
 )
 from colocation.model.status import PolicyStatus
 from colocation.model.wire import NodeColocation, StoredPolicy
@@ -119,6 +130,7 @@ class Agreed(Struct, frozen=True, gc=False):
     spec: NodeColocationSpec
     be_rows: tuple[BePod, ...] | None
     refusals: tuple[EvictionRefusal, ...]
+    fleet_scores: Scores | None
 
 
 class NodeState(Struct):
@@ -148,17 +160,19 @@ class NodeState(Struct):
     """Best-effort pods that cannot be in the spec, and why: they get no limits."""
     refusals: tuple[EvictionRefusal, ...] = ()
     """Pods that the agent asked for and the API server refused to evict."""
+    fleet_scores: Scores | None = None
+    """What the agent is to be told of the fleet; None: what it was told before."""
     agreed: Agreed | None = None
     evaluation: Evaluation | None = None
     due: float | None = None
     evictions: int = 0
     """Pods seen evicted here since this manager started."""
 
-    def summed(self, selection: Selection) -> PodSums:
-        """What the pods come to."""
+    def summed(self, selection: Selection, known: KnownPeaks) -> PodSums:
+        """What the pods come to; ``known``: what the pods of each workload need, on all nodes."""
         by = strategies(selection, self.report.status)
         if self.sums is None or self.sums.strategies != by:
-            self.sums = add_up(self.pods.values(), self.report.status, by, self.gone_be)
+            self.sums = add_up(self.pods.values(), self.report.status, by, self.gone_be, known)
         return self.sums
 
     def be_pods_for_agent(self) -> tuple[BePod, ...]:
@@ -182,7 +196,7 @@ class NodeState(Struct):
 
     def agree(self, facts: NodeFacts, spec: NodeColocationSpec) -> None:
         """The NodeColocation, which has this spec, says what is wanted."""
-        self.agreed = Agreed(facts, self.selection, spec, self.be_rows, self.refusals)
+        self.agreed = Agreed(facts, self.selection, spec, self.be_rows, self.refusals, self.fleet_scores)
 
     @property
     def agrees(self) -> bool:
@@ -196,6 +210,7 @@ class NodeState(Struct):
             and was.selection is self.selection
             and was.be_rows is self.be_rows
             and was.refusals is self.refusals
+            and was.fleet_scores is self.fleet_scores
             and known.owner_uid == was.facts.uid
         )
 

@@ -23,12 +23,12 @@ POLICY: Final = "policy"
 
 
 class Urgency(IntEnum):
-    """Order of writing: what takes away, what the agents must know, what gives, what people read."""
+    """Order of writing: what takes away, what the agents must know, what gives, what can wait."""
 
     SHRINK = 0
     SPEC = 1
     GROW = 2
-    WORDS = 3
+    LATER = 3
 
 
 class Job(Struct, frozen=True):
@@ -100,7 +100,7 @@ def wanted_spec(node: NodeState, facts: NodeFacts) -> NodeColocationSpec | None:
     capacity = Capacity(cpu=facts.cpu_capacity, memory=facts.memory_capacity)
     if winner is None:
         return NodeColocationSpec(capacity=capacity, pods=node.be_pods_for_agent())
-    protect = winner.spec.protect
+    protect, told = winner.spec.protect, node.colocation.spec if node.colocation else None
     return NodeColocationSpec(
         enabled=facts.takes_part and winner.spec.enabled,
         engine=winner.spec.engine,
@@ -117,6 +117,7 @@ def wanted_spec(node: NodeState, facts: NodeFacts) -> NodeColocationSpec | None:
         pods=node.be_pods_for_agent(),
         online=node.online_pods_for_agent() if protect.memory_low_percent or protect.burst_percent else (),
         eviction_refusals=node.refusals,
+        fleet_scores=node.fleet_scores or (told.fleet_scores if told is not None else None),
     )
 
 
@@ -141,11 +142,14 @@ def spec_job(node: NodeState, facts: NodeFacts) -> Job | None:
         }
         return Job(key, Urgency.SPEC, "POST", NODE_COLOCATIONS.path(), msgspec.json.encode(whole), label)
     patch: dict[str, Any] = {}
+    urgency = Urgency.SPEC
     if known.spec == spec:
         msgspec.structs.force_setattr(known, "spec", spec)  # rows and all: one copy is enough
     else:
         # The whole object, with null for absent fields: a merge patch removes a field by null.
         patch["spec"] = spec
+        if known.spec is not None and msgspec.structs.replace(known.spec, fleet_scores=spec.fleet_scores) == spec:
+            urgency = Urgency.LATER
     if known.owner_uid != facts.uid:
         patch["metadata"] = {"ownerReferences": owner}
     if not patch:
@@ -153,7 +157,7 @@ def spec_job(node: NodeState, facts: NodeFacts) -> Job | None:
         return None
     if known.resource_version:  # if it was written since: 409, decide again
         patch["metadata"] = {**patch.get("metadata", {}), "resourceVersion": known.resource_version}
-    return Job(key, Urgency.SPEC, "PATCH", NODE_COLOCATIONS.path(node.name), msgspec.json.encode(patch), label)
+    return Job(key, urgency, "PATCH", NODE_COLOCATIONS.path(node.name), msgspec.json.encode(patch), label)
 
 
 def _without_none(fields: dict[str, Any]) -> dict[str, Any]:

@@ -271,7 +271,7 @@ class Policies:
             return None
         return Job(
             key=(POLICY, name),
-            urgency=Urgency.WORDS,
+            urgency=Urgency.LATER,
             method="PATCH",
             path=POLICIES.path(name, sub="status"),
             body=msgspec.json.encode({"metadata": {"resourceVersion": facts.resource_version}, "status": wanted}),

@@ -63,6 +63,7 @@ def explain(loop: Loop, name: str, now: float) -> budget.Explanation | None:
         now,
         evictions=loop.evictions.explanations(node, now),
         left_out=node.left_out,
+        siblings=node.sums.siblings if node.sums is not None else budget.NONE_KNOWN,
     )
 
 
@@ -130,7 +131,7 @@ def simulate(
         by = budget.strategies(selection, node.report.status)
         sums = node.sums
         if sums is None or sums.strategies != by:
-            sums = budget.add_up(node.pods.values(), node.report.status, by, node.gone_be)
+            sums = budget.add_up(node.pods.values(), node.report.status, by, node.gone_be, loop.state.workloads)
         result = budget.what_if(node.facts, selection, node.report, sums, now, loop.state.hearing)
         held, winner = node.facts.published, node.selection.winner if node.selection else None
         rows.append(

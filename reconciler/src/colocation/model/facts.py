@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from functools import lru_cache
 from sys import intern
@@ -17,6 +18,8 @@ from colocation.model.report import BePod, OnlinePod
 from colocation.model.wire import Container, Node, Pod, PodCondition, Quantities
 
 _CONDITIONS: Final = msgspec.json.Decoder(tuple[PodCondition, ...])
+_RUN: Final = re.compile(r"-\d{8,}$")
+"""What a CronJob puts behind its name: the minute of the run."""
 _EVICTIONS: Final = ("EvictionByEvictionAPI", "TerminationByKubelet")
 """Not preemption, taints or garbage collection: these say nothing of pressure."""
 Amount = TypeVar("Amount", int, int | None)
@@ -57,6 +60,8 @@ class PodFacts(Struct, frozen=True, gc=False):
     """What it asks for of the gate: 1, where admission wrote it."""
     evicted: bool = False
     """On its way out by the Eviction API."""
+    workload: str = ""
+    """What runs it: namespace, kind and name of its controller, and its containers; empty: nothing, or best-effort."""
 
     @property
     def requests_be(self) -> bool:
@@ -213,7 +218,23 @@ def pod_facts(pod: Pod) -> PodFacts | Evicted | None:
         priority=_shared(pod.spec.priority or 0),
         gate=_shared(request(names.GATE, 1)),
         evicted=pod.metadata.deletion_timestamp is not None and _evicted(pod.status.conditions),
+        workload=_workload(pod),
     )
+
+
+def _workload(pod: Pod) -> str:
+    """Every ReplicaSet of a Deployment and every Job of a CronJob is the same workload; a mirror pod is of none."""
+    meta = pod.metadata
+    owner = next((owner for owner in meta.owner_references if owner.controller), None)
+    if owner is None or owner.kind == "Node" or qos_of(pod) is Qos.BE:
+        return ""
+    name = owner.name
+    if owner.kind == "ReplicaSet" and (made := meta.labels.get("pod-template-hash")):
+        name = name.removesuffix(f"-{made}")
+    elif owner.kind == "Job":
+        name = _RUN.sub("", name)
+    containers = ",".join(container.name for container in pod.spec.containers)
+    return intern(f"{meta.namespace}/{owner.kind}/{name}/{containers}")
 
 
 def _evicted(conditions: Raw) -> bool:

@@ -72,6 +72,16 @@ class EvictionRefusal(Struct, frozen=True, gc=False, kw_only=True, rename="camel
     """What the API server answered."""
 
 
+Counts = Annotated[tuple[Annotated[int, Meta(ge=0, le=2**31 - 1)], ...], Meta(max_length=64)]
+
+
+class Scores(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
+    """How far forecasts were off: minutes in each bucket of scores (`predict/scores.py` has the edges)."""
+
+    cpu: Counts = ()
+    memory: Counts = ()
+
+
 class NodeColocationSpec(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     """The policy resolved for one node, and its BE pods."""
 
@@ -90,6 +100,8 @@ class NodeColocationSpec(Struct, frozen=True, gc=False, kw_only=True, rename="ca
     """Empty unless `protect` asks for burst or memory that is kept."""
     eviction_refusals: Annotated[tuple[EvictionRefusal, ...], Meta(max_length=MAX_EVICTION_REFUSALS)] = ()
     """Pods that the agent asked for and the API server refused to evict, for example for a PodDisruptionBudget."""
+    fleet_scores: Scores | None = None
+    """The scores of all nodes, from which an agent takes its margin until its own node has shown enough."""
 
 
 class Usage(Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
@@ -210,6 +222,8 @@ class NodeColocationStatus(Struct, frozen=True, gc=False, kw_only=True, rename="
     system: Usage | None = None
     pods: Annotated[tuple[PodUsage, ...], Meta(max_length=MAX_PODS)] = ()
     forecasts: Forecasts | None = None
+    scores: Scores | None = None
+    """Of this node's forecasts: what the fleet's table is put together from."""
     pressure: Pressure | None = None
     capabilities: Capabilities | None = None
     engine: EngineState | None = None

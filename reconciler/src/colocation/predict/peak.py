@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct, structs
 
-from colocation.model.report import MAX_PODS, Forecasts, PodUsage, Prediction
+from colocation.model.report import MAX_PODS, Forecasts, PodUsage, Prediction, Scores
 from colocation.predict.histogram import CPU, MEMORY, Histogram, StoredHistogram
 from colocation.predict.together import NOTHING, KeptTogether, Together, Wanted
 
@@ -116,6 +116,12 @@ class Histories:
         """What is forecast for all online pods together."""
         forecasts = Forecasts(cpu=self.cpu.current, memory=self.memory.current)
         return None if forecasts == Forecasts() else forecasts
+
+    @property
+    def scores(self) -> Scores | None:
+        """How far the forecasts were off: the fleet learns from it."""
+        found = Scores(cpu=self.cpu.scores, memory=self.memory.scores)
+        return None if found == Scores() else found
 
     def with_prediction(self, row: PodUsage) -> PodUsage:
         """The row with its prediction instead of the window's peaks."""

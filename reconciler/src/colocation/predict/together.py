@@ -16,6 +16,7 @@ from colocation.model.report import ResourceForecast
 from colocation.predict.forecast import Forecast, KeptForecast
 from colocation.predict.histogram import Histogram
 from colocation.predict.margin import KeptMargin, Margin
+from colocation.predict.scores import KeptScores, Scores
 
 JOIN_SECONDS: Final = 3600.0
 _MILLION: Final = 1_000_000
@@ -28,6 +29,8 @@ class Wanted(Struct, frozen=True):
     """Capacity of the node, in millicores or bytes; 0: not known, and there is no common forecast."""
     budget: float = 0.0
     """Share of time in which the peak may be above the forecast; 0: each pod's own peak counts instead."""
+    fleet: tuple[int, ...] = ()
+    """The scores of all nodes, as the manager gives them; empty: it gives none."""
 
 
 NOTHING: Final = Wanted()
@@ -38,13 +41,15 @@ class KeptTogether(Struct, frozen=True, array_like=True):
 
     forecast: KeptForecast
     margin: KeptMargin
+    scores: KeptScores | None = None
+    """None: written by a version that had none."""
 
 
 class Together:
     """One resource of all online pods."""
 
     def __init__(self) -> None:
-        self._forecast, self._margin = Forecast(), Margin()
+        self._forecast, self._scores, self._margin = Forecast(), Scores(), Margin()
         self.members: set[str] = set()
         self.current: ResourceForecast | None = None
         """None: nothing yet."""
@@ -62,7 +67,12 @@ class Together:
         self._follow({uid for uid in now if uid in own and histories[uid].seconds >= JOIN_SECONDS}, histories)
         use = sum(now[uid] for uid in self.members)
         self._forecast.step(use, wanted.size)
-        peak = self._margin.step(use, self._forecast.centre, self._forecast.spread, wanted.budget)
+        if wanted.fleet != self._scores.fleet:
+            self._scores.follow(wanted.fleet)
+        if self._forecast.score is not None:
+            self._scores.add(self._forecast.score)
+        margin = self._scores.multiple(wanted.budget) * self._forecast.spread
+        peak = self._margin.step(use, self._forecast.centre, margin, wanted.budget)
         if not self._forecast.ready or not self.members:
             return {}
         members = sorted(self.members)
@@ -76,14 +86,21 @@ class Together:
         )
         return _shared(self.current.peak - use, {uid: now[uid] for uid in members}, own)
 
+    @property
+    def scores(self) -> tuple[int, ...]:
+        """For the report: minutes in each bucket of scores."""
+        return self._scores.counts
+
     def keep(self) -> KeptTogether:
         """For the disk."""
-        return KeptTogether(self._forecast.keep(), self._margin.keep())
+        return KeptTogether(self._forecast.keep(), self._margin.keep(), self._scores.keep())
 
     def restore(self, kept: KeptTogether, members: set[str]) -> None:
         """From the disk. Raises ValueError for garbage."""
         self._forecast.restore(kept.forecast)
         self._margin.restore(kept.margin)
+        if kept.scores is not None:
+            self._scores.restore(kept.scores)
         self.members = members
 
     def _follow(self, members: set[str], histories: Mapping[str, Histogram]) -> None:

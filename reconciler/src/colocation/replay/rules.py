@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import math
 from bisect import insort
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from colocation.predict.forecast import Forecast
 from colocation.predict.histogram import Histogram, Scale
-from colocation.predict.margin import BUDGETS, Margin, factor
+from colocation.predict.margin import BUDGETS, Margin
 from colocation.predict.peak import MARGIN_PERCENT
+from colocation.predict.scores import PRIOR, Scores, quantile
 from colocation.replay.shape import STEP_SECONDS
 
 PARTS: Final = (-0.5, -0.4, -0.3, -0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0)
 """A sweep for a margin that is a part of what was found."""
+DAY: Final = round(24 * 3600 / STEP_SECONDS)
+"""Steps."""
 
 
 class ReplayedNode:
@@ -89,6 +93,29 @@ class NodePercentile:
         return [peak * (1 + margin) for margin in self.sweep]
 
 
+class NodeMaxDay:
+    """The node's largest use of the last 24 hours."""
+
+    sweep = PARTS
+    usual = 0.0
+
+    def __init__(self, _node: ReplayedNode) -> None:
+        self._at = 0
+        self._falling: deque[tuple[int, float]] = deque()
+        """Uses of the last day that no later one has reached, by step."""
+
+    def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
+        """See Rule."""
+        now = sum(use)
+        while self._falling and self._falling[-1][1] <= now:
+            self._falling.pop()
+        self._falling.append((self._at, now))
+        if self._falling[0][0] <= self._at - DAY:
+            self._falling.popleft()
+        self._at += 1
+        return [self._falling[0][1] * (1 + margin) for margin in self.sweep]
+
+
 class Moments:
     """Mean and standard deviation so far."""
 
@@ -115,13 +142,35 @@ class Sigma:
     sweep = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
     usual = 5.0
 
-    def __init__(self, _node: ReplayedNode) -> None:
-        self._moments = Moments()
+    def __init__(self, node: ReplayedNode) -> None:
+        self._size, self._moments = node.size, Moments()
 
     def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
         """See Rule."""
         self._moments.add(sum(use))
         return [self._moments.mean + margin * self._moments.deviation for margin in self.sweep]
+
+
+class SigmaDay(Sigma):
+    """Mean and so many standard deviations of the node's use in the last 24 hours."""
+
+    def __init__(self, node: ReplayedNode) -> None:
+        super().__init__(node)
+        self._recent: deque[float] = deque(maxlen=DAY)
+        self._sum = self._squares = 0.0
+
+    def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
+        """See Rule."""
+        now = sum(use) / self._size
+        if len(self._recent) == DAY:
+            self._sum -= self._recent[0]
+            self._squares -= self._recent[0] ** 2
+        self._recent.append(now)
+        self._sum += now
+        self._squares += now * now
+        mean = self._sum / len(self._recent)
+        deviation = math.sqrt(max(0.0, self._squares / len(self._recent) - mean * mean))
+        return [(mean + margin * deviation) * self._size for margin in self.sweep]
 
 
 class SigmaOrPercentile:
@@ -183,9 +232,9 @@ class OwnPeaks(PodPercentile):
 
 
 class Predicted:
-    """Our rule with a fixed margin, in spreads: the start value at 1 %, before the budget's account changes it."""
+    """Our rule with a fixed margin, in spreads: usual is the start value at 1 %, before a node has shown more."""
 
-    usual = round(factor(0.01), 2)
+    usual = round(quantile(PRIOR, 0.01), 2)
     sweep = (
         -1.0,
         -0.5,
@@ -220,22 +269,46 @@ class Predicted:
 
 
 class Budgeted:
-    """Ours as it is run: the margin spends a violation budget. The "margin" is the budget, from large to small."""
+    """Ours as it is run on one node by itself; with the scores of a fleet (`follow`), as it is run on that fleet.
+
+    The margin spends a violation budget, which is the "margin" of the sweep.
+    """
 
     usual = 0.01
     sweep = BUDGETS[::-1]
 
     def __init__(self, node: ReplayedNode) -> None:
         self._size, self._forecast = node.size, Forecast(node.horizon, STEP_SECONDS)
+        self._scores = Scores(STEP_SECONDS)
         self._margins = [Margin(node.horizon, STEP_SECONDS) for _ in self.sweep]
+
+    @property
+    def scores(self) -> tuple[int, ...]:
+        """What the node reports."""
+        return self._scores.counts
+
+    def follow(self, fleet: Sequence[int]) -> None:
+        """Take the fleet's table."""
+        self._scores.follow(fleet)
+
+    def shift(self, by: float) -> None:
+        """Pods that came or went use this much."""
+        self._forecast.shift(by)
+        for margin in self._margins:
+            margin.shift(by)
 
     def step(self, use: Sequence[float], _coming: float, /) -> list[float]:
         """See Rule."""
         now = sum(use)
         self._forecast.step(now, self._size)
+        if self._forecast.score is not None:
+            self._scores.add(self._forecast.score)
         centre, spread = self._forecast.centre, self._forecast.spread
-        pairs = zip(self._margins, self.sweep, strict=True)
-        return [margin.step(now, centre, spread, budget) for margin, budget in pairs]
+        multiples = self._scores.multiples(self.sweep)
+        return [
+            margin.step(now, centre, multiple * spread, budget)
+            for margin, multiple, budget in zip(self._margins, multiples, self.sweep, strict=True)
+        ]
 
 
 class Oracle:
@@ -258,7 +331,9 @@ RULES: Final[dict[str, Callable[[ReplayedNode], Rule]]] = {
     "usage now + margin": UsageNow,
     "node p95": NodePercentile,
     "borg 0.9": Borg,
+    "node max 24h": NodeMaxDay,
     "n-sigma": Sigma,
+    "n-sigma 24h": SigmaDay,
     "max(n-sigma, p99)": SigmaOrPercentile,
     "pod p95 x 1.1": PodPercentile,
     "oracle": Oracle,

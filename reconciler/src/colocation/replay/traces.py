@@ -21,15 +21,22 @@ class TraceError(ValueError):
 
 def read(path: Path) -> Iterator[tuple[str, Pod]]:
     """(folder, use by resource) of each file. Raises TraceError, OSError, tarfile.TarError."""
+    for folder, _, pod in named(path):
+        yield folder, pod
+
+
+def named(path: Path) -> Iterator[tuple[str, str, Pod]]:
+    """(folder, file name, use by resource) of each file. Raises what `read` raises."""
     if path.is_dir():
         for file in sorted(path.rglob("*")):
             if file.is_file():
-                yield str(file.parent), parse(str(file), file.read_bytes())
+                yield str(file.parent), file.name, parse(str(file), file.read_bytes())
         return
     with tarfile.open(path) as archive:
         for member in archive:
             if member.isfile() and member.size <= _LARGEST and (content := archive.extractfile(member)) is not None:
-                yield str(Path(member.name).parent), parse(member.name, content.read())
+                name = Path(member.name)
+                yield str(name.parent), name.name, parse(member.name, content.read())
 
 
 def nodes(path: Path, draw: Draw) -> list[list[Pod]]:

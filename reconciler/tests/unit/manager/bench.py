@@ -114,12 +114,13 @@ class Bench:
         usage = Usage(cpu=cpu, memory=5 * GI)
         rows = more.pop("rows", ())
         status = NodeColocationStatus(
-            observed_at=f"{at}{self.now}",
+            observed_at=more.pop("clock", f"{at}{self.now}"),
             node=usage,
             system=usage,
             pods=rows,
             eviction_requests=more.pop("leave", ()),
             observed_generation=more.pop("observed", None),
+            scores=more.pop("scores", None),
         )
         known = self.loop.state.nodes.get(name)
         spec = more.pop("spec", known.colocation.spec if known and known.colocation else NodeColocationSpec())

@@ -109,11 +109,11 @@ def test_sums_that_are_kept_are_those_of_the_pods_reports_and_policies_as_they_a
             bench.step()
         node = bench.loop.state.nodes["n"]
         selection = bench.loop.state.select(node)
-        kept = node.summed(selection), node.be_pods_for_agent(), selection
+        kept = node.summed(selection, bench.loop.state.workloads), node.be_pods_for_agent(), selection
         node.sums = node.be_rows = node.online_rows = None
         node.selected = False
         selection = bench.loop.state.select(node)
-        assert kept == (node.summed(selection), node.be_pods_for_agent(), selection), seed
+        assert kept == (node.summed(selection, bench.loop.state.workloads), node.be_pods_for_agent(), selection), seed
 
 
 def test_an_agent_that_agrees_is_told_again_whatever_changes() -> None:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from colocation.model.policy import PolicySpec, part
 from colocation.model.report import MAX_PODS, PodUsage
 from colocation.predict.forecast import Forecast, KeptForecast
-from colocation.predict.margin import BUDGETS, KeptMargin, Margin, factor
+from colocation.predict.margin import BUDGETS, KeptMargin, Margin
 from colocation.predict.peak import Checkpoint, Histories
+from colocation.predict.scores import Scores
 from colocation.predict.together import Wanted
 
 MI = 2**20
@@ -69,24 +70,31 @@ def test_pods_that_come_shift_the_forecast_by_what_they_use(values: list[float],
     assert shifted.spread == pytest.approx(whole.spread, rel=1e-3, abs=1.0)
 
 
-@given(st.floats(0.001, 0.2), st.floats(0.001, 0.2))
-def test_a_smaller_budget_begins_with_a_wider_margin(one: float, other: float) -> None:
-    assert (factor(one) - factor(other)) * (other - one) >= 0
+def forecasts(values: list[float], size: float, budget: float) -> list[float]:
+    """One node by itself, five minutes a step."""
+    forecast, scores, margin = Forecast(12, 300.0), Scores(300.0), Margin(12, 300.0)
+    result = []
+    for use in values:
+        forecast.step(use, size)
+        if forecast.score is not None:
+            scores.add(forecast.score)
+        result.append(margin.step(use, forecast.centre, scores.multiple(budget) * forecast.spread, budget))
+    return result
 
 
-def test_a_violation_widens_at_once_and_peace_narrows_slowly() -> None:
+def test_a_burst_barely_widens_the_margin_and_peace_narrows_it_slowly() -> None:
+    """A burst breaks an hour of forecasts, and is over when that is known."""
     margin = Margin()
     for _ in range(60):
         margin.step(100.0, 100.0, 10.0, 0.01)
     rested = margin.width
-    assert math.exp(-0.036) <= rested < 1, "an hour of peace: at most 3.5 times the budget"
+    assert math.exp(-0.0021) <= rested < 1, "an hour of peace: at most 0.2 times the budget"
     margin.step(1000.0, 100.0, 10.0, 0.01)
-    assert margin.width > 1.4, "a whole hour of what was told was too little"
+    assert 1.05 < margin.width < 1.15, "a whole hour of forecasts was too small"
     assert margin.violations > 0.5
-    for _ in range(60):
-        before = margin.width
-        margin.step(1000.0, 1000.0, 10.0, 0.01)
-        assert margin.width >= before * 0.995
+    for _ in range(30 * 60):
+        margin.step(2000.0, 100.0, 10.0, 0.01)
+    assert margin.width < 1.36
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -96,25 +104,49 @@ def test_ten_days_spend_the_budget(seed: int, budget: float) -> None:
     broken = steps = 0
     for node in range(4):
         values = noisy(100 * seed + node, 2880)
-        forecast, margin, result = Forecast(12, 300.0), Margin(12, 300.0), []
-        for use in values:
-            forecast.step(use, 4000)
-            result.append(margin.step(use, forecast.centre, forecast.spread, budget))
+        result = forecasts(values, 4000, budget)
         judged = range(24, len(values) - 12)
         broken += sum(result[at] < max(values[at + 1 : at + 13]) for at in judged)
         steps += len(judged)
     assert 0.5 * budget <= broken / steps <= 1.5 * budget
 
 
+def test_what_happens_each_day_at_the_same_hour_is_expected_from_the_second_day_on() -> None:
+    values = [1000.0 + (3000.0 if step % 288 in range(100, 106) else 0.0) for step in range(4 * 288)]
+    forecast, errors = Forecast(12, 300.0), []
+    for step, use in enumerate(values):
+        forecast.step(use, 8000)
+        if step >= 3 * 288 and step % 288 in range(92, 99):
+            errors.append(abs(forecast.centre - 4000))
+    assert max(errors) < 200
+
+
+def test_a_file_without_yesterday_is_taken_up_and_one_with_it_goes_on() -> None:
+    made = Forecast(12, 300.0)
+    for use in noisy(3, 400):
+        made.step(use, 4000)
+    kept = made.keep()
+    old = KeptForecast(kept.means, kept.errors, kept.squares, kept.weight, kept.missed, kept.judged)
+    for written, near in ((kept, 1.0), (old, 100.0)):
+        again = Forecast(12, 300.0)
+        again.restore(msgspec.json.decode(msgspec.json.encode(written), type=KeptForecast))
+        again.step(1000.0, 4000)
+        same = Forecast(12, 300.0)
+        same.restore(kept)
+        same.step(1000.0, 4000)
+        assert again.centre == pytest.approx(same.centre, abs=near)
+    assert len(kept.errors) == 5, "an older version reads this file too"
+
+
 def test_an_abrupt_rise_is_followed_at_once() -> None:
     forecast, margin = Forecast(12, 300.0), Margin(12, 300.0)
     for use in [*noisy(5, 400, wave=0.0), 4000.0]:
         forecast.step(use, 8000)
-        result = margin.step(use, forecast.centre, forecast.spread, 0.05)
+        result = margin.step(use, forecast.centre, 2 * forecast.spread, 0.05)
     assert result >= 4000
     for _ in range(13):
         forecast.step(4000.0, 8000)
-        result = margin.step(4000.0, forecast.centre, forecast.spread, 0.05)
+        result = margin.step(4000.0, forecast.centre, 2 * forecast.spread, 0.05)
     assert result > 4000 * 1.01, "the hour has judged what was forecast before it"
 
 
@@ -226,8 +258,8 @@ def test_what_is_kept_is_bounded() -> None:
         margin.step(float(step % 97), forecast.centre, forecast.spread, 0.01)
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    assert held <= 64 * 1024
-    assert len(msgspec.json.encode((forecast.keep(), margin.keep()))) <= 1024
+    assert held <= 80 * 1024
+    assert len(msgspec.json.encode((forecast.keep(), margin.keep()))) <= 4096, "a day of peaks, mostly"
 
 
 def test_500_pods_take_milliseconds_a_minute() -> None:
