@@ -25,6 +25,7 @@ from colocation.model.policy import PolicySpec, Strategy, part
 from colocation.model.report import NodeColocationStatus, Usage
 from colocation.predict.forecast import Forecast
 from colocation.predict.margin import Margin
+from colocation.predict.scores import Scores
 
 HORIZON: Final = STEPS_AN_HOUR
 WARM_UP: Final = max(LEARN.values()) // STEP
@@ -160,6 +161,8 @@ class _Walk:
         self._rungs = [Rung(budget) for budget in budgets]
         self._parts = [part(budget) for budget in budgets]
         self._forecast = Forecast(HORIZON, STEP)
+        self._scores = Scores(STEP)
+        """Of this node alone: what a fleet's table would add is not replayed."""
         self._margins = [Margin(HORIZON, STEP) for _ in budgets]
         grow = plan.spec.oversell.grow_after_seconds
         self._windows = [SlidingMinimum(grow) for _ in budgets]
@@ -212,13 +215,17 @@ class _Walk:
         self._used.append(whole)
         self._online.append(online)
         self._forecast.step(together, self._size)
+        if self._forecast.score is not None:
+            self._scores.add(self._forecast.score)
+        multiples = self._scores.multiples(self._parts)
         status = NodeColocationStatus(system=_usage(self._resource, system))
         # With no online pods: what those count for comes off, by strategy, percent and violation budget.
         empty = compute(self._facts, self._resource, self._policy, status, PodSum())
         now = at * STEP
         headrooms = []
-        for number, (margin, share, window) in enumerate(zip(self._margins, self._parts, self._windows, strict=True)):
-            peak = math.ceil(margin.step(together, self._forecast.centre, self._forecast.spread, share))
+        rungs = zip(self._margins, multiples, self._parts, self._windows, strict=True)
+        for number, (margin, multiple, share, window) in enumerate(rungs):
+            peak = math.ceil(margin.step(together, self._forecast.centre, multiple * self._forecast.spread, share))
             total = hour.learning + (peak if self._forecast.ready else max(together, hour.own_peaks))
             self._predicted[number].append(total)
             headrooms.append(window.add(now, _result(empty, empty.free - total)))
