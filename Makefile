@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-accidents test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old test-ansible docs-site bench-collection test-debian13 picture assess-test
+.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-accidents test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old console-test test-ansible docs-site bench-collection test-debian13 picture assess-test
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -33,10 +33,11 @@ unit: setup  ## pure logic, in seconds
 lint: setup  ## ruff, mypy, import contracts, prose, licences, generated files
 	$(call step,lint)
 	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
-	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/ansible tests/demo tests/survive tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/collection tests/image tests/bench tests/fuzz tests/supply tests/assess tools build
+	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/ansible tests/demo tests/survive tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/collection tests/console tests/image tests/bench tests/fuzz tests/supply tests/assess tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
 	@$(BIN)/python -m tools.prose
+	@$(BIN)/python -m tools.catalogue
 	@$(BIN)/reuse lint --quiet || $(BIN)/reuse lint
 
 fmt: setup  ## format, and fix what ruff can fix
@@ -64,6 +65,10 @@ assess-test: setup binaries  ## colocation assess against a real Prometheus with
 component: setup binaries  ## manager and client against a real API server
 	$(call step,manager against a real API server)
 	@$(PYTEST) -q -m 'not long' reconciler/tests/component
+
+console-test: setup binaries  ## the console in a real browser, against a real API server and manager: journeys, states, screenshots (5 min)
+	$(call step,the console in a browser)
+	@$(PYTEST) -q tests/console
 
 survive: setup binaries  ## all that a manager must survive, against a real API server: kills, 410, 429, wire, clocks (8 min)
 	$(call step,what a manager survives)

@@ -20,7 +20,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from build import base, debian, oci, sbom, tools, wheels
+from build import base, debian, npm, oci, sbom, tools, wheels
 from build.paths import CLONE, OUT, SOURCE, cache, commit_time, git, plain_modes, say, version
 from tests.lab.binaries import cache_lock
 from tests.lab.registry import Registry
@@ -84,7 +84,7 @@ def inputs() -> str:
     """A digest of everything that goes into the image."""
     digest = hashlib.sha256(repr((version(), revision(), epoch(), tools.choose(), _given_base())).encode())
     recipe = (CLONE / "build").glob("*.py")
-    files = sorted([*_sources(), *recipe, _DOCKERFILE, wheels.LOCK, debian.LOCK])
+    files = sorted([*_sources(), *recipe, _DOCKERFILE, wheels.LOCK, debian.LOCK, npm.LOCK])
     for path in files:
         digest.update(str(path.relative_to(CLONE)).encode() + path.read_bytes())
     return digest.hexdigest()
@@ -99,6 +99,7 @@ def make_context(context: Path) -> None:
         target = context / "source" / path.relative_to(SOURCE.parent)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+    npm.place(context / "source" / npm.VENDOR.relative_to(SOURCE.parent))
     plain_modes(context)
 
 
@@ -151,7 +152,8 @@ def _given_base() -> str:
 
 
 def _sources() -> list[Path]:
-    return sorted(path for path in SOURCE.rglob("*") if path.suffix == ".py" or path.name == "py.typed")
+    kinds = {".py", ".typed", ".html", ".css", ".js", ".mjs", ".json"}
+    return sorted(path for path in SOURCE.rglob("*") if path.suffix in kinds and npm.VENDOR not in path.parents)
 
 
 def revision() -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import uuid
 from typing import Any
 
-from build import base, oci, wheels
+from build import base, npm, oci, wheels
 from build.paths import OUT, version
 
 
@@ -40,7 +41,7 @@ def bill(image: oci.Image, architecture: str, given_base: str) -> dict[str, Any]
                 "purl": f"pkg:oci/colocation-manager@{digest.replace(':', '%3A')}?arch={architecture}",
             },
         },
-        "components": [*(_given(given_base) if given_base else _debian(architecture)), *_python(architecture)],
+        "components": [*(_given(given_base) if given_base else _debian(architecture)), *_python(architecture), *_npm()],
     }
 
 
@@ -67,6 +68,17 @@ def _python(architecture: str) -> list[dict[str, Any]]:
             component["licenses"] = [{"expression": expression}]
         components.append(component)
     return components
+
+
+def _npm() -> list[dict[str, Any]]:
+    """Files that the console serves to browsers."""
+    found = []
+    for package in npm.read():
+        component = _component("npm", package.name, package.version, "", "")
+        sha512 = base64.b64decode(package.integrity.removeprefix("sha512-")).hex()
+        component |= {"hashes": [{"alg": "SHA-512", "content": sha512}]}
+        found.append(component | {"licenses": [{"license": {"id": package.licence}}]})
+    return found
 
 
 def _component(kind: str, name: str, number: str, sha256: str, qualifiers: str) -> dict[str, Any]:

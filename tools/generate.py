@@ -13,8 +13,20 @@ from pathlib import Path
 
 import msgspec
 
-from colocation.budget.explain import SCHEMA, Explanation
-from tools import chart_readme, crds, dashboards, licences, log_keys, policy_options, role_readme, versions
+from colocation.console.openapi import document
+from colocation.console.routes import ALL
+from colocation.model.answers import EXPLAIN_SCHEMA, Explanation
+from tools import (
+    chart_readme,
+    console_charts,
+    crds,
+    dashboards,
+    licences,
+    log_keys,
+    policy_options,
+    role_readme,
+    versions,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 _CRD_DIR = "charts/colocation-package/templates/crds"
@@ -34,7 +46,7 @@ def python_copy(source: str) -> Callable[[], str]:
 
 def explain_schema() -> str:
     """JSON Schema of `colocation explain -o json`."""
-    schema = msgspec.json.schema(Explanation) | {"$id": SCHEMA, "title": "Why a node has the number it has"}
+    schema = msgspec.json.schema(Explanation) | {"$id": EXPLAIN_SCHEMA, "title": "Why a node has the number it has"}
     return json.dumps(schema, indent=2, sort_keys=True) + "\n"
 
 
@@ -44,10 +56,12 @@ OUTPUTS: dict[str, Callable[[], str]] = {
     f"{_DASHBOARDS}/cluster.json": dashboards.CLUSTER.render,
     f"{_DASHBOARDS}/node.json": dashboards.NODE.render,
     "charts/colocation-package/README.md": chart_readme.render,
+    "docs/console.openapi.json": lambda: document(ALL).decode(),
     "docs/explain.schema.json": explain_schema,
     "docs/licences.md": licences.render,
     "docs/logs.md": log_keys.render,
     "docs/versions.md": versions.render,
+    "reconciler/src/colocation/console/charts.py": console_charts.render,
     "plugins/module_utils/_names.py": python_copy("reconciler/src/colocation/model/names.py"),
     "plugins/module_utils/_quantity.py": python_copy("reconciler/src/colocation/model/quantity.py"),
     "plugins/module_utils/node/_probe.py": python_copy(f"{_NODE}/probe.py"),

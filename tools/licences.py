@@ -30,13 +30,18 @@ kubernetes.core (GPL-3.0-or-later), the Kubernetes client for Python (Apache-2.0
 """
 USE = {
     "cffi": "a dependency of cryptography",
-    "cryptography": "the webhook's own certificates: Python's `ssl` signs nothing",
+    "cryptography": "the webhook's own certificates, the console's sessions: `ssl` signs and seals nothing",
+    "jinja2": "pages of the console",
+    "markupsafe": "a dependency of Jinja2: it escapes",
     "msgspec": "JSON of the API server, straight into the few fields that are read",
     "prometheus_client": "metrics",
     "pycparser": "a dependency of cffi",
     "pyyaml": "`-o yaml`, policy files",
     "urllib3": "HTTP",
 }
+
+CLASSIFIED = {"jinja2": "BSD-3-Clause"}
+"""Its metadata has a classifier only ("BSD License"); this is what its LICENSE.txt says."""
 
 
 def render() -> str:
@@ -50,6 +55,6 @@ def render() -> str:
                 "what is tested must be what ships; make them equal"
             )
         fields = about.json
-        licence = fields.get("license_expression") or fields["license"]
+        licence = fields.get("license_expression") or CLASSIFIED.get(name) or fields["license"]
         rows.append(f"| {name} | {version} | {licence} | {USE[name]} |")
     return HEAD + "\n".join(rows) + "\n" + TAIL

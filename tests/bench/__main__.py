@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import admission, assess, calm, collection, manager, policies, predict
+from tests.bench import admission, assess, calm, collection, console, manager, policies, predict
 from tests.bench.agent import bench as agent
 from tests.bench.figures import Report, write
 from tests.lab.progress import say, step
@@ -22,6 +22,7 @@ BENCHES: dict[str, Callable[..., Report]] = {
     "policies": policies.run,
     "predict": predict.run,
     "admission": admission.run,
+    "console": console.run,
 }
 BY_NAME_ONLY = {"agent": agent.run, "assess": assess.run, "collection": collection.run}
 """`agent` and `collection` want root and a lab node, `assess` a Prometheus; all of them minutes."""

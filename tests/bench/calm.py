@@ -18,6 +18,7 @@ from colocation.budget import Candidate, ReportView, Resource, Selection, Window
 from colocation.manager.patches import node_job
 from colocation.model.facts import NodeFacts, PodFacts, Published, Qos
 from colocation.model.names import NODE_LABEL
+from colocation.model.phrase import phrase
 from colocation.model.policy import Oversell, OversellCpu, OversellMemory, PolicySpec
 from colocation.model.report import NodeColocationStatus, PodUsage, Usage
 from colocation.predict.peak import Histories
@@ -66,7 +67,7 @@ class Ours:
 
     def __init__(self, node: NodeFacts, pods: list[PodFacts], policy: PolicySpec = PolicySpec()) -> None:
         self._facts, self._pods, self._windows, self._histories = node, pods, Windows(), Histories()
-        self._selection = Selection(Candidate("default", 1, policy), (), "")
+        self._selection = Selection(Candidate("default", 1, policy), (), phrase("onlyPolicy"))
         self._uids = [pod.cgroup_uid for pod in pods]
 
     def report(self, now: float, status: NodeColocationStatus) -> bool:

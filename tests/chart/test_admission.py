@@ -466,7 +466,7 @@ def test_a_job_that_counts_evictions_as_its_own_failures_is_warned(
     kind: str,
     qos: str | None,
     policy: Any,
-    warned: bool,  # noqa: FBT001
+    warned: bool,
 ) -> None:
     spec = json.loads(json.dumps(JOB)) | ({"podFailurePolicy": policy} if policy else {})
     if qos:

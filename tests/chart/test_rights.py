@@ -76,7 +76,7 @@ def in_the_chart(*values: str) -> tuple[set[Right], list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("webhook", [False, True])
-def test_the_table_is_the_chart(webhook: bool) -> None:  # noqa: FBT001
+def test_the_table_is_the_chart(webhook: bool) -> None:
     found, _ = in_the_chart("--set", f"admission.mode={'webhook' if webhook else 'cel'}")
     assert found == in_the_table(webhook=webhook)
     assert not {"*"} & {part for right in found for part in (right.resource, right.verb)}

@@ -7,12 +7,15 @@ be in bounds, and must not make fail what is computed from it.
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
 import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from email.message import Message
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +24,12 @@ import msgspec
 from colocation import budget
 from colocation.admission import Settings, answer
 from colocation.budget import ReportView, Windows, add_up, evaluate, explain, select_policy, strategies, suspicions
+from colocation.console import asking, people, table
+from colocation.console.model import Query
+from colocation.console.place import Options, context, place
+from colocation.console.problems import Trouble
+from colocation.console.session import Sessions
+from colocation.console.sign import local
 from colocation.manager.node import colocation_facts, policy_facts
 from colocation.model import facts, quantity
 from colocation.model.policy import QUANTITY_PATTERN
@@ -32,6 +41,7 @@ from colocation.protect.sample import PodSample, Sample, Unavailable, Use
 from colocation.protect.wanted import Enforcement, decide
 from colocation.replay import traces
 from colocation.replay.shape import Draw
+from colocation.serving import Request
 from colocation.text import json_line
 
 WALL: Final = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
@@ -337,6 +347,67 @@ _POLICY = (
     b'"reclaimPercent":60,"maxPercent":100,"quantum":"100m"},"memory":{"strategy":"predicted","quantum":"64Mi"},'
     b'"staleAfterSeconds":180,"growAfterSeconds":300,"maxPods":250}}}'
 )
+
+
+def _refused(trouble: Trouble) -> bool:
+    assert trouble.problem.status == 400, trouble.problem
+    return False
+
+
+def cookie(data: bytes) -> bool:
+    """What stands in a Cookie header opens no session, unless this console sealed it."""
+    headers = Message()
+    headers["Cookie"] = data.decode("latin-1").replace("\n", " ").replace("\r", " ")
+    parts = people.sealed(people.cookies(headers), "")
+    found = SESSIONS.open(parts, WALL)
+    assert found is None or found.token == "good"
+    return found is not None
+
+
+def headers(data: bytes) -> bool:
+    """Whatever a client, or a proxy, says of itself: a place below a plain prefix, and one clean token or none."""
+    given = Message()
+    for line in data.decode("latin-1").split("\n")[:32]:
+        name, _, value = line.partition(":")
+        if name in HEADERS:
+            given[name] = "".join(letter for letter in value if letter >= " ")
+    request = Request("/nodes", "", "", given, b"", 0.0, "GET", "10.0.0.1")
+    found = place(request, TRUSTING)
+    assert re.fullmatch(r"(/[A-Za-z0-9._~:-]+)*", found.base), found.base
+    assert found.path == "/nodes"
+    assert context(request, found, people.cookies(given), TRUSTING).language in ("en", "zh")
+    try:
+        token = people.bearer(given, people.HEADERS)
+    except Trouble as trouble:
+        return _refused(trouble)
+    assert all("!" <= letter <= "~" for letter in token)
+    return bool(token)
+
+
+def query(data: bytes) -> bool:
+    """A query becomes a filter within its bounds, or a 400; where one is sent after signing in is ours."""
+    text = data.decode("latin-1")
+    assert local(text).startswith("/")
+    assert not local(text).startswith("//")
+    try:
+        found = asking.query(text, Query)
+    except Trouble as trouble:
+        return _refused(trouble)
+    assert 1 <= found.limit <= 200
+    assert 0 <= found.continue_ <= 10**6
+    with contextlib.suppress(ValueError):
+        table.chosen((), found)
+    return True
+
+
+SESSIONS: Final = Sessions(bytes(range(32)))
+TRUSTING: Final = Options(trusted_proxies=(ip_network("10.0.0.0/8"),))
+HEADERS: Final = (
+    "Authorization", "X-OpenFuyao-Authorization", "X-Forwarded-Access-Token", "X-Forwarded-Prefix", "X-Forwarded-Uri",
+    "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Host", "Cookie", "Accept-Language",
+)  # fmt: skip
+_COOKIE = f"__Host-colocation={SESSIONS.seal(SESSIONS.begin('good', None, WALL))[0]}; a=b".encode()
+
 _POD = (
     b'{"metadata":{"name":"a","namespace":"b","uid":"u","annotations":{"openfuyao.com/qos-level":"BE"},'
     b'"ownerReferences":[{"kind":"DaemonSet","controller":true}]},"spec":{"nodeName":"n","priority":-100,"overhead":{"cpu":"1m"},'
@@ -379,5 +450,14 @@ TARGETS: Final[dict[str, Target]] = {
     "spec": Target(spec, (_SPEC,)),
     "journal": Target(journal_file, (_JOURNAL, _JOURNAL * 2 + b"{torn")),
     "checkpoint": Target(checkpoint, (_KEPT,)),
+    "cookie": Target(cookie, (_COOKIE,)),
+    "headers": Target(
+        headers,
+        (
+            b"Authorization:Bearer a.b.c\nHost:[::1]:8443\nX-Forwarded-Prefix:/c\nAccept-Language:zh;q=0.5",
+            b"X-Forwarded-Uri:/api/v1/namespaces/n/services/http:c:80/proxy/nodes?a=b\nX-Forwarded-Access-Token:t",
+        ),
+    ),
+    "query": Target(query, (b"q=a&state=open&state=closed&sort=cpu.gain&order=desc&limit=10&continue=50",)),
     "trace": Target(trace, (b"1.5 2\n3,4\n" * 60, b"7\n8\n")),
 }

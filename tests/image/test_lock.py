@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from build import base, debian, wheels
+from build import base, debian, npm, wheels
 from build.paths import cache
 
 
@@ -62,3 +63,12 @@ def test_a_package_that_the_recipe_lists_and_the_lock_does_not_is_an_error(monke
     monkeypatch.setattr(base, "PACKAGES", (*base.PACKAGES, "libreadline8"))
     with pytest.raises(SystemExit, match="make lock"):
         base.packages("amd64")
+
+
+@pytest.mark.skipif(not shutil.which("npm"), reason="npm fetches them")
+def test_a_file_of_npm_is_what_its_lock_says_and_one_that_is_not_ends_the_build(tmp_path: Path) -> None:
+    (package,) = npm.read()
+    placed = npm.place(tmp_path / "vendor")
+    assert {path.name for path in placed.iterdir()} == {"uPlot.iife.min.js", "uPlot.min.css", "uplot-LICENSE"}
+    with pytest.raises(SystemExit, match=r"(?s)uplot@1.*sha512-.*npm\.txt says sha512-AAAA"):
+        npm.ensure(package._replace(integrity="sha512-AAAA"))

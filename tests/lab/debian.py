@@ -29,15 +29,23 @@ PACKAGES = (
 
 def missing_packages(*more: str) -> list[str]:
     """Those not installed, of the lab's and ``more``."""
-    packages = (*PACKAGES, *more)
+    return _missing((*PACKAGES, *more))
+
+
+def _missing(packages: tuple[str, ...]) -> list[str]:
     answer = run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *packages], check=False)
     present = {line.split()[1] for line in answer.stdout.splitlines() if line.startswith("installed ")}
     return [package for package in packages if package not in present]
 
 
 def ensure_packages(*more: str) -> None:
-    """Install what is missing, by apt."""
-    wanted = missing_packages(*more)
+    """Install what the lab and ``more`` lack, by apt."""
+    install(*PACKAGES, *more)
+
+
+def install(*packages: str) -> None:
+    """Install those that are missing, by apt."""
+    wanted = _missing(packages)
     if not wanted:
         return
     if not shutil.which("apt-get"):

@@ -186,7 +186,8 @@ class Cluster:
 
     def withdrawn(self, node: str) -> str | None:
         given = self.get(NODES.path(node))["metadata"].get("annotations", {})
-        return given.get("colocation.openfuyao.com/withdrawn")
+        found: str | None = given.get("colocation.openfuyao.com/withdrawn")
+        return found
 
     def events(self, about: str) -> list[dict[str, Any]]:
         """The manager's Events about a Node or a policy, oldest first."""

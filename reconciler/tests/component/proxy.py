@@ -80,7 +80,7 @@ class Proxy:
                 for source, sink, up in ((client, server, True), (server, client, False)):
                     threading.Thread(target=self._carry, args=(source, sink, up), daemon=True).start()
 
-    def _carry(self, source: socket.socket, sink: socket.socket, up: bool) -> None:  # noqa: FBT001
+    def _carry(self, source: socket.socket, sink: socket.socket, up: bool) -> None:
         with contextlib.suppress(OSError):
             while piece := source.recv(_CHUNK):
                 if up:

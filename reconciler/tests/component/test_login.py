@@ -127,7 +127,7 @@ def test_the_environments_proxy_is_used_unless_no_proxy_names_the_server(
     proxy: ConnectProxy,
     monkeypatch: pytest.MonkeyPatch,
     no_proxy: str | None,
-    used: bool,  # noqa: FBT001
+    used: bool,
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     if no_proxy is not None:

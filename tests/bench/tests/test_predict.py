@@ -50,7 +50,7 @@ def test_the_gain_is_over_the_best_other_rule_at_what_was_really_spent() -> None
 def test_a_goal_is_missed_where_enough_was_seen_or_the_interval_says_so(
     violations: list[float],
     days: float,
-    met: bool,  # noqa: FBT001 - a column of the table above
+    met: bool,
 ) -> None:
     one = cell(violations, days)
     (verdict,) = predict.judge(one, random.Random(1))

@@ -7,7 +7,7 @@ against the offline side.
 from colocation.budget.account import direction, log_fields, moved, one_line
 from colocation.budget.compute import Budget, compute
 from colocation.budget.evaluate import Evaluation, ReportView, Withdrawal, evaluate
-from colocation.budget.explain import EvictionExplanation, Explanation, explain, top_pods
+from colocation.budget.explain import explain, top_pods
 from colocation.budget.publish import Allocated, Decision, PendingEviction, allocated_to, decide
 from colocation.budget.rollout import (
     Comparison,
@@ -47,8 +47,6 @@ __all__ = [
     "Comparison",
     "Decision",
     "Evaluation",
-    "EvictionExplanation",
-    "Explanation",
     "Health",
     "Hearing",
     "KnownPeaks",

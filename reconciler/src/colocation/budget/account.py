@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from colocation.budget.compute import Budget
 from colocation.budget.evaluate import Evaluation
-from colocation.budget.explain import PodExplanation
 from colocation.budget.sums import Resource
 from colocation.model import names
+from colocation.model.answers import PodExplanation
 from colocation.model.facts import Published
+from colocation.model.phrase import say, say_all
 from colocation.model.quantity import human_bytes, human_millicores
 
 _TERMS: Final = ("capacity", "margin", "system", "online", "unrequested", "overhead")
@@ -48,10 +49,10 @@ def one_line(
         f"{names.BE_MEMORY} {_value(before.memory, Resource.MEMORY)} -> {_value(after.memory, Resource.MEMORY)}"
     ]
     if evaluation.withdraw is not None:
-        parts.append(f"withdrawn: {evaluation.withdraw}")
+        parts.append(f"withdrawn: {say(evaluation.withdraw)}")
     parts += [_sum(budget, evaluation) for budget in (evaluation.cpu, evaluation.memory) if budget is not None]
     if evaluation.decision.closed and not evaluation.withdraw:
-        parts.append(f"closed: {' and '.join(evaluation.decision.closed)}")
+        parts.append(f"closed: {say_all(evaluation.decision.closed)}")
     winner = evaluation.selection.winner
     parts.append(f"policy {winner.name} generation {winner.generation}" if winner else evaluation.selection.reason)
     if age is not None:

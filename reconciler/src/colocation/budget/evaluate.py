@@ -17,8 +17,8 @@ from colocation.budget.suspicions import Suspicion
 from colocation.budget.window import SlidingMinimum, Windows
 from colocation.model import names
 from colocation.model.facts import NodeFacts
-from colocation.model.fit import cut
-from colocation.model.report import SENTENCE_LENGTH, NodeColocationStatus
+from colocation.model.phrase import Phrase, phrase
+from colocation.model.report import NodeColocationStatus
 
 
 class Withdrawal(StrEnum):
@@ -58,7 +58,8 @@ class Evaluation(Struct, frozen=True, gc=False):
     headroom_cpu: int
     headroom_memory: int
     allocated: Allocated
-    withdraw: str | None
+    withdraw: Phrase | None
+    """Why it takes no part."""
     withdrawal: Withdrawal | None
     """The same in one word."""
     decision: Decision
@@ -95,8 +96,6 @@ def evaluate(
     """
     already = last is not None and last.withdrawal is Withdrawal.STALE_REPORT and last.report is report
     withdrawal, withdraw, stale_at = _withdraw_reason(node, selection, report, now, hearing, already=already)
-    if withdraw is not None:
-        withdraw = cut(withdraw, SENTENCE_LENGTH)  # it is written into an annotation
     waits_until = None
     if withdrawal is Withdrawal.NO_REPORT:
         waits_until = _waits_until(node, selection, windows, now, hearing)
@@ -116,9 +115,8 @@ def evaluate(
     known = not (node.published.absent and node.withdrawn is None)
     held = known and not report.since_start
     if foreign or waits_until is not None:
-        why = "they are another manager's" if foreign else "until the agent's first report"
         withdrawal = withdraw = None
-        decision = unchanged(node, pods.allocated, f"the numbers that are here stand: {why}")
+        decision = unchanged(node, pods.allocated, phrase("foreign" if foreign else "awaited"))
         headroom_cpu, headroom_memory = decision.cpu or 0, decision.memory or 0
     else:
         less = evicting or PendingEviction()
@@ -179,20 +177,20 @@ def _headroom(
 
 def _withdraw_reason(
     node: NodeFacts, selection: Selection, report: ReportView, now: float, hearing: Hearing, *, already: bool
-) -> tuple[Withdrawal | None, str | None, float | None]:
+) -> tuple[Withdrawal | None, Phrase | None, float | None]:
     """Why the node takes no part, if it does not; else when its report goes stale."""
     if not node.takes_part:
-        return Withdrawal.UNLABELLED, f"the node is not labelled {names.NODE_LABEL}=true", None
+        return Withdrawal.UNLABELLED, phrase("unlabelled", label=names.NODE_LABEL), None
     if selection.winner is None:
-        return Withdrawal.NO_POLICY, selection.reason, None
+        return Withdrawal.NO_POLICY, selection.why, None
     if not selection.winner.spec.enabled:
-        return Withdrawal.DISABLED, f"policy {selection.winner.name} is disabled", None
+        return Withdrawal.DISABLED, phrase("disabled", policy=selection.winner.name), None
     if report.problem is not None:
-        return Withdrawal.INVALID_REPORT, f"the report cannot be used: {report.problem}", None
+        return Withdrawal.INVALID_REPORT, phrase("invalidReport", problem=report.problem), None
     if report.status is None or report.arrived is None or not report.status.observed_at:
-        return Withdrawal.NO_REPORT, "no report has arrived yet", None
+        return Withdrawal.NO_REPORT, phrase("noReport"), None
     stale_at = silent_at(selection.winner.spec, report.arrived, report.missed, hearing, already=already)
     if now >= stale_at:
         seconds = selection.winner.spec.oversell.stale_after_seconds
-        return Withdrawal.STALE_REPORT, f"no report for {seconds} s: the agent is silent", None
+        return Withdrawal.STALE_REPORT, phrase("staleReport", staleSeconds=seconds), None
     return None, None, stale_at

@@ -11,7 +11,10 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from colocation.model.facts import NodeFacts, PodFacts, Qos
+from colocation.model.fit import cut
+from colocation.model.phrase import Phrase, phrase, say
 from colocation.model.quantity import saturate
+from colocation.model.report import SENTENCE_LENGTH
 
 
 class Allocated(Struct, frozen=True, gc=False):
@@ -31,6 +34,7 @@ class PendingEviction(Struct, frozen=True, gc=False):
     cpu: int = 0
     memory: int = 0
     message: str = ""
+    """Why it is to leave."""
 
 
 class Decision(Struct, frozen=True, gc=False):
@@ -40,8 +44,8 @@ class Decision(Struct, frozen=True, gc=False):
     memory: int | None
     gate: int | None
     withdrawn: str | None = None
-    closed: tuple[str, ...] = ()
-    """Why the gate is closed, in words; empty: open."""
+    closed: tuple[Phrase, ...] = ()
+    """Why the gate is closed; empty: open."""
 
 
 def allocated_to(pods: Iterable[PodFacts]) -> Allocated:
@@ -72,19 +76,24 @@ def holds(max_pods: int, allocated: Allocated) -> bool:
     return max_pods >= max(allocated.pods, 1)
 
 
-def unchanged(node: NodeFacts, allocated: Allocated, reason: str) -> Decision:
-    """Leave the node's keys as they are, but remove a gate that is below the number of bound pods; ``words``: why."""
+def unchanged(node: NodeFacts, allocated: Allocated, why: Phrase) -> Decision:
+    """Keep what the node carries, except a gate that is smaller than the number of bound pods."""
     before = node.published
-    closed: tuple[str, ...] = ()
+    closed: tuple[Phrase, ...] = ()
     if before.gate is None:
-        closed = (reason,)
+        closed = (why,)
     elif not holds(before.gate, allocated):
         closed = (_full(before.gate, allocated),)
     return Decision(before.cpu, before.memory, None if closed else before.gate, None, closed)
 
 
-def _full(max_pods: int, allocated: Allocated) -> str:
-    return f"maxPods is {max_pods}, and {allocated.pods} best-effort pods are bound here"
+def _full(max_pods: int, allocated: Allocated) -> Phrase:
+    return phrase("podsFull", maxPods=max_pods, boundPods=allocated.pods)
+
+
+def words(withdraw: Phrase) -> str:
+    """Why a node is withdrawn, as it is written into an annotation."""
+    return cut(say(withdraw), SENTENCE_LENGTH)
 
 
 def decide(
@@ -93,7 +102,7 @@ def decide(
     headroom_memory: int,
     allocated: Allocated,
     max_pods: int,
-    withdraw: str | None,
+    withdraw: Phrase | None,
     *,
     held: bool = False,
     evicting: PendingEviction | None = None,
@@ -113,12 +122,12 @@ def decide(
     memory = published(headroom_memory, allocated.memory, allocated.memory_running, before.memory or 0)
     if withdraw is not None:
         if allocated.cpu == 0 and allocated.memory == 0:
-            return Decision(None, None, None, withdraw, (withdraw,))
-        return Decision(cpu, memory, None, withdraw, (withdraw,))
-    closed: tuple[str, ...] = ()
+            return Decision(None, None, None, words(withdraw), (withdraw,))
+        return Decision(cpu, memory, None, words(withdraw), (withdraw,))
+    closed: tuple[Phrase, ...] = ()
     if headroom_cpu < allocated.cpu or headroom_memory < allocated.memory:
         closed = tuple(
-            f"{what} headroom {headroom} is below the {requested} allocated"
+            phrase("headroomBelow", what, headroom=headroom, allocated=requested)
             for what, headroom, requested in (
                 ("cpu", headroom_cpu, allocated.cpu),
                 ("memory", headroom_memory, allocated.memory),
@@ -128,7 +137,7 @@ def decide(
     if not holds(max_pods, allocated):
         closed = (*closed, _full(max_pods, allocated))
     if evicting is not None:
-        closed = (*closed, evicting.message)
+        closed = (*closed, phrase("evicting", eviction=evicting.message))
     if held and before.gate is None and not closed:
-        closed = ("it was closed, and the agent has not reported since the manager started",)
+        closed = (phrase("closedBefore"),)
     return Decision(cpu, memory, None if closed else max_pods, None, closed)

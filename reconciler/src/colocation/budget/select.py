@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
+from colocation.model.phrase import Phrase, phrase, say
 from colocation.model.policy import LabelSelector, PolicySpec
 
 
@@ -22,7 +23,12 @@ class Selection(Struct, frozen=True):
 
     winner: Candidate | None
     losers: tuple[str, ...]
-    reason: str
+    why: Phrase
+
+    @property
+    def reason(self) -> str:
+        """In English."""
+        return say(self.why)
 
 
 def matches(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
@@ -48,12 +54,12 @@ def select_policy(candidates: Iterable[Candidate], labels: Mapping[str, str]) ->
         (c for c in candidates if matches(c.spec.node_selector, labels)), key=lambda c: (-c.spec.priority, c.name)
     )
     if not ranked:
-        return Selection(None, (), "no ColocationPolicy selects this node")
+        return Selection(None, (), phrase("noPolicy"))
     winner, losers = ranked[0], tuple(c.name for c in ranked[1:])
     if not losers:
-        reason = "the only policy that selects this node"
+        why = phrase("onlyPolicy")
     elif winner.spec.priority > ranked[1].spec.priority:
-        reason = f"priority {winner.spec.priority} is above that of {', '.join(losers)}"
+        why = phrase("higherPriority", priority=winner.spec.priority, others=", ".join(losers))
     else:
-        reason = f"same priority {winner.spec.priority} as {ranked[1].name}; {winner.name} sorts first"
-    return Selection(winner, losers, reason)
+        why = phrase("samePriority", priority=winner.spec.priority, other=ranked[1].name, winner=winner.name)
+    return Selection(winner, losers, why)

@@ -6,13 +6,14 @@ import msgspec
 from msgspec import Struct
 
 from colocation.budget.evaluate import ReportView, evaluate
-from colocation.budget.explain import summarize
+from colocation.budget.explain import phrases
 from colocation.budget.publish import Decision, decide
 from colocation.budget.select import Selection
 from colocation.budget.silence import ALWAYS, Hearing
 from colocation.budget.sums import PodSums
 from colocation.budget.window import Windows
 from colocation.model.facts import NodeFacts, Published
+from colocation.model.phrase import Phrase
 
 
 class SimulatedNode(Struct, frozen=True):
@@ -20,7 +21,7 @@ class SimulatedNode(Struct, frozen=True):
 
     policy: str | None
     decision: Decision
-    reason: str
+    reasons: tuple[Phrase, ...]
 
 
 def what_if(
@@ -37,7 +38,7 @@ def what_if(
         _max_pods(selection),
         evaluation.withdraw,
     )
-    return SimulatedNode(selection.winner.name if selection.winner else None, decision, summarize(evaluation))
+    return SimulatedNode(selection.winner.name if selection.winner else None, decision, phrases(evaluation))
 
 
 def _max_pods(selection: Selection) -> int:

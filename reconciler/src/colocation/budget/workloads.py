@@ -1,7 +1,7 @@
 """What the pods of each workload need, as their nodes report it: a new pod of a known workload need not be unknown.
 
 A pod's history begins with the pod, so that each new pod of a Deployment counts with its request until it has been
-observed for long enough. Its workload's running pods have been: the largest of their predicted peaks stands in for it.
+observed for long enough. Its workload's running pods have been: the largest of their predicted peaks is used instead.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ COMMANDS: Final = {
     "manager": "compute and publish how much each node offers (one per cluster, leader-elected)",
     "agent": "measure a node and protect its online work (one per node)",
     "rubik": "restart rubik when the policy gives it another config (runs in rubik's pod)",
+    "console": "serve the web console and its REST API (one per cluster)",
+    "grant": "let somebody read what the console and the commands show, or change policies",
     "explain": "why a node has the number it has",
     "report": "the cluster in one table",
     "assess": "what colocation would bring on this cluster, from its Prometheus; needs nothing installed",

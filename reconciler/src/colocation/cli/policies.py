@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +11,10 @@ from urllib.parse import urlencode
 
 import msgspec
 import yaml
-from msgspec import structs
 
 from colocation.cli.common import CliError, ask_manager, table
 from colocation.decoding import convert
-from colocation.model.policy import PolicySpec
+from colocation.model import form
 from colocation.model.quantity import human_bytes, human_millicores
 from colocation.model.wire import ColocationPolicy
 
@@ -37,7 +35,8 @@ def read_policies(path: Path) -> list[dict[str, Any]]:
             raise CliError(f"{where}: not a ColocationPolicy")
         if not (item.get("metadata") or {}).get("name"):
             raise CliError(f"{where}: it has no metadata.name")
-        _check(item.get("spec") or {}, PolicySpec, f"{where}: spec")
+        if mistakes := form.wrong(item.get("spec") or {}):
+            raise CliError("; ".join(f"{where}: spec.{one.path}: {one.message}" for one in mistakes))
         try:
             convert(item, ColocationPolicy)
         except msgspec.ValidationError as error:
@@ -45,19 +44,6 @@ def read_policies(path: Path) -> list[dict[str, Any]]:
     if not items:
         raise CliError(f"{path}: there is no ColocationPolicy in it")
     return items
-
-
-def _check(given: Any, kind: Any, where: str) -> None:
-    """Fields that do not exist: the API server would drop them without a word."""
-    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)) or not isinstance(given, dict):
-        return
-    fields = {field.encode_name: field.type for field in structs.fields(kind)}
-    for name, value in given.items():
-        if name not in fields:
-            near = difflib.get_close_matches(name, fields, 1)
-            raise CliError(f"{where}.{name}: no such field" + (f"; did you mean {near[0]}?" if near else ""))
-        inner = fields[name]
-        _check(value, getattr(inner, "__origin__", inner), f"{where}.{name}")
 
 
 def ask_what_if(args: argparse.Namespace, policies: list[dict[str, Any]], gone: list[str]) -> Any:

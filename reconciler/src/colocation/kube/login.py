@@ -28,8 +28,8 @@ class Login(Struct):
     url: str
     headers: Callable[[], Mapping[str, str]]
     """What to send with every request; cheap, may be called from any thread."""
-    refresh: Callable[[], None]
-    """Called after a 401: whatever ``headers`` has cached is no longer good."""
+    refresh: Callable[[], None] | None
+    """Called after a 401: whatever ``headers`` has cached is no longer good. None: it stays as it is."""
     context: ssl.SSLContext | None = None
     server_name: str | None = None
     """Name to expect in the certificate, where it is not the one in the URL."""
@@ -38,23 +38,35 @@ class Login(Struct):
     """URL of an HTTP proxy to go through."""
 
 
-class _TokenFile:
-    """Bearer token from a file that is replaced under us."""
+class TokenFile:
+    """A token from a file that is replaced under us, as a header."""
 
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
-        self._path, self._clock = path, clock
+    def __init__(self, path: Path, clock: Callable[[], float], header: str, scheme: str) -> None:
+        self._path, self._clock, self._header, self._scheme = path, clock, header, scheme
         self._read_at = float("-inf")
         self._headers: dict[str, str] = {}
 
     def headers(self) -> Mapping[str, str]:
+        """See Login."""
         now = self._clock()
         if now - self._read_at >= TOKEN_SECONDS:
             token = self._path.read_text().strip()
-            self._headers, self._read_at = {"Authorization": f"Bearer {token}"}, now
+            self._headers, self._read_at = {self._header: self._scheme + token}, now
         return self._headers
 
     def refresh(self) -> None:
+        """See Login."""
         self._read_at = float("-inf")
+
+
+def token_file(
+    path: Path,
+    header: str = "Authorization",
+    scheme: str = "Bearer ",
+    clock: Callable[[], float] = time.monotonic,
+) -> TokenFile:
+    """What `Login` needs of a token that kubelet renews on disk."""
+    return TokenFile(path, clock, header, scheme)
 
 
 def in_cluster(
@@ -69,13 +81,13 @@ def in_cluster(
             "not in a pod (no KUBERNETES_SERVICE_HOST or no ServiceAccount token): "
             "give --kubeconfig FILE or set KUBECONFIG"
         )
-    token = _TokenFile(folder / "token", clock)
+    token = token_file(folder / "token", clock=clock)
     namespace = folder / "namespace"
     return Login(
         url=f"https://{f'[{host}]' if ':' in host else host}:{port}",
         headers=token.headers,
         refresh=token.refresh,
-        context=_trust(str(folder / "ca.crt")),
+        context=trust(str(folder / "ca.crt")),
         namespace=namespace.read_text().strip() if namespace.is_file() else None,
     )
 
@@ -136,7 +148,14 @@ def find(path: str | None = None, context: str | None = None) -> Login:
     return kubeconfig(path, context)
 
 
-def _trust(ca: str | None) -> ssl.SSLContext:
+def anonymous(url: str, ca: str | None) -> Login:
+    """A way there with no credential of our own: each request brings that of the person who asks."""
+    context = trust(ca) if url.startswith("https") else None
+    return Login(url=url.rstrip("/"), headers=dict, refresh=None, context=context)
+
+
+def trust(ca: str | None) -> ssl.SSLContext:
+    """Certificates signed by the authorities of this file; None: by those that the system knows."""
     context = ssl.create_default_context(cafile=ca)
     # Python 3.13 turned this on; cluster CAs made by older tools lack the key identifiers it insists on.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -144,7 +163,7 @@ def _trust(ca: str | None) -> ssl.SSLContext:
 
 
 def _context(settings: Any) -> ssl.SSLContext:
-    context = _trust(settings.ssl_ca_cert)
+    context = trust(settings.ssl_ca_cert)
     if not settings.verify_ssl:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

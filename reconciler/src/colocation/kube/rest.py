@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 import urllib3
-from msgspec import Raw, Struct, field
+from msgspec import Raw, Struct, field, structs
 
 from colocation import __version__
 from colocation.decoding import decode
@@ -43,16 +44,35 @@ _KEEPALIVE: Final = [
 class ApiError(Exception):
     """The API server refused (``code`` is HTTP's), or did not answer (``code`` 0, reason "Unreachable")."""
 
-    def __init__(self, code: int, reason: str, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        retry_after: float | None = None,
+        causes: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         super().__init__(f"{code} {reason}: {message}")
         self.code, self.reason, self.message = code, reason, message
         self.retry_after = retry_after
         """Seconds the server asked us to wait, at most `RETRY_AFTER_SECONDS`."""
+        self.causes = causes
+        """Which fields of an object are invalid, and why."""
+
+
+class _Cause(Struct):
+    field: str = ""
+    message: str = ""
+
+
+class _Details(Struct):
+    causes: tuple[_Cause, ...] = ()
 
 
 class _Status(Struct):
     reason: str = ""
     message: str = ""
+    details: _Details | None = None
     error: str = ""
     """Our own manager's word for it, seen through the service proxy."""
 
@@ -94,6 +114,12 @@ class Rest:
             self._pool = manager.connection_from_url(login.url)
         else:
             self._pool = urllib3.connection_from_url(login.url, **options)
+
+    def speaking_as(self, headers: Mapping[str, str]) -> Rest:
+        """The same connections with another person's headers in the place of our own, which cannot be renewed."""
+        other = copy.copy(self)
+        other._login = structs.replace(self._login, headers=lambda: headers, refresh=None)  # noqa: SLF001 (one of our own)
+        return other
 
     def get(self, path: str, kind: type[T], *, label: str = "") -> T:
         """GET one object (or any JSON) as ``kind``."""
@@ -193,7 +219,7 @@ class Rest:
                 self._observe(verb, label, code, time.monotonic() - began)
             if code < 300:
                 return response
-            if code == 401 and not last:
+            if code == 401 and not last and self._login.refresh is not None:
                 response.drain_conn()
                 self._login.refresh()
                 continue
@@ -216,6 +242,7 @@ def _error(response: urllib3.BaseHTTPResponse) -> ApiError:
         status.reason or str(response.reason or "Unknown"),
         status.message or status.error,
         min(float(given), RETRY_AFTER_SECONDS) if given.isascii() and given.isdigit() else None,
+        tuple((cause.field, cause.message) for cause in status.details.causes) if status.details else (),
     )
 
 

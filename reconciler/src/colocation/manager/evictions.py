@@ -14,13 +14,14 @@ from typing import Final, Literal, get_args
 
 from msgspec import Struct, field
 
-from colocation.budget import EvictionExplanation, PendingEviction
+from colocation.budget import PendingEviction
 from colocation.kube.backoff import Backoff
 from colocation.kube.bucket import Bucket
 from colocation.manager.events import About, Events
 from colocation.manager.evictor import Eviction, EvictionOutcome
 from colocation.manager.metrics import Metrics
 from colocation.manager.node import NodeState
+from colocation.model.answers import EvictionExplanation
 from colocation.model.facts import PodFacts, Qos
 from colocation.model.fit import fit
 from colocation.model.report import MAX_EVICTION_REFUSALS, EvictionReason, EvictionRefusal, EvictionRequest

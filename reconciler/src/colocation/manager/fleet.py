@@ -2,7 +2,7 @@
 
 A table is another one after a day, or when the margin that follows from it has moved by a tenth. Nodes get it at the
 lowest urgency and about one a second: ten thousand of them take three hours. It
-stands in each spec, so that an agent has it before it has reported, and a new manager goes on with what is there.
+is in each spec, so that an agent has it before it has reported, and a new manager continues with it.
 """
 
 from __future__ import annotations

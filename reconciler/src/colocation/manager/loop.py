@@ -358,7 +358,7 @@ class Loop:
             self._refused(done, done.error.code)
         elif kind == NODE:
             after = node_facts(_NODE.decode(done.answer))
-            self.state.wrote_node(name, after)
+            self.state.wrote_node(name, after, now)
             self._metrics.published(name)
             if done.job.since is not None:
                 self._metrics.answered.observe(now - done.job.since)

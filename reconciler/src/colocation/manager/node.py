@@ -145,6 +145,8 @@ class NodeState(Struct):
     """Cgroup uids of BE pods that ended and may still be in the last report."""
     colocation: ColocationFacts | None = None
     report: ReportView = ReportView()
+    written_at: float | None = None
+    """When this manager last wrote the Node's numbers, on its own clock."""
     awaited: Awaited | None = None
     suspected_at: float | None = None
     """When a suspect report was last logged."""
@@ -161,7 +163,7 @@ class NodeState(Struct):
     refusals: tuple[EvictionRefusal, ...] = ()
     """Pods that the agent asked for and the API server refused to evict."""
     fleet_scores: Scores | None = None
-    """What the agent is to be told of the fleet; None: what it was told before."""
+    """The fleet's table for the agent's spec; None: the one that is in it."""
     agreed: Agreed | None = None
     evaluation: Evaluation | None = None
     due: float | None = None

@@ -1,5 +1,7 @@
 """Proof that a reader may see `/v1`: a token of the ServiceAccount `colocation-reader`, checked by TokenReview.
 
+Or of `colocation-console`, which shows a person only what that person could have read this way.
+
 The API server's service proxy says nothing to its backend about the person who asks, and people who log in with a
 certificate have no token at all. So the proof is a token that only a person who may mint it can have: RBAC decides.
 """
@@ -59,7 +61,8 @@ class Proof:
 
     def __init__(self, rest: Rest, namespace: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._rest, self._clock = rest, clock
-        self._reader = f"system:serviceaccount:{namespace}:{names.READER}"
+        account = f"system:serviceaccount:{namespace}:"
+        self._reader, self._readers = account + names.READER, (account + names.READER, account + names.CONSOLE)
         self._kept: dict[bytes, tuple[float, bool]] = {}
         """Until when a token, by its digest, needs no new review, and whether it was good."""
         self._lock = threading.Lock()
@@ -98,7 +101,7 @@ class Proof:
             claims = decode(text, _Claims)
         except (ValueError, msgspec.MsgspecError):
             return False
-        return claims.sub == self._reader and names.AUDIENCE in (
+        return claims.sub in self._readers and names.AUDIENCE in (
             (claims.aud,) if isinstance(claims.aud, str) else claims.aud
         )
 
@@ -126,4 +129,4 @@ class Proof:
             raise Refused(503, f"the token cannot be checked: {error}") from error
         review = decode(answer, _Review).status
         # An authenticator that knows nothing of audiences leaves them out: its word is not enough.
-        return review.authenticated and names.AUDIENCE in review.audiences and review.user.username == self._reader
+        return review.authenticated and names.AUDIENCE in review.audiences and review.user.username in self._readers

@@ -16,6 +16,7 @@ from colocation.decoding import decode
 from colocation.manager import views
 from colocation.manager.loop import Loop, ask
 from colocation.manager.metrics import Metrics
+from colocation.model.answers import Report, Simulation
 from colocation.model.wire import ColocationPolicy
 from colocation.serving import Answer, Guard, Limits, Refused, Request, Route, Server, json_answer
 
@@ -23,6 +24,7 @@ LIMITS: Final = Limits()
 BEAT_SECONDS: Final = 30.0
 """A loop that has not come round for this long is stuck: restart it."""
 MOST_POLICIES: Final = 64
+JSON: Final = "application/json"
 SLICE: Final = 200
 """Nodes per question: about 20 ms in which the loop does nothing else."""
 
@@ -46,7 +48,7 @@ def serve(host: str, port: int, inside: Inside, guard: Guard, limits: Limits = L
         Route(path="/healthz", handle=partial(_healthz, inside), probe=True),
         Route(path="/readyz", handle=partial(_readyz, inside), probe=True),
         Route(path="/metrics", handle=partial(_metrics, inside)),
-        view(path="/v1/report", handle=partial(_report, inside.loop)),
+        view(path="/v1/report", handle=partial(_report, inside)),
         view(path="/v1/explain/", handle=partial(_explain, inside.loop), hint="/v1/explain/NODE"),
         view(path="/v1/simulate", handle=partial(_simulate, inside.loop), hint="/v1/simulate?policies="),
     ]
@@ -82,9 +84,12 @@ def _metrics(inside: Inside, _request: Request) -> Answer:
     return Answer(200, generate_latest(inside.metrics.registry), CONTENT_TYPE_LATEST)
 
 
-def _report(loop: Loop, request: Request) -> Answer:
+def _report(inside: Inside, request: Request) -> Answer:
+    loop = inside.loop
     rows = _sliced(loop, request, views.rows)
-    return json_answer(200, {"schema": views.REPORT_SCHEMA, "leader": loop.leads, "nodes": rows})
+    return Answer(
+        200, msgspec.json.encode(Report(nodes=tuple(rows), leader=loop.leads, holder=inside.holder())) + b"\n", JSON
+    )
 
 
 def _explain(loop: Loop, request: Request) -> Answer:
@@ -107,7 +112,7 @@ def _simulate(loop: Loop, request: Request) -> Answer:
         raise Refused(400, f"{len(wires) + len(gone)} policies; at most {MOST_POLICIES} can be simulated at once")
     wanted = [Candidate(wire.metadata.name, wire.metadata.generation, wire.spec) for wire in wires]
     rows = _sliced(loop, request, partial(views.simulate, wanted=wanted, gone=gone))
-    return json_answer(200, {"schema": views.SIMULATE_SCHEMA, "leader": loop.leads, "nodes": rows})
+    return Answer(200, msgspec.json.encode(Simulation(nodes=tuple(rows), leader=loop.leads)) + b"\n", JSON)
 
 
 def _sliced(loop: Loop, request: Request, question: Callable[..., list[Any]]) -> list[Any]:

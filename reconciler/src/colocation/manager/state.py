@@ -119,12 +119,12 @@ class State:
             node.selected = False
         self.dirty.update(self.nodes)
 
-    def wrote_node(self, name: str, facts: NodeFacts) -> None:
+    def wrote_node(self, name: str, facts: NodeFacts, now: float) -> None:
         """The answer to our own patch: it arrives before the watch's event."""
         node = self.nodes.get(name)
         if node is not None and node.facts is not None and node.facts.uid == facts.uid:
             node.selected = node.selected and node.facts.labels == facts.labels
-            node.facts = facts
+            node.facts, node.written_at = facts, now
             self.dirty.add(name)
 
     def wrote_colocation(self, name: str, facts: ColocationFacts | None) -> None:

@@ -6,49 +6,18 @@ It returns Structs and plain values that do not change any more: they are encode
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Final
-
-from msgspec import Struct
 
 from colocation import budget
 from colocation.budget import Candidate
-from colocation.budget.explain import summarize
+from colocation.budget.explain import phrases, summarize
 from colocation.manager.loop import Loop
 from colocation.manager.node import NodeState
+from colocation.model.answers import Amounts, Carried, Explanation, Row, WhatIf
 from colocation.model.facts import NodeFacts, Qos
-
-REPORT_SCHEMA: Final = "colocation.openfuyao.com/report/v1"
-SIMULATE_SCHEMA: Final = "colocation.openfuyao.com/simulate/v1"
+from colocation.model.phrase import say, say_all
 
 
-class Amounts(Struct, kw_only=True, rename="camel"):
-    """One resource of a node, in millicores or bytes; None: not known."""
-
-    capacity: int
-    online_requested: int
-    used: int | None
-    """By everything on the node, mean of the last window."""
-    published: int | None
-    allocated: int
-    used_by_be: int | None
-
-
-class ReportRow(Struct, kw_only=True, rename="camel"):
-    """One node of the table."""
-
-    node: str
-    policy: str | None
-    open: bool
-    withdrawn: str | None
-    report_age_seconds: float | None
-    online_pods: int
-    be_pods: int
-    cpu: Amounts
-    memory: Amounts
-    reason: str
-
-
-def explain(loop: Loop, name: str, now: float) -> budget.Explanation | None:
+def explain(loop: Loop, name: str, now: float) -> Explanation | None:
     """The explanation of a node; None if there is no such node."""
     node = loop.state.nodes.get(name)
     if node is None or node.facts is None or node.evaluation is None or node.selection is None:
@@ -67,7 +36,7 @@ def explain(loop: Loop, name: str, now: float) -> budget.Explanation | None:
     )
 
 
-def rows(loop: Loop, now: float, nodes: Sequence[str]) -> list[ReportRow]:
+def rows(loop: Loop, now: float, nodes: Sequence[str]) -> list[Row]:
     """These nodes in the report, as far as they take part or carry something of ours."""
     known = [loop.state.nodes[name] for name in nodes if name in loop.state.nodes]
     return [
@@ -77,17 +46,21 @@ def rows(loop: Loop, now: float, nodes: Sequence[str]) -> list[ReportRow]:
     ]
 
 
-def _row(node: NodeState, facts: NodeFacts, now: float) -> ReportRow:
+def _row(node: NodeState, facts: NodeFacts, now: float) -> Row:
     evaluation, status, arrived = node.evaluation, node.report.status, node.report.arrived
     online = [pod for pod in node.pods.values() if pod.qos is not Qos.BE]
     used = status.node if status else None
     engine = status.engine if status else None
     winner = node.selection.winner if node.selection else None
-    return ReportRow(
+    pressure = status.pressure if status else None
+    capabilities = status.capabilities if status else None
+    requests = status.eviction_requests if status else ()
+    written = node.written_at
+    return Row(
         node=node.name,
         policy=winner.name if winner else None,
         open=facts.published.gate is not None,
-        withdrawn=evaluation.withdraw if evaluation else None,
+        withdrawn=say(evaluation.withdraw) if evaluation and evaluation.withdraw else None,
         report_age_seconds=None if arrived is None else round(now - arrived, 1),
         online_pods=len(online),
         be_pods=len(node.pods) - len(online),
@@ -108,6 +81,20 @@ def _row(node: NodeState, facts: NodeFacts, now: float) -> ReportRow:
             used_by_be=engine.memory_used if engine else None,
         ),
         reason=summarize(evaluation) if evaluation else "not evaluated yet",
+        reasons=phrases(evaluation) if evaluation else (),
+        withdrawal=evaluation.withdrawal if evaluation else None,
+        pressure_cpu=pressure.cpu if pressure else None,
+        pressure_memory=pressure.memory if pressure else None,
+        throttled_pods=engine.throttled_pods if engine else None,
+        cpu_quota=engine.cpu_quota if engine else None,
+        suspicions=tuple(node.report.suspicions),
+        published_age_seconds=None if written is None else round(now - written, 1),
+        eviction_requests=len(requests),
+        starved=sum(one.reason == "CpuStarved" for one in requests),
+        engine=engine.mode if engine else None,
+        kernel=capabilities.kernel or None if capabilities else None,
+        cgroup_version=capabilities.cgroup_version or None if capabilities else None,
+        agent_version=status.agent_version or None if status else None,
     )
 
 
@@ -118,9 +105,9 @@ def names_of(loop: Loop, _now: float) -> list[str]:
 
 def simulate(
     loop: Loop, now: float, wanted: Sequence[Candidate], gone: Collection[str], nodes: Sequence[str]
-) -> list[dict[str, Any]]:
+) -> list[WhatIf]:
     """What these nodes carry, and would carry under these policies in the place of those of the same name."""
-    rows = []
+    rows: list[WhatIf] = []
     replaced = {*gone, *(candidate.name for candidate in wanted)}
     for name in nodes:
         node = loop.state.nodes.get(name)
@@ -135,15 +122,18 @@ def simulate(
         result = budget.what_if(node.facts, selection, node.report, sums, now, loop.state.hearing)
         held, winner = node.facts.published, node.selection.winner if node.selection else None
         rows.append(
-            {
-                "node": name,
-                "now": _carries(winner.name if winner else None, held.cpu, held.memory, held.gate),
-                "then": _carries(result.policy, result.decision.cpu, result.decision.memory, result.decision.gate),
-                "reason": result.reason,
-            }
+            WhatIf(
+                node=name,
+                now=_carries(winner.name if winner else None, held.cpu, held.memory, held.gate),
+                then=_carries(result.policy, result.decision.cpu, result.decision.memory, result.decision.gate),
+                reason=say_all(result.reasons),
+                reasons=result.reasons,
+                allocated_cpu=sums.allocated.cpu,
+                allocated_memory=sums.allocated.memory,
+            )
         )
     return rows
 
 
-def _carries(policy: str | None, cpu: int | None, memory: int | None, gate: int | None) -> dict[str, Any]:
-    return {"policy": policy, "cpu": cpu, "memory": memory, "open": gate is not None, "maxPods": gate}
+def _carries(policy: str | None, cpu: int | None, memory: int | None, gate: int | None) -> Carried:
+    return Carried(policy=policy, cpu=cpu, memory=memory, open=gate is not None, max_pods=gate)

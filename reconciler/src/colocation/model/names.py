@@ -32,6 +32,8 @@ REPORTER: Final = "colocation.openfuyao.com/manager"
 
 READER: Final = "colocation-reader"
 """ServiceAccount that has no rights: who may mint its tokens may read the manager's ``/v1``."""
+CONSOLE: Final = "colocation-console"
+"""ServiceAccount of the console, which has no rights either: the manager takes its tokens of that audience too."""
 AUDIENCE: Final = "colocation"
 """Audience of those tokens, so that no API server accepts one as its own."""
 TOKEN_HEADER: Final = "X-Colocation-Token"  # noqa: S105 (a name)

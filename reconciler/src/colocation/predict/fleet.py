@@ -13,7 +13,7 @@ from typing import Final
 from colocation.predict.scores import BUCKETS, FLEET_MINUTES, quantile, tails
 
 FEWEST: Final = 3
-"""Nodes; with fewer, no lie can be told from the truth."""
+"""Nodes; with fewer, a false report cannot be distinguished."""
 MOST: Final = 500
 """Nodes that are looked at: more say nothing new, and cost the manager time."""
 LEAST_MINUTES: Final = 60

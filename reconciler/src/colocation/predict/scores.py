@@ -21,7 +21,7 @@ _GROWTH: Final = 1.15
 _COARSE: Final = 18
 """Then each ends 1.15 times as high as the one before; the last one holds everything above."""
 EDGES: Final = tuple([-1 + at / 4 for at in range(FINE)] + [4 * _GROWTH**at for at in range(_COARSE + 1)])
-"""Where buckets begin. They stand in reports and specs: other edges need other fields."""
+"""Where buckets begin. They are in reports and specs: other edges need other fields."""
 BUCKETS: Final = FINE + _COARSE
 DAY: Final = 24 * 60.0
 HALF_LIFE: Final = 14 * DAY

@@ -13,6 +13,7 @@ from colocation.budget.evaluate import Evaluation, ReportView, evaluate
 from colocation.budget.window import Windows
 from colocation.model import names
 from colocation.model.facts import NodeFacts, PodFacts, Published, Qos
+from colocation.model.phrase import phrase
 from colocation.model.policy import PolicySpec, part
 from colocation.model.report import NodeColocationStatus, PodUsage, Usage
 from colocation.model.wire import ColocationPolicy
@@ -59,7 +60,7 @@ def replay_policies(
                 (s.node.cpu or 0, s.node.memory or 0) if s.node else (0, 0) for s, _ in _reports(pods, online, None)
             ]
             steps = replay(
-                facts, Selection(candidate, (), "simulated"), _reports(pods, online, wire.spec), STEP_SECONDS
+                facts, Selection(candidate, (), phrase("onlyPolicy")), _reports(pods, online, wire.spec), STEP_SECONDS
             )
             # What was published from one report until the next is judged by what was used then.
             for step, (cpu, memory) in zip(steps, [*used[1:], used[-1]], strict=True):

@@ -152,7 +152,7 @@ class Sigma:
 
 
 class SigmaDay(Sigma):
-    """Mean and so many standard deviations of the node's use in the last 24 hours."""
+    """Mean and a number of standard deviations of the node's use in the last 24 hours."""
 
     def __init__(self, node: ReplayedNode) -> None:
         super().__init__(node)

@@ -1,7 +1,7 @@
 """One bounded HTTP(S) server for manager, agent and webhook."""
 
 from colocation.serving.listen import address, listener
-from colocation.serving.routes import Answer, Guard, Refused, Request, Route, json_answer, text_answer
+from colocation.serving.routes import Answer, Guard, Refused, Request, Route, Write, json_answer, text_answer
 from colocation.serving.server import Server
 from colocation.serving.table import Limits
 from colocation.serving.tls import server_context
@@ -14,6 +14,7 @@ __all__ = [
     "Request",
     "Route",
     "Server",
+    "Write",
     "address",
     "json_answer",
     "listener",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import mmap
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -65,6 +68,12 @@ class Exchange(BaseHTTPRequestHandler):
         """See BaseHTTPRequestHandler."""
         self._answer(read=True)
 
+    do_PUT = do_POST  # noqa: N815 (http.server's)
+
+    def do_DELETE(self) -> None:
+        """See BaseHTTPRequestHandler."""
+        self._answer(read="Content-Length" in self.headers)
+
     def _answer(self, *, read: bool) -> None:
         asked = urlsplit(self.path)
         try:
@@ -89,7 +98,18 @@ class Exchange(BaseHTTPRequestHandler):
         try:
             path = unquote(urlsplit(self.path).path)
             end = time.monotonic() + self._serves.limits.answer_seconds
-            request = Request(path, path.removeprefix(route.path), query, self.headers, body, end)
+            connection = self._connection
+            request = Request(
+                path,
+                path.removeprefix(route.path),
+                query,
+                self.headers,
+                body,
+                end,
+                self.command,
+                connection.address,
+                isinstance(connection.socket, ssl.SSLSocket),
+            )
             if route.guard is not None:
                 route.guard(request)
             return route.handle(request)
@@ -125,13 +145,31 @@ class Exchange(BaseHTTPRequestHandler):
         self._wire.begin_answer()
         self.send_response(answer.code)
         self.send_header("Content-Type", answer.kind)
-        self.send_header("Content-Length", str(len(answer.body)))
+        if answer.stream is None:
+            self.send_header("Content-Length", str(len(answer.body)))
+        else:
+            self.close_connection = True
+        for name, value in answer.headers:
+            self.send_header(name, value)
         if self.close_connection and self._serves.limits.idle_seconds:
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(answer.body)
         self.wfile.flush()
         self._serves.observe(answer.code)
+        if answer.stream is not None:
+            answer.stream(self._write)
+
+    def _write(self, piece: bytes) -> None:
+        """Of a stream. A client that has closed its end is noticed now, not when TCP refuses the piece after next."""
+        sock = self._connection.socket
+        if not isinstance(sock, ssl.SSLSocket):
+            sock.settimeout(0)  # `send` sets what is left; with a time limit this would wait for it
+            with contextlib.suppress(BlockingIOError):
+                if not sock.recv(1, socket.MSG_PEEK):
+                    raise ConnectionResetError("the client is gone")
+        self._wire.begin_answer()
+        self._wire.send(piece)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002 (http.server's)
         """What the standard library finds wrong with a head."""

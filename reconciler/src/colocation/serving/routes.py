@@ -34,6 +34,11 @@ class Request(Struct, frozen=True):
     body: Body
     end: float
     """When it should be answered (time.monotonic)."""
+    method: str = "GET"
+    address: str = ""
+    """The address at the other end of the connection: the client, or its proxy."""
+    secure: bool = False
+    """It came by TLS that ends here."""
 
     def left(self) -> float:
         """Seconds until then. Raises TimeoutError after it."""
@@ -43,12 +48,20 @@ class Request(Struct, frozen=True):
         return left
 
 
+Write = Callable[[bytes], None]
+"""Sends a piece of a stream. Raises OSError when the client is gone, or did not take it within `answer_seconds`."""
+
+
 class Answer(Struct, frozen=True):
     """One answer."""
 
     code: int
     body: bytes
     kind: str
+    headers: tuple[tuple[str, str], ...] = ()
+    """Beside Content-Type and Content-Length."""
+    stream: Callable[[Write], None] | None = None
+    """Sends what follows ``body``, until it returns; then the connection is closed."""
 
 
 def json_answer(code: int, body: Any) -> Answer:
@@ -72,6 +85,7 @@ class Route(Struct, frozen=True, kw_only=True):
     path: str
     handle: Handle
     method: str = "GET"
+    """"": its handler takes every method."""
     guard: Guard | None = None
     probe: bool = False
     """Answered also while `Limits.answers` others are being answered."""
@@ -92,6 +106,6 @@ class Routes:
         route = self._exact.get(path) or next((r for r in self._below if path.startswith(r.path)), None)
         if route is None:
             raise Refused(404, f"no {path}; try {self._hint}")
-        if route.method != method:
+        if route.method not in ("", method):
             raise Refused(405, f"{route.hint or route.path} takes {route.method} only")
         return route

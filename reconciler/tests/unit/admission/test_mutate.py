@@ -45,7 +45,7 @@ def decided(body: dict[str, Any], default: str = "") -> list[dict[str, Any]]:
 
 
 @given(AMOUNTS, st.booleans())
-def test_nothing_is_lost_and_nothing_doubles(asked: dict[str, str], ticket: bool) -> None:  # noqa: FBT001
+def test_nothing_is_lost_and_nothing_doubles(asked: dict[str, str], ticket: bool) -> None:
     made = converted(asked, ticket=ticket)  # type: ignore[arg-type]
     assert not {"cpu", "memory"} & set(made)
     assert (GATE in made) is ticket

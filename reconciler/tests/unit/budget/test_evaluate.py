@@ -7,6 +7,7 @@ from colocation import budget
 from colocation.budget import Candidate, Evaluation, ReportView, Selection, Windows, explain, select_policy
 from colocation.model import names
 from colocation.model.facts import NodeFacts, PodFacts, Published, Qos
+from colocation.model.phrase import phrase, say
 from colocation.model.policy import LabelSelector, Oversell, OversellCpu, OversellMemory, PolicySpec, Requirement
 from colocation.model.report import SENTENCE_LENGTH, NodeColocationStatus, PodUsage, Usage
 
@@ -18,7 +19,8 @@ POLICY = PolicySpec(
         grow_after_seconds=300,
     )
 )
-SELECTED = Selection(Candidate("default", 1, POLICY), (), "only")
+SELECTED = Selection(Candidate("default", 1, POLICY), (), phrase("onlyPolicy"))
+DISABLED = Selection(Candidate("p", 1, PolicySpec(enabled=False)), (), phrase("onlyPolicy"))
 NODE = NodeFacts(
     name="n1",
     uid="N",
@@ -125,7 +127,7 @@ def test_numbers_that_another_manager_left_stand_until_the_agents_first_report_o
     waits = evaluate(node, SELECTED, none, [], windows, 0)
     assert (waits.decision.cpu, waits.decision.memory, waits.decision.gate) == (5_000, 2**33, None)
     assert (waits.withdraw, waits.next_at) == (None, 180)
-    assert "until the agent's first report" in waits.decision.closed[0]
+    assert "until the agent's first report" in say(waits.decision.closed[0])
     reported = evaluate(node, SELECTED, report(0, 179), [], windows, 179)
     assert (reported.decision.cpu, reported.decision.gate) == (5_000, 250)
     late = evaluate(node, SELECTED, none, [], windows, 180)
@@ -134,7 +136,7 @@ def test_numbers_that_another_manager_left_stand_until_the_agents_first_report_o
 
 def test_another_managers_numbers_are_not_withdrawn_from_nodes_that_are_not_ours() -> None:
     theirs = Published(5_000, 2**33, None)
-    for labels, selection in (({}, SELECTED), (NODE.labels, Selection(None, (), "no policy"))):
+    for labels, selection in (({}, SELECTED), (NODE.labels, Selection(None, (), phrase("noPolicy")))):
         node = msgspec.structs.replace(NODE, labels=labels, published=theirs)
         stands = evaluate(node, selection, ReportView(), [], Windows(), 0, foreign=True)
         assert (stands.decision.cpu, stands.withdraw) == (5_000, None)
@@ -147,8 +149,13 @@ def test_another_managers_numbers_are_not_withdrawn_from_nodes_that_are_not_ours
     ("node", "selection", "view", "reason"),
     [
         (msgspec.structs.replace(NODE, labels={}), SELECTED, report(0), "not labelled"),
-        (NODE, Selection(None, (), "no ColocationPolicy selects this node"), report(0), "no ColocationPolicy"),
-        (NODE, Selection(Candidate("p", 1, PolicySpec(enabled=False)), (), ""), report(0), "policy p is disabled"),
+        (NODE, Selection(None, (), phrase("noPolicy")), report(0), "no ColocationPolicy"),
+        (
+            NODE,
+            Selection(Candidate("p", 1, PolicySpec(enabled=False)), (), phrase("onlyPolicy")),
+            report(0),
+            "policy p is disabled",
+        ),
         (NODE, SELECTED, ReportView(problem="Expected `int`"), "cannot be used"),
     ],
 )
@@ -188,7 +195,7 @@ def test_every_term_says_where_it_comes_from() -> None:
     assert answer.cpu is not None
     sources = {term.name: term.source for term in answer.cpu.terms}
     assert sources["margin"] == "policy default: reclaimPercent 60 keeps back the rest"
-    assert sources["system"].startswith("report, 12 s old: max(measured 500m")
+    assert sources["system"].startswith("report, 12 s old: the largest of: measured 500m outside pods; reserved")
     assert "HLS and LS pods, strategy usage of policy default" in sources["online"]
 
 
@@ -254,7 +261,7 @@ def test_the_explanation_adds_up() -> None:
     assert answer.cpu.result == answer.cpu.headroom == 4_500
     assert answer.cpu.published == 6_000  # what Running pods request
     assert not answer.gate.open
-    assert "cpu headroom 4500 is below the 6000 allocated" in answer.reason
+    assert "cpu: headroom 4,500m is below the 6,000m allocated" in answer.reason
     assert [(p.name, p.cpu, p.cpu_rule) for p in answer.top_pods] == [("d/a", 900, "mean use")]
     assert msgspec.json.decode(msgspec.json.encode(answer))["schema"] == "colocation.openfuyao.com/explain/v1"
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from colocation.budget import Candidate, ReportView, Selection, Windows, add_up, evaluate, explain, strategies
 from colocation.model import names
 from colocation.model.facts import NodeFacts, PodFacts, Qos
+from colocation.model.phrase import phrase
 from colocation.model.policy import Oversell, OversellCpu, OversellMemory, PolicySpec
 from colocation.model.report import Forecasts, NodeColocationStatus, PodUsage, Prediction, ResourceForecast, Usage
 
@@ -25,7 +26,7 @@ def online(strategy: str, forecasts: Forecasts | None, parts: tuple[int, ...] = 
         cpu=OversellCpu(strategy=strategy),  # type: ignore[arg-type]
         memory=OversellMemory(strategy="usage"),
     )
-    selection = Selection(Candidate("default", 1, PolicySpec(oversell=oversell)), (), "only")
+    selection = Selection(Candidate("default", 1, PolicySpec(oversell=oversell)), (), phrase("onlyPolicy"))
     uids = [f"p{number}" for number in range(len(parts))]
     pods = [PodFacts(uid, uid, f"d/{uid}", "n", Qos.LS, running=True, cpu=9_000, memory=GI) for uid in uids]
     rows = [

@@ -7,8 +7,12 @@ from hypothesis import strategies as st
 
 from colocation.budget.publish import Allocated, Decision, allocated_to, decide, published, unchanged
 from colocation.model.facts import NodeFacts, PodFacts, Published, Qos
+from colocation.model.phrase import Phrase, phrase, say
 
 amount = st.integers(0, 10_000)
+
+
+STALE = phrase("staleReport", staleSeconds=180)
 
 
 def node(before: Published = Published(), withdrawn: str | None = None) -> NodeFacts:
@@ -40,14 +44,14 @@ def test_closed_exactly_while_the_headroom_is_smaller(
 counts = st.integers(0, 300)
 
 
-@given(amount, amount, counts, counts, st.one_of(st.none(), st.just("stale")), st.booleans())
+@given(amount, amount, counts, counts, st.one_of(st.none(), st.just(STALE)), st.booleans())
 def test_a_published_gate_is_never_below_the_bound_best_effort_pods(
     headroom: int,
     allocated: int,
     bound: int,
     max_pods: int,
-    withdraw: str | None,
-    held: bool,  # noqa: FBT001
+    withdraw: Phrase | None,
+    held: bool,
 ) -> None:
     allocated = Allocated(allocated, allocated, allocated, allocated, pods=bound)
     decision = decide(node(Published(1, 1, 9)), headroom, headroom, allocated, max_pods, withdraw, held=held)
@@ -62,7 +66,7 @@ def test_a_published_gate_is_never_below_the_bound_best_effort_pods(
 def test_a_limit_of_pods_below_those_that_run_closes_the_node(max_pods: int, bound: int, gate: int | None) -> None:
     decision = decide(node(Published(900, 900, 250)), 900, 900, Allocated(500, 500, 500, 500, bound), max_pods, None)
     assert (decision.cpu, decision.memory, decision.gate) == (900, 900, gate)
-    assert decision.closed == (() if gate else (f"maxPods is {max_pods}, and {bound} best-effort pods are bound here",))
+    assert decision.closed == (() if gate else (phrase("podsFull", maxPods=max_pods, boundPods=bound),))
 
 
 def test_a_pod_with_node_name_set_by_hand_does_not_raise_it() -> None:
@@ -70,18 +74,18 @@ def test_a_pod_with_node_name_set_by_hand_does_not_raise_it() -> None:
 
 
 def test_a_withdrawn_node_keeps_what_is_allocated_without_a_gate() -> None:
-    decision = decide(node(Published(2_000, 2_000, 9)), 0, 0, Allocated(500, 600, 500, 600), 9, "stale")
-    assert decision == Decision(500, 600, None, "stale", ("stale",))
+    decision = decide(node(Published(2_000, 2_000, 9)), 0, 0, Allocated(500, 600, 500, 600), 9, STALE)
+    assert decision == Decision(500, 600, None, say(STALE), (STALE,))
 
 
 def test_a_withdrawn_node_with_nothing_allocated_loses_all_keys_together() -> None:
-    assert decide(node(Published(2_000, 2_000, 9)), 0, 0, Allocated(), 9, "stale") == Decision(
-        None, None, None, "stale", ("stale",)
+    assert decide(node(Published(2_000, 2_000, 9)), 0, 0, Allocated(), 9, STALE) == Decision(
+        None, None, None, say(STALE), (STALE,)
     )
 
 
 def test_a_node_that_never_was_published_is_left_alone() -> None:
-    assert decide(node(), 0, 0, Allocated(), 9, "no label") == Decision(None, None, None)
+    assert decide(node(), 0, 0, Allocated(), 9, STALE) == Decision(None, None, None)
 
 
 @pytest.mark.parametrize("qos", list(Qos))

@@ -16,6 +16,7 @@ from colocation.budget.publish import published
 from colocation.budget.select import Candidate, Selection
 from colocation.model import names
 from colocation.model.facts import NodeFacts, PodFacts, Published, Qos
+from colocation.model.phrase import phrase
 from colocation.model.policy import Oversell, OversellCpu, OversellMemory, PolicySpec
 from colocation.model.report import NodeColocationStatus, PodUsage, Prediction, Usage
 
@@ -312,7 +313,7 @@ def test_the_headroom_is_never_above_max_percent_nor_above_any_result_of_its_win
         grow_after_seconds=window,
         stale_after_seconds=3600,
     )
-    selection = Selection(Candidate("p", 1, PolicySpec(oversell=oversell)), (), "only")
+    selection = Selection(Candidate("p", 1, PolicySpec(oversell=oversell)), (), phrase("onlyPolicy"))
     windows, now, results = Windows(), 0.0, []
     for wait, cpu, memory in reports:
         now += wait

@@ -102,7 +102,7 @@ def test_explain_adds_up_in_the_table() -> None:
         assert words in text
     # 10,000 - 4,000 - 1,000 (reserved is more than measured) - 500
     assert "4,500m" in text
-    assert "max(measured 800m outside pods, reserved 1,000m)" in text
+    assert "the largest of: measured 800m outside pods; reserved 1,000m" in text
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])
@@ -267,6 +267,17 @@ def test_the_agent_does_not_load_what_only_others_need() -> None:
     code = (
         "import sys, colocation.cli.agent; print([m for m in sys.modules if m in ('kubernetes', 'colocation.manager')])"
     )
+    given = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": str(sources)}, capture_output=True, check=True
+    )
+    assert given.stdout.strip() == b"[]"
+
+
+@pytest.mark.parametrize("command", ["manager", "agent", "rubik"])
+def test_what_runs_on_every_cluster_loads_nothing_of_the_console(command: str) -> None:
+    sources = Path(cli.__file__).parents[2]
+    wanted = "[m for m in sys.modules if m.startswith(('colocation.console', 'jinja2', 'markupsafe'))]"
+    code = f"import sys, colocation.cli.{command}; print({wanted})"
     given = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(sources)}, capture_output=True, check=True
     )

@@ -125,7 +125,7 @@ def test_more_published_than_was_free_is_counted(tmp_path: Path, capsys: pytest.
         ),
         (
             "kind: ColocationPolicy\nmetadata: {name: p}\nspec: {oversell: {cpu: {reclaimPercent: 101}}}",
-            "Expected `int` <= 100 - at `$.spec.oversell.cpu.reclaimPercent`",
+            "spec.oversell.cpu.reclaimPercent: must be at most 100",
         ),
     ],
 )

@@ -21,7 +21,7 @@ def account(tmp_path: Path) -> Path:
 
 
 def test_a_token_that_is_replaced_on_disk_is_read_again(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login, "_trust", lambda _: None)
+    monkeypatch.setattr(login, "trust", lambda _: None)
     now = [0.0]
     made = login.in_cluster({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, account, lambda: now[0])
     assert made.url == "https://10.0.0.1:443"
@@ -37,7 +37,7 @@ def test_a_token_that_is_replaced_on_disk_is_read_again(account: Path, monkeypat
 
 
 def test_ipv6_services_get_brackets(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login, "_trust", lambda _: None)
+    monkeypatch.setattr(login, "trust", lambda _: None)
     made = login.in_cluster({"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "6443"}, account)
     assert made.url == "https://[fd00::1]:6443"
 

@@ -98,7 +98,7 @@ def seen(server: Server) -> Iterator[list[str]]:
 def test_what_a_watch_that_is_silent_for_ever_does_not_tell_is_learnt_from_a_list(
     server: Server,
     seen: list[str],
-    headers_come: bool,  # noqa: FBT001 (a parameter of the test)
+    headers_come: bool,
 ) -> None:
     server.headers_come = headers_come
     eventually(lambda: seen == ["first"] and server.watches)

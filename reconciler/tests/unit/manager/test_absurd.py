@@ -82,7 +82,7 @@ def facts(number: int, spec: dict[str, Any], *, best_effort: bool = True) -> Pod
 
 
 @given(PODS_OF_A_NODE, st.booleans())
-def test_any_requests_give_a_spec_that_the_crd_takes(pods: list[dict[str, Any]], best_effort: bool) -> None:  # noqa: FBT001
+def test_any_requests_give_a_spec_that_the_crd_takes(pods: list[dict[str, Any]], best_effort: bool) -> None:
     found = [facts(number, spec, best_effort=best_effort) for number, spec in enumerate(pods)]
     spec = NodeColocationSpec(
         pods=tuple(pod.as_be_pod() for pod in found), online=tuple(pod.as_online_pod() for pod in found)

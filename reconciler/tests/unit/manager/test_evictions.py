@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from colocation.budget import EvictionExplanation
 from colocation.kube.cache import Delete
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, PODS
 from colocation.kube.rest import ApiError
 from colocation.manager import views
 from colocation.manager.evictions import AGAIN_SECONDS, LEAVE_SECONDS, REFUSED_MOST
 from colocation.manager.evictor import EvictionOutcome, body
+from colocation.model.answers import EvictionExplanation
 from colocation.model.facts import Qos
+from colocation.model.phrase import say
 from colocation.model.report import EvictionRequest
 
 from .bench import GI, Bench
@@ -57,7 +58,7 @@ def test_the_node_is_lowered_and_closed_before_the_pod_is_asked_to_leave(bench: 
     assert [eviction.pod.name for eviction in bench.asked] == ["ns/batch"]
     made = bench.loop.state.nodes["n"].evaluation
     assert made is not None
-    assert made.decision.closed == (f"ns/batch is to leave: {WHY}",)
+    assert [say(one) for one in made.decision.closed] == [f"ns/batch is to leave: {WHY}"]
 
 
 def test_what_is_allocated_to_running_pods_is_kept_until_they_are_gone(bench: Bench) -> None:

@@ -17,6 +17,7 @@ from colocation.manager import server as served
 from colocation.manager import views
 from colocation.manager.loop import Stop
 from colocation.manager.server import MOST_POLICIES, SLICE, Inside, serve
+from colocation.model.answers import REPORT_SCHEMA
 from colocation.model.policy import PolicySpec
 from colocation.serving import Limits
 
@@ -79,7 +80,7 @@ def test_health_readiness_and_metrics(running: Running) -> None:
 def test_report_explanation_and_simulation(running: Running) -> None:
     running.turn()
     code, report = running.get("/v1/report")
-    assert (code, report["schema"], report["leader"]) == (200, views.REPORT_SCHEMA, True)
+    assert (code, report["schema"], report["leader"]) == (200, REPORT_SCHEMA, True)
     assert [row["node"] for row in report["nodes"]] == ["n"]
     assert report["nodes"][0]["cpu"]["capacity"] == 10_000
     code, result = running.get("/v1/explain/n")

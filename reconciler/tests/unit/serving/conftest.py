@@ -1,4 +1,4 @@
-"""The three servers, each as its process starts it, on a free port."""
+"""The four servers, each as its process starts it, on a free port."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from colocation.admission import Settings
 from colocation.agent import server as agent
 from colocation.agent.loop import Loop as AgentLoop
 from colocation.agent.specs import Specs
+from colocation.console import main as console
 from colocation.manager import server as manager
 from colocation.model.report import Capabilities
 from colocation.node.apply import Applier
@@ -113,10 +114,19 @@ def _webhook(limits: Limits, _folder: Path, host: str) -> Server:
     return server
 
 
+def _console(limits: Limits, _folder: Path, host: str) -> Server:
+    nowhere = "http://127.0.0.1:1"
+    running = console.Running(host=host, port=0, probes_port=0, api_server=nowhere, manager=nowhere, limits=limits)
+    made = console.Console(running)
+    made.server.start()
+    return made.server
+
+
 SERVERS: dict[str, tuple[Callable[[Limits, Path, str], Server], Limits, str, bool]] = {
     "manager": (_manager, manager.LIMITS, "/v1/simulate", False),
     "agent": (_agent, agent.LIMITS, "/metrics", False),
     "webhook": (_webhook, webhook.LIMITS, "/mutate", True),
+    "console": (_console, console.LIMITS, "/api/v1/openapi.json", False),
 }
 Start = Callable[..., Served]
 
@@ -129,7 +139,7 @@ def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
 
     def started(host: str = "::", **changed: Any) -> Served:
         mine = Limits(**{name: changed.get(name, getattr(limits, name)) for name in Limits.__struct_fields__})
-        probe = "/mutate" if tls else "/healthz"
+        probe = path if request.param in ("webhook", "console") else "/healthz"
         running.append(Served(make(mine, tmp_path, host), mine, path, tls=tls, probe=probe))
         return running[-1]
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from colocation.serving import Answer, Route, Write
+
 from .conftest import SERVERS, Served, Start, certificate, status
 
 SCALE = 1 / 20
@@ -59,7 +61,7 @@ def scaled(start: Start) -> Served:
 def test_a_request_has_ten_seconds_and_the_webhook_takes_three_mebibytes(name: str) -> None:
     limits = SERVERS[name][1]
     assert limits.request_seconds <= 10
-    assert limits.body_bytes == (3 * 2**20 if name == "webhook" else 0)
+    assert limits.body_bytes == {"webhook": 3 * 2**20, "console": 256 * 2**10}.get(name, 0)
     assert limits.per_address * 4 <= limits.connections <= 256
     assert limits.held_bytes <= 32 * 2**20
 
@@ -94,16 +96,14 @@ def test_a_request_that_stops_in_the_middle_is_ended_in_time(start: Start, text:
     eventually(lambda: len(served.server.table) == 0)
 
 
-def test_a_client_that_does_not_take_its_answer_is_ended_in_time(start: Start) -> None:
+def test_a_client_that_does_not_take_its_answer_is_ended_in_time(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     served = start(answer_seconds=0.5)
-    route = served.server._serves.routes._exact[served.path]
-    big = b"x" * 2**24
-    answer = SimpleNamespace(code=200, kind="text/plain", body=big)
-    changed = SimpleNamespace(**{name: getattr(route, name) for name in ("method", "probe")}, path=route.path)
-    changed.guard, changed.handle = None, lambda _: answer
-    served.server._serves.routes._exact[served.path] = changed
+    method = "POST" if served.tls else "GET"
+    answer = Answer(200, b"x" * 2**24, "text/plain")
+    changed = Route(path=served.path, method=method, handle=lambda _: answer)
+    monkeypatch.setattr(served.server._serves.routes, "find", lambda *_: changed)
     one = served.connect()
-    one.sendall(f"{route.method} {served.path} HTTP/1.1\r\nContent-Length: 0\r\n\r\n".encode())
+    one.sendall(f"{method} {served.path} HTTP/1.1\r\nContent-Length: 0\r\n\r\n".encode())
     eventually(lambda: len(served.server.table) == 1)
     eventually(lambda: len(served.server.table) == 0, 3)
 
@@ -140,7 +140,7 @@ def test_clients_that_hold_every_connection_do_not_shut_out_a_newcomer(start: St
 def test_probes_are_answered_while_as_many_others_as_may_be_are(start: Start) -> None:
     served = start(answers=1)
     assert served.server._serves.slots.acquire(blocking=False)
-    if served.tls:
+    if served.probe != "/healthz":
         assert served.asked() == 503
     else:
         assert served.asked(path="/healthz") == 200
@@ -176,7 +176,7 @@ def test_a_body_above_the_limit_is_refused_with_a_sentence_before_it_is_read(sta
     served = start()
     one = served.connect()
     one.sendall(b"POST /mutate HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (8 * 2**20))
-    assert status(one) == (413 if served.tls else 404)
+    assert status(one) == (413 if served.limits.body_bytes else 404)
     assert ended(one, 3)
 
 
@@ -185,7 +185,7 @@ def test_a_body_without_a_length_is_refused(start: Start, head: str) -> None:
     served = start()
     one = served.connect()
     one.sendall(f"POST /mutate HTTP/1.1\r\n{head}\r\n\r\n".encode())
-    assert status(one) == (411 if served.tls else 404)
+    assert status(one) == (411 if served.limits.body_bytes else 404)
     assert ended(one, 3)
 
 
@@ -207,15 +207,16 @@ def test_what_is_not_in_the_table_is_not_found(start: Start, path: str) -> None:
     served = start()
     one = served.connect()
     one.sendall(f"{'POST' if served.tls else 'GET'} {path} HTTP/1.1\r\nContent-Length: 0\r\n\r\n".encode())
-    assert status(one) == 404
+    to_login = path == "/" and served.path.startswith("/api/")  # a console's page for those who are signed in
+    assert status(one) == (303 if to_login else 404)
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "BREW"])
-def test_other_methods_are_refused(start: Start, method: str) -> None:
+@pytest.mark.parametrize(("method", "code"), [("PUT", 405), ("DELETE", 405), ("OPTIONS", 501), ("BREW", 501)])
+def test_other_methods_are_refused(start: Start, method: str, code: int) -> None:
     served = start()
     one = served.connect()
-    one.sendall(f"{method} {served.path} HTTP/1.1\r\n\r\n".encode())
-    assert status(one) == 501
+    one.sendall(f"{method} {served.path} HTTP/1.1\r\nContent-Length: 0\r\n\r\n".encode())
+    assert status(one) == code
 
 
 def test_a_connection_that_gets_no_thread_gives_its_place_back(start: Start, no_thread: SimpleNamespace) -> None:
@@ -309,3 +310,56 @@ def test_stopping_ends_idle_connections_and_frees_the_port(start: Start) -> None
         served.server.stop()
     with pytest.raises(ConnectionRefusedError):
         served.plain()
+
+
+def test_a_stream_ends_when_its_client_does_not_take_it_and_gives_its_place_back(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = start(answer_seconds=0.5)
+    ended_by: list[type[BaseException]] = []
+
+    def stream(write: Write) -> None:
+        try:
+            while True:
+                write(b"x" * 2**20)
+        except OSError as error:
+            ended_by.append(type(error))
+            raise
+
+    method = "POST" if served.tls else "GET"
+    route = Route(path=served.path, method=method, handle=lambda _: Answer(200, b"", "text/plain", stream=stream))
+    monkeypatch.setattr(served.server._serves.routes, "find", lambda *_: route)
+    one = served.connect()
+    one.sendall(f"{method} {served.path} HTTP/1.1\r\nContent-Length: 0\r\n\r\n".encode())
+    eventually(lambda: len(served.server.table) == 1)
+    assert served.server._serves.slots._value == served.limits.answers, "a stream takes no turn of those who ask"
+    eventually(lambda: len(served.server.table) == 0, 3)
+    assert ended_by == [TimeoutError]
+
+
+def test_a_stream_is_not_held_up_by_a_client_that_only_listens_and_ends_when_it_goes(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = start(answer_seconds=5)
+    gone: list[BaseException] = []
+
+    def stream(write: Write) -> None:
+        try:
+            for _ in range(1000):
+                write(b"tick")
+                time.sleep(0.02)
+        except OSError as error:
+            gone.append(error)
+            raise
+
+    method = "POST" if served.tls else "GET"
+    route = Route(path=served.path, method=method, handle=lambda _: Answer(200, b"", "text/plain", stream=stream))
+    monkeypatch.setattr(served.server._serves.routes, "find", lambda *_: route)
+    one = served.connect()
+    one.sendall(f"{method} {served.path} HTTP/1.1\r\nContent-Length: 0\r\n\r\n".encode())
+    began, text = time.monotonic(), b""
+    while text.count(b"tick") < 10:
+        text += one.recv(4096)
+    assert time.monotonic() - began < 4, "ten pieces take a fifth of a second, not ten time limits"
+    one.close()
+    eventually(lambda: bool(gone) and len(served.server.table) == 0, 4)

@@ -1,0 +1,1 @@
+"""The web console and its REST API: what people see and change, each with exactly their own rights."""
