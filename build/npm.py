@@ -1,4 +1,4 @@
-"""Files of npm packages by lock: fetched from npm's registry, checked by sha512, unpacked. Nothing of them is run here.
+"""Files of npm packages by lock: fetched by npm, checked by their sha512, unpacked; nothing of them is run here.
 
 python -m build.npm          puts those of the console where it serves them from (console/vendor)
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import shutil
+import subprocess
 import tarfile
 import tempfile
-import urllib.request
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from build import tools
 from build.paths import CLONE, SOURCE, cache, say
 from tests.lab.binaries import cache_lock
 
@@ -65,21 +65,17 @@ def place(folder: Path = VENDOR) -> Path:
 
 
 def _fetch(package: Package, home: Path) -> None:
-    """By plain HTTP: npm itself brings 300 Debian packages. npm's own variable names another registry."""
-    registry = os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")
-    url = f"{registry}/{package.name}/-/{package.name.rpartition('/')[2]}-{package.version}.tgz"
+    tools.ensure("npm")
     say(f"fetching {package.name} {package.version}")
     with tempfile.TemporaryDirectory(prefix="colocation-npm-") as scratch:
-        archive = Path(scratch) / "package.tgz"
-        try:  # not urllib3: this one knows the machine's proxy
-            with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 (what comes is checked by its sha512)
-                content = answer.read()
-        except OSError as error:
-            raise SystemExit(f"build: {url}: {error}. NPM_CONFIG_REGISTRY names another registry") from error
-        archive.write_bytes(content)
-        received = "sha512-" + base64.b64encode(hashlib.sha512(content).digest()).decode()
-        if received != package.integrity:
-            raise SystemExit(f"build: {url} is {received}, and build/lock/npm.txt says {package.integrity}")
+        wanted = f"{package.name}@{package.version}"
+        subprocess.run(
+            ["npm", "pack", "--silent", "--ignore-scripts", wanted], cwd=scratch, check=True, stdout=subprocess.DEVNULL
+        )
+        (archive,) = Path(scratch).glob("*.tgz")
+        found = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+        if found != package.integrity:
+            raise SystemExit(f"build: {wanted} is {found}, and build/lock/npm.txt says {package.integrity}")
         temporary = home.with_suffix(".tmp")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
@@ -87,7 +83,7 @@ def _fetch(package: Package, home: Path) -> None:
             for file in package.files:
                 member = tar.extractfile(f"package/{file}")
                 if member is None:
-                    raise SystemExit(f"build: {url} has no file {file}")
+                    raise SystemExit(f"build: {wanted} has no file {file}")
                 (temporary / Path(file).name).write_bytes(member.read())
         temporary.rename(home)
 

@@ -35,7 +35,7 @@ def decode(text: bytes | str | msgspec.Raw, kind: type[T]) -> T:
     return decoder(kind).decode(text)
 
 
-def convert(value: Any, kind: type[T]) -> T:
-    """What was decoded already, as ``kind``. Raises msgspec.ValidationError."""
+def convert(value: Any, kind: type[T], *, strict: bool = True) -> T:
+    """What was decoded already, as ``kind``; not ``strict``: numbers may be texts. Raises msgspec.ValidationError."""
     decoder(kind)
-    return msgspec.convert(value, kind)
+    return msgspec.convert(value, kind, strict=strict)

@@ -14,7 +14,7 @@ from colocation.console.context import Context
 from colocation.console.gate import User
 from colocation.console.people import Person
 from colocation.console.place import Place
-from colocation.decoding import decode
+from colocation.decoding import convert, decode
 from colocation.serving import Request
 
 MOST_FIELDS = 512
@@ -69,7 +69,7 @@ def query(text: str, kind: type[Struct] | None) -> Any:
             values = given[one.encode_name]
             wanted[one.encode_name] = values if isinstance(one.default, tuple) else values[-1]
     try:
-        return msgspec.convert(wanted, kind, strict=False)
+        return convert(wanted, kind, strict=False)
     except msgspec.ValidationError as error:
         raise problems.malformed(f"query: {error}") from error
 

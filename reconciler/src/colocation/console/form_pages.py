@@ -28,7 +28,7 @@ from colocation.console.model import (
 )
 from colocation.console.problems import Trouble
 from colocation.console.schema import schema
-from colocation.decoding import decode
+from colocation.decoding import convert, decode
 from colocation.kube.resources import NODES
 from colocation.kube.rest import ApiError
 from colocation.model.names import NODE_LABEL
@@ -157,7 +157,7 @@ def label(app: App, ask: Ask) -> Answer:
         "reason": given.text("reason"),
     }
     try:
-        body = msgspec.convert(document, LabelRequest)
+        body = convert(document, LabelRequest)
     except msgspec.ValidationError as error:
         raise problems.malformed(f"at most 100 nodes at once: {error}") from error
     found = labels.label(app, structs.replace(ask, body=body))

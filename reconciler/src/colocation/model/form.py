@@ -17,6 +17,8 @@ from msgspec import Struct, field, inspect
 
 from colocation.model.policy import PolicySpec
 
+_SPEC: Final = msgspec.json.Decoder(PolicySpec)
+"""Made on import: see `colocation.decoding`."""
 WHOLE: Final = (
     "rubik", "nodeSelector.matchLabels", "nodeSelector.matchExpressions", "rollout.nodeSelector.matchLabels",
     "rollout.nodeSelector.matchExpressions",
@@ -66,7 +68,7 @@ def flat(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 def effective(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Values by path with all defaults filled in. Raises msgspec.ValidationError."""
-    return {**_defaults_by_path(), **flat(_as_json(msgspec.convert(spec, PolicySpec)))}
+    return {**_defaults_by_path(), **flat(_as_json(_SPEC.decode(msgspec.json.encode(spec))))}
 
 
 def wrong(spec: Any) -> tuple[Wrong, ...]:
