@@ -57,7 +57,8 @@ def test_every_object_of_the_chart_is_looked_at(cluster: ApiServer, tmp_path: Pa
     manifest = helm("get", "manifest", "colocation", f"--namespace={NAMESPACE}", kubeconfig=cluster.kubeconfig)
     objects = [body for body in yaml.safe_load_all(manifest) if body]
     for body in objects:
-        where = [body["kind"], body["metadata"]["name"], f"-n={NAMESPACE}", "app.kubernetes.io/instance=x"]
+        namespace = body["metadata"].get("namespace", NAMESPACE)
+        where = [body["kind"], body["metadata"]["name"], f"-n={namespace}", "app.kubernetes.io/instance=x"]
         cluster.kubectl("label", "--overwrite", *where)
     healed, again = tasks(tmp_path, cluster, HEAL, HEAL)
     result = {answer.split(":")[0] for answer in healed["differences"]}
