@@ -193,7 +193,8 @@ class Listener:
                 self.text += line.decode()
 
     def close(self) -> None:
-        self.socket.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # the server may have closed it
+            self.socket.shutdown(socket.SHUT_RDWR)
         self.connection.close()
 
 
