@@ -9,7 +9,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from build import oci
+from build import npm, oci
 from build.paths import version
 from tests.image.conftest import Workshop
 
@@ -28,7 +28,8 @@ def test_it_is_valid_by_the_schema_of_cyclonedx(workshop: Workshop, architecture
 @pytest.mark.parametrize(("architecture", "machine"), MACHINES)
 def test_it_lists_what_is_in_the_image_and_nothing_else(workshop: Workshop, architecture: str, machine: str) -> None:
     components = json.loads(text(workshop, machine))["components"]
-    assert all(len(part["hashes"][0]["content"]) == 64 for part in components)
+    lengths = {"SHA-256": 64, "SHA-512": 128}
+    assert all(len(part["hashes"][0]["content"]) == lengths[part["hashes"][0]["alg"]] for part in components)
     listed = {part["purl"].partition("?")[0] for part in components}
     with tarfile.open(workshop.clone / f"build/out/colocation-rootfs-{version()}-{machine}.tar") as tar:
         names = tar.getnames()
@@ -37,7 +38,9 @@ def test_it_lists_what_is_in_the_image_and_nothing_else(workshop: Workshop, arch
     wheels = {name.split("/")[3] for name in names if name.endswith(".dist-info/METADATA")}
     found = {f"pkg:pypi/{wheel.removesuffix('.dist-info').replace('-', '@').replace('_', '-')}" for wheel in wheels}
     assert {purl for purl in listed if purl.startswith("pkg:pypi/")} == found
-    assert len(packages) + len(wheels) == len(listed)
+    scripts = {f"pkg:npm/{package.name}@{package.version}" for package in npm.read()}
+    assert {purl for purl in listed if purl.startswith("pkg:npm/")} == scripts
+    assert len(packages) + len(wheels) + len(scripts) == len(listed)
 
 
 @pytest.mark.parametrize(("architecture", "machine"), MACHINES)
