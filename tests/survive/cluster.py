@@ -166,4 +166,5 @@ def clear(machine: Machine) -> None:
     """No pods of ours are left, in the API and on the machine."""
     for namespace in ("default", "kube-system"):
         machine.kubectl("delete", "pods", "-n", namespace, "--all", "--grace-period=0", "--force")
-    machine.eventually(lambda: not values(machine), 60, "all pods' groups are gone")
+    # after an outage kubelet's watches wait up to 60 s (client-go's reflector: 30 s and as much jitter)
+    machine.eventually(lambda: not values(machine), 180, "all pods' groups are gone")
