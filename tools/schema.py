@@ -25,7 +25,9 @@ Rules = Mapping[str, tuple[tuple[str, str], ...]]
 _INT32 = 2**31 - 1
 _INT64 = 2**63 - 1
 # A selector is one value to server-side apply: merging halves of two selectors selects what no policy asked for.
-_ATOMIC_STRUCTS = frozenset({"LabelSelector"})
+# A NodeColocation's spec and status have one writer each: the names of all their fields in managedFields would be an
+# eighth of what a report of 40 pods takes in etcd.
+_ATOMIC_STRUCTS = frozenset({"LabelSelector", "NodeColocationSpec", "NodeColocationStatus"})
 
 
 def struct_schema(struct: type[msgspec.Struct], rules: Rules | None = None) -> Schema:

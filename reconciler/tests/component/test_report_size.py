@@ -48,7 +48,7 @@ def row(number: int, dice: random.Random) -> PodUsage:
     return PodUsage(uid=str(UUID(int=number << 64)), cpu=cpu, memory=memory, predicted=predicted)
 
 
-def test_40_rows_forecasts_scores_and_managed_fields_are_stored_in_7_kb(cluster: Cluster) -> None:
+def test_40_rows_forecasts_scores_and_managed_fields_are_stored_in_6_kb(cluster: Cluster) -> None:
     path = NODE_COLOCATIONS.path("large")
     cluster.rest.create(
         NODE_COLOCATIONS.path(),
@@ -91,5 +91,5 @@ def test_40_rows_forecasts_scores_and_managed_fields_are_stored_in_7_kb(cluster:
     of_scores = len(msgspec.json.encode(status.scores)) + len('"f:scores":{".":{},"f:cpu":{},"f:memory":{}},"scores":')
     print(f"{size} bytes, of them scores {of_scores}")
     assert of_scores <= 320
-    assert size <= 7 * 1024
+    assert size <= 6 * 1024
     cluster.rest.delete(path)
