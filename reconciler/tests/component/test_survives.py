@@ -410,6 +410,7 @@ def test_a_leader_that_was_stopped_past_its_lease_begins_no_write_and_one_in_fli
     proxy.passes_up.clear()  # watches go on, requests are held
     cluster.report(nodes[0], cpu=4000)
     eventually(lambda: metric(one, "colocation_writes_pending") >= 1, 5, "no patch on its way")
+    time.sleep(0.5)  # (pending: from the queue on; now it is on the wire)
     one.process.send_signal(signal.SIGSTOP)
     cluster.report(nodes[0], cpu=2000)
     eventually(lambda: two.json("/readyz")["leader"], 25)
