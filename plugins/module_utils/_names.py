@@ -14,6 +14,8 @@ API_VERSION: Final = "v1alpha1"
 NAMESPACE: Final = "openfuyao-colocation"
 
 QOS_ANNOTATION: Final = "openfuyao.com/qos-level"
+QOS_LABEL: Final = "openfuyao.com/qos-level"
+"""The class once more, for what selects pods: written by admission, and never read by us."""
 NODE_LABEL: Final = "node.openfuyao.com/colocation"
 
 BE_CPU: Final = "kubernetes.io/be-cpu"

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from colocation.kube.resources import PODS
+from colocation.kube.rest import ApiError
 from colocation.model.facts import PodFacts, pod_facts
 from colocation.model.quantity import parse
 from colocation.model.wire import Pod
@@ -18,7 +20,7 @@ from tests.lab.errors import LabError
 from tests.lab.process import run
 from tests.lab.waiting import eventually
 
-from .conftest import OLD, Pods, container, pod
+from .conftest import OLD, Pods, client, container, pod
 
 WAYS = ["webhook"] if OLD else ["cel", "webhook"]
 CPU, MEMORY, GATE = "kubernetes.io/be-cpu", "kubernetes.io/be-memory", "colocation.openfuyao.com/be-pods"
@@ -386,6 +388,103 @@ def test_the_class_of_a_pod_never_changes(api: ApiServer) -> None:
     api.kubectl(*annotate, "be", "somebody.example/else=1")
     api.kubectl(*annotate, "none", "openfuyao.com/qos-level=LS")  # which it was all along
     api.kubectl("delete", "pod", "be", "none", "--grace-period=0", "--force")
+
+
+QOS = "openfuyao.com/qos-level"
+
+
+def labelled(value: str, qos: str | None = "BE", **more: Any) -> dict[str, Any]:
+    return pod(
+        container("c", {"cpu": "1"}, {"cpu": "1"}), qos=qos, metadata={"labels": {"app": "a", QOS: value}}, **more
+    )
+
+
+@pytest.mark.parametrize("qos", ["HLS", "LS", "BE"])
+def test_the_class_is_a_label_too(pods: Pods, qos: str) -> None:
+    plain = pods.admit(pod(container("c", {"cpu": "1"}, {"cpu": "1"}), qos=qos))
+    assert plain["metadata"]["labels"] == {QOS: qos}
+    for given in ("HLS", "LS", "BE", "something-else", ""):
+        assert pods.admit(labelled(given, qos))["metadata"]["labels"] == {"app": "a", QOS: qos}
+    assert "labels" not in pods.admit(pod(qos=None))["metadata"], "a pod without a class is left alone"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(labelled("BE", qos=None), id="no annotation"),
+        pytest.param(labelled("HLS", qos="LS", priorityClassName="system-node-critical"), id="system"),
+        pytest.param(labelled("BE", qos="LS"), id="opted out"),
+    ],
+)
+def test_a_label_that_admission_does_not_write_must_be_true(api: ApiServer, body: dict[str, Any]) -> None:
+    body = json.loads(json.dumps(body))
+    body["metadata"]["labels"]["colocation.openfuyao.com/mutate"] = "false"
+    answer = Pods(api, "kube-system").refusal(body)
+    wrong = body["metadata"]["labels"][QOS]
+    assert f'metadata.labels[{QOS}] is "{wrong}", but the class of this pod is "LS"' in answer
+    assert "set the annotation" in answer
+    body["metadata"]["labels"][QOS] = "LS"
+    assert Pods(api, "kube-system").admits(body)
+
+
+NO_LABEL, AS_SUCH = "cannot be changed or removed", "the label follows"
+TRANSITIONS: list[tuple[str | None, str | None, str | None, str]] = [
+    # annotation, label before, label after, what the refusal says ("": allowed)
+    ("BE", None, "BE", ""),
+    ("BE", None, "LS", AS_SUCH),
+    ("BE", None, "other", AS_SUCH),
+    ("BE", "BE", None, NO_LABEL),
+    ("BE", "BE", "LS", NO_LABEL),
+    ("BE", "BE", "HLS", NO_LABEL),
+    ("LS", None, "LS", ""),
+    ("LS", None, "BE", AS_SUCH),
+    ("LS", "LS", "BE", NO_LABEL),
+    ("HLS", None, "HLS", ""),
+    ("HLS", "HLS", None, NO_LABEL),
+    (None, None, "LS", ""),
+    (None, None, "BE", AS_SUCH),
+]
+
+
+@pytest.mark.parametrize("sub", ["", "/status"])
+@pytest.mark.parametrize(("qos", "before", "after", "says"), TRANSITIONS)
+def test_the_label_of_a_pod_is_only_ever_added(
+    api: ApiServer, qos: str | None, before: str | None, after: str | None, says: str, sub: str
+) -> None:
+    """Pods older than the label are stood in for by pods that opted out of being changed."""
+    rest = client(api.kubeconfig)
+    labels = {"colocation.openfuyao.com/mutate": "false"} | ({QOS: before} if before else {})
+    body = pod(container("c", {"cpu": "1"}, {"cpu": "1"}), qos=qos, metadata={"labels": labels})
+    if qos == "BE":
+        body["spec"]["containers"][0]["resources"] = {}
+    rest.send("POST", PODS.path(namespace="default"), body=json.dumps(body).encode())
+    path = PODS.path(body["metadata"]["name"], namespace="default")
+    try:
+        error = ""
+        try:
+            rest.patch(path + sub, {"metadata": {"labels": {QOS: after}}})
+        except ApiError as refused:
+            error = str(refused)
+        stored = rest.get(path, dict)["metadata"]["labels"].get(QOS)
+        assert (says in error, bool(error)) == (True, bool(says))
+        assert stored == (before if says else after)
+        rest.patch(path + sub, {"metadata": {"labels": {"somebody.example/else": "1"}}})
+    finally:
+        rest.send("DELETE", path, query={"gracePeriodSeconds": "0"})
+
+
+def test_a_pod_is_not_labelled_and_given_another_class_at_once(api: ApiServer) -> None:
+    rest = client(api.kubeconfig)
+    body = pod(qos="BE")
+    rest.send("POST", PODS.path(namespace="default"), body=json.dumps(body).encode())
+    path = PODS.path(body["metadata"]["name"], namespace="default")
+    try:
+        both_at_once = {"metadata": {"annotations": {QOS: "LS"}, "labels": {QOS: "LS"}}}
+        for sub in ("", "/status"):
+            with pytest.raises(ApiError, match="cannot be changed"):
+                rest.patch(path + sub, both_at_once)
+    finally:
+        rest.send("DELETE", path, query={"gracePeriodSeconds": "0"})
 
 
 def test_the_overhead_of_a_runtime_class_stays_what_its_node_needs(api: ApiServer, pods: Pods) -> None:

@@ -57,6 +57,8 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
         metadata["ownerReferences"] = [OWNER | {"kind": draw(st.sampled_from(["DaemonSet", "Job"]))}]
     if draw(st.integers(0, 5)) == 0:
         metadata["labels"] = {"colocation.openfuyao.com/mutate": draw(st.sampled_from(["false", "true"]))}
+    if draw(st.integers(0, 3)) == 0:
+        metadata.setdefault("labels", {})["openfuyao.com/qos-level"] = draw(st.sampled_from(["BE", "LS", "x"]))
     qos = draw(st.sampled_from(["BE", "BE", "BE", "HLS", "HLS", "LS", None, "other"]))
     made = pod(*draw(containers(1)), qos=qos, metadata=metadata, **spec)
     if draw(st.booleans()):

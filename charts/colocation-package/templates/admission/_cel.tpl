@@ -34,6 +34,11 @@ namespaceSelector:
 object.metadata.?annotations[?'openfuyao.com/qos-level']
 {{- end }}
 
+{{/* CEL: the class in a pod's label, optional. */}}
+{{- define "colocation.cel.labelled" -}}
+object.metadata.?labels[?'openfuyao.com/qos-level']
+{{- end }}
+
 {{/* CEL: pods that nothing is done to. Mirror pods cannot be changed; DaemonSet and system pods have the class that they have. */}}
 {{- define "colocation.cel.ours" -}}
 !('kubernetes.io/config.mirror' in object.metadata.?annotations.orValue({})) &&

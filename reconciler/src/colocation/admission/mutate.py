@@ -49,6 +49,7 @@ class _PodContainer(Struct):
 
 class _PodMetadata(Struct, rename="camel"):
     annotations: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
     owner_references: tuple[OwnerReference, ...] = ()
 
 
@@ -77,7 +78,8 @@ def mutate(pod: NewPod, settings: Settings, default: str = "") -> Patch:
     if qos == Qos.BE:
         wanted[PREEMPTABLE_ANNOTATION] = "true"
     return [
-        *_annotate(pod.metadata.annotations, wanted),
+        *_entries("/metadata/annotations", pod.metadata.annotations, wanted),
+        *_entries("/metadata/labels", pod.metadata.labels, {names.QOS_LABEL: qos}),
         *(_best_effort(pod.spec) if qos == Qos.BE else ()),
         *_priority(pod.spec, qos, settings),
         *_schedule(pod.spec, qos, settings),
@@ -93,13 +95,13 @@ def _ours(pod: NewPod, annotations: dict[str, str]) -> bool:
     )
 
 
-def _annotate(present: dict[str, str] | None, wanted: dict[str, str]) -> Iterator[dict[str, Any]]:
-    if present is None:
-        yield _add("/metadata/annotations", wanted)
+def _entries(path: str, found: dict[str, str] | None, wanted: dict[str, str]) -> Iterator[dict[str, Any]]:
+    if found is None:
+        yield _add(path, wanted)
         return
     for key, value in wanted.items():
-        if present.get(key) != value:
-            yield _add(f"/metadata/annotations/{_escape(key)}", value)
+        if found.get(key) != value:
+            yield _add(f"{path}/{_escape(key)}", value)
 
 
 def _best_effort(spec: _Spec) -> Iterator[dict[str, Any]]:

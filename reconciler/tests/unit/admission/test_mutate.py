@@ -59,11 +59,19 @@ def test_nothing_is_lost_and_nothing_doubles(asked: dict[str, str], ticket: bool
             assert ours not in made
 
 
-@given(st.sampled_from(["BE", "HLS", "LS", "X", None]), st.sampled_from(["BE", "HLS", "LS", ""]), AMOUNTS, AMOUNTS)
-def test_a_pod_that_was_changed_needs_no_change(qos: str | None, default: str, one: Any, two: Any) -> None:
+@given(
+    st.sampled_from(["BE", "HLS", "LS", "X", None]),
+    st.sampled_from(["BE", "HLS", "LS", ""]),
+    AMOUNTS,
+    AMOUNTS,
+    st.sampled_from([{}, {"openfuyao.com/qos-level": "BE"}, {"openfuyao.com/qos-level": "other"}]),
+)
+def test_a_pod_that_was_changed_needs_no_change(
+    qos: str | None, default: str, one: Any, two: Any, labels: dict[str, str]
+) -> None:
     resources = {"requests": one, "limits": two}
     body: dict[str, Any] = {
-        "metadata": {"annotations": {"openfuyao.com/qos-level": qos}} if qos else {},
+        "metadata": {"labels": labels, **({"annotations": {"openfuyao.com/qos-level": qos}} if qos else {})},
         "spec": {
             "containers": [{"resources": resources}, {"resources": {}}],
             "initContainers": [{"resources": resources}],
@@ -74,6 +82,7 @@ def test_a_pod_that_was_changed_needs_no_change(qos: str | None, default: str, o
     declared = qos or default
     assert (once == body) is (declared not in ("BE", "HLS", "LS"))
     assert once["metadata"].get("annotations", {}).get("openfuyao.com/qos-level", "") == declared
+    assert once["metadata"].get("labels", {}) == ({"openfuyao.com/qos-level": declared} if once != body else labels)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +106,7 @@ def test_an_answer_carries_the_uid_and_the_patch() -> None:
     assert (declared["apiVersion"], declared["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
     response = declared["response"]
     assert (response["uid"], response["allowed"], response["patchType"]) == ("u1", True, "JSONPatch")
-    assert json.loads(base64.b64decode(response["patch"]))[0]["path"] == "/spec/priorityClassName"
+    assert json.loads(base64.b64decode(response["patch"]))[0]["path"] == "/metadata/labels"
     plain = json.loads(
         answer(json.dumps({"request": {"uid": "u2", "object": {"metadata": {}, "spec": {}}}}).encode(), ALL)
     )
