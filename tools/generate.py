@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,14 +35,26 @@ _DASHBOARDS = "charts/colocation-package/files/dashboards"
 _NODE = "reconciler/src/colocation/node"
 
 
+_UTILS = "ansible_collections.openfuyao.colocation.plugins.module_utils"
+_NEIGHBOURS = ("descheduler", "kyverno", "look", "scalers", "selectors", "volcano")
+
+
 def python_copy(source: str) -> Callable[[], str]:
-    """A module copied as it is, below a header that says where from."""
+    """A module copied as it is but for imports of other copies, below a header that says where from."""
 
     def render() -> str:
         header = f"# SPDX-License-Identifier: Apache-2.0\n# {crds.HEADER.format(source=source)}\n"
-        return header + (ROOT / source).read_text().removeprefix("# SPDX-License-Identifier: Apache-2.0\n")
+        text = (ROOT / source).read_text().removeprefix("# SPDX-License-Identifier: Apache-2.0\n")
+        text = text.replace("from colocation.model.names import", f"from {_UTILS}._names import")
+        text = re.sub(r"from colocation\.neighbours\.(\w+) import", rf"from {_UTILS}.neighbours._\1 import", text)
+        return header + re.sub(r"from colocation\.neighbours import (.*)", _siblings, text)
 
     return render
+
+
+def _siblings(found: re.Match[str]) -> str:
+    """Each copy's name begins with an underscore; the code keeps the name without."""
+    return "\n".join(f"from {_UTILS}.neighbours import _{name} as {name}" for name in found[1].split(", "))
 
 
 def explain_schema() -> str:
@@ -64,6 +77,10 @@ OUTPUTS: dict[str, Callable[[], str]] = {
     "reconciler/src/colocation/console/charts.py": console_charts.render,
     "plugins/module_utils/_names.py": python_copy("reconciler/src/colocation/model/names.py"),
     "plugins/module_utils/_quantity.py": python_copy("reconciler/src/colocation/model/quantity.py"),
+    **{
+        f"plugins/module_utils/neighbours/_{name}.py": python_copy(f"reconciler/src/colocation/neighbours/{name}.py")
+        for name in _NEIGHBOURS
+    },
     "plugins/module_utils/node/_probe.py": python_copy(f"{_NODE}/probe.py"),
     "plugins/module_utils/node/_journal.py": python_copy(f"{_NODE}/journal.py"),
     "plugins/module_utils/policy/_fields.py": policy_options.argument_spec,

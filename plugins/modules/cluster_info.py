@@ -55,6 +55,7 @@ options:
 requirements:
   - python >= 3.9
   - kubernetes >= 24.2.0
+  - PyYAML >= 3.11
 seealso:
   - module: openfuyao.colocation.node_capabilities_info
   - module: openfuyao.colocation.node_state
@@ -96,6 +97,8 @@ warnings_found:
   description:
     - What does not speak against a rollout, and is better known before. Namespaces that would refuse best-effort pods, and
       other managers that write oversold resources.
+    - Neighbours that would harm best-effort pods. Descheduler policies and Volcano's scheduler configuration in ConfigMaps, a
+      cluster-autoscaler's priority cutoff, VerticalPodAutoscalers and Kyverno policies, each with the remedy.
   returned: always
   type: list
   elements: str
@@ -190,13 +193,23 @@ record_exists:
 """
 
 import json
+import traceback
 import typing as t
 
+try:
+    import yaml
+
+    YAML_IMPORT_ERROR = None
+except ImportError:
+    YAML_IMPORT_ERROR = traceback.format_exc()
+
+from ansible.module_utils.basic import missing_required_lib
 from ansible_collections.openfuyao.colocation.plugins.module_utils import _values
 from ansible_collections.openfuyao.colocation.plugins.module_utils._names import API_GROUP, NAMESPACE
 from ansible_collections.openfuyao.colocation.plugins.module_utils._own_names import ROLLOUT_CONFIGMAP
 from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster import _cluster, _identity
 from ansible_collections.openfuyao.colocation.plugins.module_utils.cluster._api import Api, ApiError, make_module
+from ansible_collections.openfuyao.colocation.plugins.module_utils.neighbours import _look
 from ansible_collections.openfuyao.colocation.plugins.module_utils.release import _versions
 from ansible_collections.openfuyao.colocation.plugins.module_utils.rollout import _takeover
 
@@ -258,7 +271,8 @@ def gather(
         + _cluster.limit_warnings(api.list("/api/v1/limitranges"))
         + _cluster.default_warnings(default, _known_default(api))
         + _cluster.other_managers(nodes, kept is not None)
-        + _identity.clone_warnings(nodes),
+        + _identity.clone_warnings(nodes)
+        + neighbours(api),
         "gains": {host: _cluster.gains(answer.get("features") or {}) for host, answer in reached.items()},
         "hosts": matched,
         "may_be_sick": limit,
@@ -273,6 +287,27 @@ def gather(
         "record_known": known == record,
         "record": record,
     }
+
+
+def neighbours(api: Api) -> list[str]:
+    """What else runs here and would harm best-effort pods."""
+
+    def read(path: str, fields: str) -> list[dict[str, t.Any]] | None:
+        try:
+            return api.list(path, field_selector=fields or None)
+        except ApiError as e:
+            if e.status == 403:
+                return None
+            raise
+
+    return _look.warnings(read, _load)
+
+
+def _load(text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as e:
+        raise ValueError(" ".join(str(e).split())) from e
 
 
 def _known_default(api: Api) -> str | None:
@@ -293,6 +328,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    if YAML_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("PyYAML"), exception=YAML_IMPORT_ERROR)
     try:
         given = module.params
         result = gather(api, given["hosts"], given["node_names"], given["migrate"], given["may_fail"], given["may_be_sick"])
