@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-accidents test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old console-test test-ansible docs-site bench-collection test-debian13 picture assess-test
+.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-accidents test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old console-test test-ansible docs-site test-neighbours bench-collection test-debian13 picture assess-test
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -33,7 +33,7 @@ unit: setup  ## pure logic, in seconds
 lint: setup  ## ruff, mypy, import contracts, prose, licences, generated files
 	$(call step,lint)
 	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
-	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/ansible tests/demo tests/survive tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/collection tests/console tests/image tests/bench tests/fuzz tests/supply tests/assess tools build
+	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/ansible tests/demo tests/survive tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/collection tests/neighbours tests/console tests/image tests/bench tests/fuzz tests/supply tests/assess tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
 	@$(BIN)/python -m tools.prose
@@ -135,6 +135,11 @@ test-accidents: need-root setup build  ## what goes wrong while plays run: nodes
 test-offline: need-root setup image-oci build  ## an air-gapped site installs from a bundle, upgrades from another, goes back (root; not in make test)
 	$(call step,bundles, with the network cut)
 	@$(PYTEST) -q -x tests/ops/test_offline.py
+
+test-neighbours: setup binaries  ## a real descheduler beside best-effort pods, against a real API server (1 min; 7 more the first time)
+	@$(BIN)/python -m tests.lab build descheduler
+	$(call step,neighbours)
+	@$(PYTEST) -q tests/neighbours
 
 test-old: need-root setup build  ## admission by the webhook, and the lab, on Kubernetes 1.32 (root; 10 min more the first time)
 	$(call step,the webhook against a real API server 1.32)

@@ -127,6 +127,18 @@ CLUSTER: Final = Dashboard(
                 "memory": f"{_all('be_used', 'memory')} / {_all('capacity', 'memory')}",
             },
         ),
+        *(
+            Panel(
+                f"{title}: best-effort pods by namespace",
+                "What bound best-effort pods request, and what they use, in each namespace.",
+                unit,
+                {
+                    "{{namespace}} allocated": f"max by (namespace) (colocation_be_allocated_{_UNITS[resource]})",
+                    "{{namespace}} used": f"max by (namespace) (colocation_be_used_{_UNITS[resource]})",
+                },
+            )
+            for title, unit, resource in (("CPU", "short", "cpu"), ("Memory", "bytes", "memory"))
+        ),
         Panel(
             "Nodes",
             "Published: open to new best-effort pods. Closed: running ones continue. Withdrawn: nothing published.",

@@ -224,6 +224,12 @@ options:
               - 'Memory pressure (PSI some, 10 s) that counts as the high mark; 0: none. From 0 to 100.'
             type: int
             default: 0
+          closed_seconds:
+            description:
+              - 'Seconds a node must have too little memory for what is allocated before best-effort pods move to
+                open nodes with room; 0: never. From 0 to 86400.'
+            type: int
+            default: 0
       cpu:
         description:
           - When a best-effort pod that gets no CPU is evicted rather than kept without it.
@@ -239,6 +245,12 @@ options:
               - Seconds a pod must starve before it is evicted. From 10 to 86400.
             type: int
             default: 600
+          closed_seconds:
+            description:
+              - 'Seconds a node must have too little CPU for what is allocated before best-effort pods move to open
+                nodes with room; 0: never. From 0 to 86400.'
+            type: int
+            default: 0
   protect:
     description:
       - Further protection of online work; each is off by default. docs/agent.md says when to.

@@ -177,6 +177,16 @@ TOOLS = {
             "seconds, once",
             lab=False,
         ),
+        Tool(
+            "descheduler",
+            "the descheduler",
+            "sigs.k8s.io/descheduler",
+            "sigs.k8s.io/descheduler/cmd/descheduler",
+            "-s -w",
+            ("descheduler",),
+            "about 6 min on 2 cores, once",
+            lab=False,
+        ),
         *(
             Tool(
                 name,

@@ -202,6 +202,10 @@ FIELDS: dict[str, dict[str, t.Any]] = {
                     "pressure_percent": {
                         "type": "int",
                         "default": 0
+                    },
+                    "closed_seconds": {
+                        "type": "int",
+                        "default": 0
                     }
                 }
             },
@@ -216,6 +220,10 @@ FIELDS: dict[str, dict[str, t.Any]] = {
                     "starved_seconds": {
                         "type": "int",
                         "default": 600
+                    },
+                    "closed_seconds": {
+                        "type": "int",
+                        "default": 0
                     }
                 }
             }

@@ -31,7 +31,7 @@ from tests.lab.waiting import eventually
 from . import cluster as parts
 from .cluster import NAMESPACE, Cluster, Manager
 
-OLDER: Final = "survive: a test waits as long"
+OLDER: Final = "Preflight names the neighbours that would harm best-effort pods"
 """First words of its message: unlike its hash, they outlive a rebase."""
 
 pytestmark = pytest.mark.apiserver

@@ -10,10 +10,11 @@ from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Final, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from colocation.budget.publish import Allocated, allocated_to
 from colocation.budget.select import Selection
+from colocation.budget.shares import Share, shares
 from colocation.model.facts import PodFacts, Qos
 from colocation.model.report import NodeColocationStatus, PodUsage
 
@@ -79,6 +80,8 @@ class PodSums(Struct, frozen=True, gc=False):
     """For cpu and memory; None: no policy, or no report to add up."""
     siblings: Mapping[str, Peaks] = NONE_KNOWN
     """Peaks by workload, of those with a pod here that has not been observed for long enough."""
+    shares: dict[str, Share] = field(default_factory=dict)
+    """By namespace."""
 
 
 def estimate(
@@ -187,11 +190,12 @@ def add_up(
     ``known``: what the pods of each workload need, on all nodes.
     """
     allocated = allocated_to(pods)
+    rows = {} if status is None else {row.uid: row for row in status.pods}
     if status is None or by is None:
-        return PodSums(allocated)
-    rows = {row.uid: row for row in status.pods}
+        return PodSums(allocated, shares=shares(pods, rows))
     siblings = _siblings(pods, rows, known)
     return PodSums(
+        shares=shares(pods, rows),
         allocated=allocated,
         cpu=add_up_one(pods, rows, Resource.CPU, by[0], gone_be, siblings),
         memory=add_up_one(pods, rows, Resource.MEMORY, by[1], gone_be, siblings),

@@ -150,7 +150,8 @@ def _report(report: dict[str, Any]) -> str:
 
 def _state(eviction: dict[str, Any]) -> str:
     refused = f"refused: {eviction['refused']}" if eviction["refused"] else ""
-    return "; ".join(part for part in ("next" if eviction["next"] else "", refused) if part)
+    stays = f"stays: {eviction['stays']}" if eviction.get("stays") else ""  # an older manager does not say it
+    return "; ".join(part for part in ("next" if eviction["next"] else "", refused, stays) if part)
 
 
 def _rules(pod: dict[str, Any]) -> str:

@@ -26,6 +26,10 @@ class Bucket:
             return 0.0
         return (1 - self._tokens) / self.rate
 
+    def give_back(self) -> None:
+        """A token was taken and nothing was done with it."""
+        self._tokens = min(self.burst, self._tokens + 1)
+
     def lift(self) -> None:
         """No limit any more, until `impose`."""
         self._lifted = True

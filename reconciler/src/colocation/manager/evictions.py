@@ -1,5 +1,7 @@
 """Carries out what agents propose: which best-effort pod leaves its node, in which order with the Node's number.
 
+What `colocation.manager.moves` chooses is carried out likewise, while the node's agent asks for nothing.
+
 The agent proposes, the manager disposes: only a bound best-effort pod of that very node, one pod of a node at a time, a
 few a minute in the whole cluster, by the Eviction API (PodDisruptionBudgets and grace kept), and only once the Node's
 headroom has been lowered by what the pod requests, so that no other is put into its place. A pod that the API server
@@ -10,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from msgspec import Struct, field
 
@@ -19,12 +21,12 @@ from colocation.kube.backoff import Backoff
 from colocation.kube.bucket import Bucket
 from colocation.manager.events import About, Events
 from colocation.manager.evictor import Eviction, EvictionOutcome
-from colocation.manager.metrics import Metrics
+from colocation.manager.metrics import REASONS, Metrics
 from colocation.manager.node import NodeState
 from colocation.model.answers import EvictionExplanation
 from colocation.model.facts import PodFacts, Qos
 from colocation.model.fit import fit
-from colocation.model.report import MAX_EVICTION_REFUSALS, EvictionReason, EvictionRefusal, EvictionRequest
+from colocation.model.report import MAX_EVICTION_REFUSALS, EvictionRefusal, EvictionRequest
 
 log = logging.getLogger(__name__)
 BURST: Final = 5.0
@@ -82,15 +84,16 @@ class Evictions:
 
     def pending(self, node: NodeState, now: float) -> PendingEviction | None:
         """What the Node is to be lowered by: the pod that should leave, until it and the wish for it are gone."""
+        if node.move is not None and node.move.pod.name not in node.pods:
+            node.move = None  # it has left
         self._look(node, now)
         turn = self._turn(node, now)
         if turn is None:
             return None
-        return (
-            PendingEviction(message=turn.message)
-            if turn.pod is None
-            else PendingEviction(turn.pod.be_cpu, turn.pod.be_memory, turn.message)
-        )
+        if turn.pod is None or _asked_by_us(node):
+            # A full node is closed already, and its headroom says how much has to leave: lowered, too much would.
+            return PendingEviction(message=turn.message)
+        return PendingEviction(turn.pod.be_cpu, turn.pod.be_memory, turn.message)
 
     def step(self, node: NodeState, now: float) -> float | None:
         """The Node says the lower number: ask the pod to leave, if it is time; when to come back, if not."""
@@ -103,8 +106,18 @@ class Evictions:
         if wait > 0:
             return now + wait
         self._out.add(node.name)
-        self._send(Eviction(node.name, turn.pod, turn.request))
+        places = node.move.places if node.move is not None and _asked_by_us(node) else None
+        self._send(Eviction(node.name, turn.pod, turn.request, places))
         return None
+
+    def busy(self, node: str, now: float) -> bool:
+        """A pod of this node is being asked, or is on its way out."""
+        return node in self._out or any(now < asked.alone_until for asked in self._asked.get(node, {}).values())
+
+    def may_ask(self, node: str, pod: PodFacts, now: float) -> bool:
+        """Tell whether it is time to ask this pod: not while a refusal of it is recent."""
+        asked = self._asked.get(node, {}).get(pod.uid)
+        return asked is None or asked.not_before <= now
 
     def done(self, outcome: EvictionOutcome, now: float) -> None:
         """Take the API server's answer."""
@@ -112,9 +125,12 @@ class Evictions:
         self._out.discard(name)
         if outcome.skipped:
             return
+        if outcome.kept:
+            self._bucket.give_back()
+            return
         error = outcome.error
         result = "ok" if error is None else str(error.code)
-        known = request.reason if request.reason in get_args(EvictionReason) else "Other"
+        known = request.reason if request.reason in REASONS else "Other"
         self._metrics.evictions.labels(known, result).inc()
         extra = {"pod": pod.name, "node": name, "reason": request.reason, "why": request.message}
         asked = self._of(name, pod)
@@ -224,11 +240,22 @@ def _message(pod: PodFacts, request: EvictionRequest) -> str:
 
 
 def _requests(node: NodeState) -> tuple[EvictionRequest, ...]:
+    """What the agent proposes; without that, the pod that is to move."""
+    if asked := _of_agent(node):
+        return asked
+    return () if node.move is None else (node.move.request,)
+
+
+def _of_agent(node: NodeState) -> tuple[EvictionRequest, ...]:
     """What the agent proposes, if its report counts: one from before this manager started may be a day old."""
     report = node.report
     if report.status is None or report.problem is not None or not report.since_start:
         return ()
     return report.status.eviction_requests
+
+
+def _asked_by_us(node: NodeState) -> bool:
+    return node.move is not None and not _of_agent(node)
 
 
 def _pod(node: NodeState, request: EvictionRequest) -> PodFacts | None:

@@ -10,8 +10,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from colocation.budget.moves import Place
 from colocation.kube.resources import PODS
 from colocation.kube.rest import ApiError, Rest
+from colocation.model.constraints import PlacedPod, fits, obstacle
 from colocation.model.facts import PodFacts
 from colocation.model.report import EvictionRequest
 
@@ -24,6 +26,8 @@ class Eviction(Struct, frozen=True):
     node: str
     pod: PodFacts
     request: EvictionRequest
+    places: tuple[Place, ...] | None = None
+    """It is to move to one of these: it is read first, and stays if it may run on none of them."""
 
 
 class EvictionOutcome(Struct, frozen=True):
@@ -33,6 +37,10 @@ class EvictionOutcome(Struct, frozen=True):
     error: ApiError | None = None
     skipped: bool = False
     """Never sent: leadership had run out."""
+    kept: str = ""
+    """Why a pod that was to move stays; it was not asked."""
+    place: str = ""
+    """The node that it was moved for."""
 
 
 class Evictor:
@@ -63,15 +71,33 @@ class Evictor:
     def _ask(self, eviction: Eviction) -> EvictionOutcome:
         if not self._may_write():
             return EvictionOutcome(eviction, skipped=True)
-        wanted = body(eviction.pod)
+        wanted, place = body(eviction.pod), ""
         try:
+            if eviction.places is not None:
+                kept, place = self._look(eviction.pod, eviction.places)
+                if kept:
+                    return EvictionOutcome(eviction, kept=kept)
             self._rest.create(PODS.path(**wanted["metadata"], sub="eviction"), wanted, label="pods/eviction")
         except ApiError as error:
             return EvictionOutcome(eviction, error)
         except Exception as error:  # the thread must live: the next pod has to leave too
             log.exception("eviction failed", extra={"pod": eviction.pod.name})
             return EvictionOutcome(eviction, ApiError(500, "InternalError", repr(error)))
-        return EvictionOutcome(eviction)
+        return EvictionOutcome(eviction, place=place)
+
+    def _look(self, pod: PodFacts, places: tuple[Place, ...]) -> tuple[str, str]:
+        """Read the pod that is to move: why it stays, or the first place that takes it."""
+        namespace, _, name = pod.name.partition("/")
+        found = self._rest.get(PODS.path(name, namespace=namespace), PlacedPod, label="pods")
+        if why := obstacle(found):
+            return why, ""
+        for place in places:
+            if fits(found, place.name, place.labels, place.taints):
+                return "", place.name
+        return (
+            f"its nodeSelector, node affinity or tolerations keep it off the {len(places)} open node(s) with room",
+            "",
+        )
 
 
 def body(pod: PodFacts) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from colocation.manager.evictor import EvictionOutcome
 from colocation.manager.fleet import Fleet
 from colocation.manager.hearing import Ear
 from colocation.manager.metrics import Metrics
+from colocation.manager.moves import Moves
 from colocation.manager.node import NodeState, colocation_facts
 from colocation.manager.patches import NODE, POLICY, SPEC, node_job, spec_job
 from colocation.manager.policies import Policies
@@ -105,7 +106,7 @@ class Loop:
         self._outbox, self._metrics, self._clock, self._may_write = outbox, metrics, clock, may_write
         self._answered_at = answered_at
         self._events, self._policies = events, Policies(self.state, events)
-        self.evictions, self._fleet = evictions, Fleet()
+        self.evictions, self.moves, self._fleet = evictions, Moves(self.state.nodes, evictions), Fleet()
         self._timers: list[tuple[float, str]] = []
         self._watch_health, self._ear = WatchHealth(), Ear()
         self._led = self._caught_up = False
@@ -156,6 +157,7 @@ class Loop:
                 self._done(message, now)
             case EvictionOutcome():
                 self.evictions.done(message, now)
+                self.moves.done(message, now)
                 if message.eviction.node in self.state.nodes:
                     self.state.dirty.add(message.eviction.node)
                 else:
@@ -197,6 +199,8 @@ class Loop:
         look_at = self._policies.step(now, leads=leads)
         self._fleet.step(self.state, now)
         self._expire(now)
+        if leads and now >= self.moves.due and not self._ear.deaf and self._watch_health.clear_at(now) <= now:
+            self.state.dirty |= self.moves.look(now) & self.state.nodes.keys()
         if self.state.dirty:
             began = time.perf_counter()
             for name in self._take_dirty():
@@ -281,6 +285,7 @@ class Loop:
         answers = None if node.evaluation is None or node.evaluation.report is node.report else node.report.arrived
         evaluation = node.evaluation = self._compute(node, node.facts, now)
         self._wake_at(node, evaluation.next_at)
+        self.moves.note(node, evaluation, now)
         self._metrics.node(node, now)
         if not self._led:
             return
@@ -338,6 +343,7 @@ class Loop:
         self._outbox.drop((SPEC, node.name))  # garbage-collected by its owner, the Node
         self._outbox.forget(node.name)
         self._metrics.forget(node.name)
+        self.moves.forget(node.name)
         self._events.forget("Node", node.name)
         self.evictions.forget(node.name)
         if node.empty:

@@ -16,10 +16,13 @@ from prometheus_client.registry import Collector
 
 from colocation import __version__
 from colocation.budget import Evaluation, PodSums, ReportView, Withdrawal
+from colocation.budget.shares import Share
 from colocation.manager.node import NodeState
 from colocation.model.facts import NodeFacts
-from colocation.model.report import EvictionReason
+from colocation.model.report import NODE_FULL, EvictionReason
 
+REASONS: Final = (*get_args(EvictionReason), NODE_FULL)
+"""Of evictions."""
 _FAST: Final = (0.0005, 0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 _ANSWERED: Final = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
 
@@ -67,7 +70,7 @@ class Metrics:
         self.evictions = Counter(
             "colocation_evictions_total", "Evictions asked of the API server.", ["reason", "outcome"], registry=r
         )
-        for reason in get_args(EvictionReason):
+        for reason in REASONS:
             self.evictions.labels(reason, "ok")
         self.bad_objects = Counter(
             "colocation_bad_objects_total", "Objects that could not be read.", ["resource"], registry=r
@@ -224,7 +227,8 @@ class _Nodes(Collector):
         )
         for name, pods in self.left_out.copy().items():
             left_out.add_metric([name], pods)
-        for name, row in self.rows.copy().items():
+        rows = self.rows.copy()
+        for name, row in rows.items():
             for (unit, integers), amounts in zip(_UNITS.items(), _amounts(row), strict=True):
                 for family, amount in zip(families[unit], amounts, strict=True):
                     if amount is not None:
@@ -249,7 +253,30 @@ class _Nodes(Collector):
             published,
             suspect,
             left_out,
+            *_by_namespace(row.sums.shares for row in rows.values() if row.sums is not None),
         ]
+
+
+def _by_namespace(nodes: Iterable[Mapping[str, Share]]) -> list[GaugeMetricFamily]:
+    """Who has and uses what all these nodes offer."""
+    total: dict[str, Share] = {}
+    for node in nodes:
+        for namespace, share in node.items():
+            total[namespace] = total.get(namespace, Share()) + share
+    families = []
+    for what, text in (
+        ("allocated", "Requests of bound best-effort pods, by namespace."),
+        ("used", "Use of best-effort pods over the last window, by namespace."),
+    ):
+        for unit, integers in _UNITS.items():
+            family = GaugeMetricFamily(f"colocation_be_{what}_{unit}", text, labels=["namespace"])
+            for namespace, share in total.items():
+                cpu, memory = (share.cpu, share.memory) if what == "allocated" else (share.cpu_used, share.memory_used)
+                amount = cpu if unit == "cpu_cores" else memory
+                if amount is not None:
+                    family.add_metric([namespace], amount / integers)
+            families.append(family)
+    return families
 
 
 def _amounts(row: _NodeSeries) -> tuple[tuple[int | None, ...], tuple[int | None, ...]]:

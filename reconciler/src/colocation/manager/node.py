@@ -21,6 +21,7 @@ from colocation.budget import (
     add_up,
     strategies,
 )
+from colocation.budget.moves import Place
 from colocation.decoding import decode
 from colocation.model.facts import NodeFacts, PodFacts, Qos
 from colocation.model.policy import PolicySpec
@@ -29,6 +30,7 @@ from colocation.model.report import (
     UID_LENGTH,
     BePod,
     EvictionRefusal,
+    EvictionRequest,
     NodeColocationSpec,
     NodeColocationStatus,
     OnlinePod,
@@ -122,6 +124,14 @@ def policy_facts(wire: StoredPolicy) -> PolicyFacts:
     return PolicyFacts(Candidate(meta.name, meta.generation, spec), meta.uid, meta.resource_version, status, problems)
 
 
+class Move(Struct, frozen=True):
+    """A pod that is to leave a full node for one of these."""
+
+    pod: PodFacts
+    request: EvictionRequest
+    places: tuple[Place, ...]
+
+
 class Agreed(Struct, frozen=True, gc=False):
     """A NodeColocation says what is wanted: so it stays while each of these is the very same object."""
 
@@ -164,6 +174,8 @@ class NodeState(Struct):
     """Pods that the agent asked for and the API server refused to evict."""
     fleet_scores: Scores | None = None
     """The fleet's table for the agent's spec; None: the one that is in it."""
+    move: Move | None = None
+    """What this manager itself asks for (`colocation.manager.moves`); what the agent asks for goes first."""
     agreed: Agreed | None = None
     evaluation: Evaluation | None = None
     due: float | None = None

@@ -30,7 +30,7 @@ def explain(loop: Loop, name: str, now: float) -> Explanation | None:
         node.evaluation,
         node.windows,
         now,
-        evictions=loop.evictions.explanations(node, now),
+        evictions=(*loop.evictions.explanations(node, now), *loop.moves.explanations(node)),
         left_out=node.left_out,
         siblings=node.sums.siblings if node.sums is not None else budget.NONE_KNOWN,
     )

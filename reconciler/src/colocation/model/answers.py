@@ -199,6 +199,8 @@ class EvictionExplanation(Struct, frozen=True, kw_only=True, rename="camel"):
     """The manager evicts this one, or is about to."""
     refused: str | None
     """What the API server answered when it refused to evict the pod."""
+    stays: str | None = None
+    """Why it is not moved off this node, which has been full for as long as the policy says."""
 
 
 class Explanation(Struct, frozen=True, kw_only=True, rename="camel"):

@@ -15,7 +15,7 @@ from colocation.model import names
 from colocation.model.demand import all_say, combine
 from colocation.model.quantity import millicores, parse, saturate
 from colocation.model.report import BePod, OnlinePod
-from colocation.model.wire import Container, Node, Pod, PodCondition, Quantities
+from colocation.model.wire import Container, Node, Pod, PodCondition, Quantities, Taint
 
 _CONDITIONS: Final = msgspec.json.Decoder(tuple[PodCondition, ...])
 _RUN: Final = re.compile(r"-\d{8,}$")
@@ -128,6 +128,7 @@ class NodeFacts(Struct, frozen=True, gc=False):
     withdrawn: str | None = None
     """The reason remembered in the annotation, if we withdrew this node."""
     cordoned: bool = False
+    taints: tuple[Taint, ...] = ()
     cpu_annotated: int = 0
     memory_annotated: int = 0
     """What an annotation reserves for work outside Kubernetes."""
@@ -271,6 +272,7 @@ def node_facts(node: Node) -> NodeFacts:
         ),
         withdrawn=node.metadata.annotations.get(names.WITHDRAWN_ANNOTATION),
         cordoned=node.spec.unschedulable,
+        taints=node.spec.taints,
         cpu_annotated=reserved[0],
         memory_annotated=reserved[1],
         problem=reserved[2],

@@ -182,6 +182,15 @@ class EvictMemory(Struct, frozen=True, kw_only=True, rename="camel"):
     pressure_percent: Annotated[
         int, Meta(ge=0, le=100, description="Memory pressure (PSI some, 10 s) that counts as the high mark; 0: none.")
     ] = 0
+    closed_seconds: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=86400,
+            description="Seconds a node must have too little memory for what is allocated before best-effort pods "
+            "move to open nodes with room; 0: never.",
+        ),
+    ] = 0
 
 
 class EvictCpu(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -193,6 +202,15 @@ class EvictCpu(Struct, frozen=True, kw_only=True, rename="camel"):
     starved_seconds: Annotated[
         int, Meta(ge=10, le=86400, description="Seconds a pod must starve before it is evicted.")
     ] = 600
+    closed_seconds: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=86400,
+            description="Seconds a node must have too little CPU for what is allocated before best-effort pods move "
+            "to open nodes with room; 0: never.",
+        ),
+    ] = 0
 
 
 class Evict(Struct, frozen=True, kw_only=True, rename="camel"):

@@ -199,6 +199,8 @@ class Condition(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
 
 EvictionReason = Literal["MemoryHigh", "MemoryPressure", "CpuStarved"]
 """Those of this version. In a report the reason is any word: one that a newer agent gives must not cost the report."""
+NODE_FULL: Final = "NodeFull"
+"""The manager's own reason: a pod moves off a node that stays full."""
 
 
 class EvictionRequest(Struct, frozen=True, gc=False, kw_only=True, rename="camel"):

@@ -103,10 +103,19 @@ class PodCondition(Struct, gc=False):
     reason: str = ""
 
 
+class Taint(Struct, frozen=True, gc=False):
+    """v1 Taint."""
+
+    key: str = ""
+    value: str = ""
+    effect: str = ""
+
+
 class NodeSpec(Struct):
     """The fields of a Node's spec that we read."""
 
     unschedulable: bool = False
+    taints: tuple[Taint, ...] = ()
 
 
 class NodeStatus(Struct, rename="camel"):

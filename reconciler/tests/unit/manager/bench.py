@@ -84,7 +84,7 @@ class Bench:
 
     def policy(self, name: str = "p", *, generation: int = 1, status: Any = None, **more: Any) -> None:
         spec_fields = {
-            f: more.pop(f) for f in ("priority", "node_selector", "rollout", "enabled", "protect") if f in more
+            f: more.pop(f) for f in ("priority", "node_selector", "rollout", "enabled", "protect", "evict") if f in more
         }
         oversell = more
         usage = {

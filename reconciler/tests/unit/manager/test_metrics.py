@@ -9,6 +9,7 @@ from colocation.kube.cache import Delete, Upsert, WatchState
 from colocation.kube.resources import NODES, PODS
 from colocation.manager.loop import Sees
 from colocation.model.facts import PodFacts, Published, Qos
+from colocation.model.report import PodUsage
 
 from .bench import GI, Bench
 
@@ -128,3 +129,35 @@ def test_a_watch_that_is_interrupted_is_seen(bench: Bench) -> None:
     assert value(bench, "watch_up", resource="pods") == 0
     bench.say(Sees(PODS, WatchState.AGAIN))
     assert value(bench, "watch_up", resource="pods") == 1
+
+
+def total(bench: Bench, name: str) -> float:
+    """Over all its labels."""
+    families = bench.loop._metrics.registry.collect()
+    return sum(sample.value for family in families for sample in family.samples if sample.name == f"colocation_{name}")
+
+
+def test_what_namespaces_have_and_use_adds_up_to_what_the_nodes_have() -> None:
+    bench = Bench()
+    bench.sync()
+    bench.policy()
+    wanted = {"m": [("a/one", 300), ("a/two", 200), ("b/one", 50)], "n": [("a/three", 700), ("c/one", 0)]}
+    for node, pods in wanted.items():
+        bench.node(node)
+        rows = tuple(PodUsage(uid=f"uid-{name}", cpu=be // 2, memory=be) for name, be in pods if name != "b/one")
+        for name, be in pods:
+            bench.pod(name, be=be, node=node)
+        bench.report(node, rows=rows)
+    bench.pod("web/one", qos=Qos.LS)
+    bench.step()
+    for unit in ("cpu_cores", "memory_bytes"):
+        assert total(bench, f"be_allocated_{unit}") == total(bench, f"node_allocated_{unit}") > 0
+    assert value(bench, "be_allocated_cpu_cores", namespace="a") == 1.2
+    assert value(bench, "be_used_cpu_cores", namespace="a") == 0.6
+    assert value(bench, "be_used_memory_bytes", namespace="a") == 1200
+    assert value(bench, "be_used_cpu_cores", namespace="b") is None, "no report shows that pod"
+    assert value(bench, "be_allocated_cpu_cores", namespace="web") is None
+    bench.say(Delete(PODS, "c/one"), Delete(PODS, "b/one"))
+    bench.step()
+    assert value(bench, "be_allocated_cpu_cores", namespace="b") is None, "a namespace goes with its pods"
+    assert total(bench, "be_allocated_cpu_cores") == total(bench, "node_allocated_cpu_cores") == 1.2
