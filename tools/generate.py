@@ -36,7 +36,7 @@ _NODE = "reconciler/src/colocation/node"
 
 
 _UTILS = "ansible_collections.openfuyao.colocation.plugins.module_utils"
-_NEIGHBOURS = ("descheduler", "kyverno", "look", "scalers", "selectors", "volcano")
+_NEIGHBOURS = ("descheduler", "karmada", "kyverno", "look", "scalers", "selectors", "volcano")
 
 
 def python_copy(source: str) -> Callable[[], str]:

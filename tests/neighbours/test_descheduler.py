@@ -38,7 +38,7 @@ def cycle(api: ApiServer, folder: Path, policy: dict[str, Any]) -> str:
     file = folder / "policy.yaml"
     file.write_text(yaml.safe_dump(policy))
     binaries.ensure("descheduler")
-    line = ["--secure-port=0", f"--policy-config-file={file}", "--descheduling-interval=0", "--v=3"]
+    line = ["--secure-port=0", f"--policy-config-file={file}", "--descheduling-interval=0", "--v=4"]
     return run([binaries.path("descheduler"), f"--kubeconfig={api.kubeconfig}", *line], timeout=120).stderr
 
 
@@ -105,11 +105,11 @@ def test_with_node_fit_it_knows_the_gate(cluster: ApiServer, tmp_path: Path) -> 
     be = uids(cluster, "be")
     log = cycle(cluster, tmp_path, usual())
     assert uids(cluster, "be") == be
-    assert f"insufficient {GATE}" in log
+    assert f"insufficient {GATE}" in log, "\n".join(line[40:240] for line in log.splitlines()[-40:])
 
 
 def test_a_field_that_it_does_not_know_is_refused(api: ApiServer, tmp_path: Path) -> None:
-    with pytest.raises(Exception, match='unknown field "nodeFitt"'):
+    with pytest.raises(Exception, match="unknown field .*nodeFitt"):
         cycle(api, tmp_path, usual(nodeFitt=True))
     with pytest.raises(Exception, match="v1alpha1"):
         cycle(api, tmp_path, {"apiVersion": "descheduler/v1alpha1", "kind": "DeschedulerPolicy", "strategies": {}})
