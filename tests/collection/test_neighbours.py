@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def neighbours(api: ApiServer) -> Iterator[None]:
         api.kubectl("apply", "-f", "-", stdin=json.dumps(one))
     for plural in ("verticalpodautoscalers.autoscaling.k8s.io", "clusterpolicies.kyverno.io"):
         api.kubectl("wait", "crd", plural, "--for=condition=Established", "--timeout=30s")
-        eventually(lambda plural=plural: api.kubectl("get", plural, "-A") is not None, 30, plural)
+        eventually(partial(api.kubectl, "get", plural, "-A", "-o", "json"), 30, plural)
     for one in things:
         api.kubectl("apply", "-f", "-", stdin=json.dumps(one))
     yield

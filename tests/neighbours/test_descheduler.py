@@ -109,7 +109,7 @@ def test_with_node_fit_it_knows_the_gate(cluster: ApiServer, tmp_path: Path) -> 
 
 
 def test_a_field_that_it_does_not_know_is_refused(api: ApiServer, tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="unknown field .*nodeFitt"):
+    with pytest.raises(Exception, match=r"unknown field .*nodeFitt"):
         cycle(api, tmp_path, usual(nodeFitt=True))
     with pytest.raises(Exception, match="v1alpha1"):
         cycle(api, tmp_path, {"apiVersion": "descheduler/v1alpha1", "kind": "DeschedulerPolicy", "strategies": {}})

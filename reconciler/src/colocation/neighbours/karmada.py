@@ -21,8 +21,8 @@ def problem(served: bool) -> str:  # noqa: FBT001 (one answer, from one question
         ""
         if served
         else (
-            "The API server of colocation_karmada_kubeconfig serves no Clusters of Karmada: it is a member's, or that of "
-            "another cluster. Give the kubeconfig of Karmada's own API server (karmada-apiserver.config)."
+            "The API server of colocation_karmada_kubeconfig serves no Clusters of Karmada: it is a member's, or that "
+            "of another cluster. Give the kubeconfig of Karmada's own API server (karmada-apiserver.config)."
         )
     )
 
