@@ -14,6 +14,8 @@ from colocation.neighbours import descheduler
 from tests.chart.conftest import apply, container, pod
 from tests.lab import binaries
 from tests.lab.apiserver import ApiServer
+from tests.lab.config import CLONE
+from tests.lab.errors import LabError
 from tests.lab.process import run
 
 QOS = "openfuyao.com/qos-level"
@@ -106,6 +108,25 @@ def test_with_node_fit_it_knows_the_gate(cluster: ApiServer, tmp_path: Path) -> 
     log = cycle(cluster, tmp_path, usual())
     assert uids(cluster, "be") == be
     assert f"insufficient {GATE}" in log, "\n".join(line[40:240] for line in log.splitlines()[-40:])
+
+
+FILES = sorted((CLONE / "files/descheduler").glob("*.yaml"))
+
+
+def test_each_policy_that_is_shipped_is_taken_and_harms_no_best_effort_pod(cluster: ApiServer, tmp_path: Path) -> None:
+    be = uids(cluster, "be")
+    assert len(FILES) >= 12
+    for file in FILES:
+        policy = yaml.safe_load(file.read_text())
+        assert warned(policy) == [], file.name
+        if file.stem == "balance":  # it reads its ServiceAccount's files, which only a pod has: decoded, it fails there
+            with pytest.raises(LabError) as error:
+                cycle(cluster, tmp_path, policy)
+            assert "decoding" not in str(error.value)
+            assert "serviceaccount" in str(error.value)
+        else:
+            cycle(cluster, tmp_path, policy)
+        assert uids(cluster, "be") == be, file.name
 
 
 def test_a_field_that_it_does_not_know_is_refused(api: ApiServer, tmp_path: Path) -> None:
