@@ -40,7 +40,7 @@ _NEIGHBOURS = ("descheduler", "karmada", "kyverno", "look", "scalers", "selector
 
 
 def python_copy(source: str) -> Callable[[], str]:
-    """A module copied as it is but for imports of other copies, below a header that says where from."""
+    """A module copied as it is, except for imports of other copies, below a header that says where from."""
 
     def render() -> str:
         header = f"# SPDX-License-Identifier: Apache-2.0\n# {crds.HEADER.format(source=source)}\n"

@@ -13,7 +13,7 @@ author:
   - The openfuyao.colocation contributors (@openfuyao)
 description:
   - Reads Clusters and ResourceInterpreterCustomizations from Karmada's own API server, to which the connection options lead.
-  - Names what would place best-effort work wrongly, each with what mends it. Resource models that know no C(kubernetes.io/be-cpu),
+  - Names what would place best-effort work wrongly, each with its remedy. Resource models that know no C(kubernetes.io/be-cpu),
     a missing accurate estimator, a missing interpreter, a member without colocation.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
@@ -48,7 +48,7 @@ problems:
   type: list
   elements: str
 warnings_found:
-  description: What would place best-effort work wrongly, a sentence each with what mends it.
+  description: What would place best-effort work wrongly, a sentence each, with its remedy.
   returned: always
   type: list
   elements: str

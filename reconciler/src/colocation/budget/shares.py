@@ -11,7 +11,7 @@ from colocation.model.report import PodUsage
 
 
 class Share(Struct, frozen=True, gc=False):
-    """One namespace on one node, millicores and bytes; None: no report tells its use."""
+    """One namespace on one node, millicores and bytes; None: no report has its use."""
 
     cpu: int = 0
     memory: int = 0

@@ -12,12 +12,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from colocation.budget import EvictionExplanation
 from colocation.budget.evaluate import Evaluation
 from colocation.budget.moves import Excess, Full, Place, candidates, full, lasting, patience, place, room
 from colocation.manager.evictions import Evictions
 from colocation.manager.evictor import EvictionOutcome
 from colocation.manager.node import Move, NodeState
+from colocation.model.answers import EvictionExplanation
 from colocation.model.facts import PodFacts
 from colocation.model.fit import cut
 from colocation.model.quantity import human_bytes, human_millicores
@@ -29,7 +29,7 @@ LOOK_SECONDS: Final = 10.0
 KEPT_SECONDS: Final = 600.0
 """A pod that may not be moved, that no open node takes or that was refused is not tried again before this time."""
 RESERVED_SECONDS: Final = 60.0
-"""Room that a moved pod was meant for is not promised again until it has been gone for this time."""
+"""Room that a moved pod was meant for is not given away again until it has been gone for this time."""
 
 
 class _Kept(Struct, frozen=True):

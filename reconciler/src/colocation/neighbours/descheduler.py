@@ -139,7 +139,7 @@ def _utilization(profile: Profile, name: str, args: dict[str, Any]) -> Iterator[
     if ours and name == "LowNodeUtilization":
         yield (
             f"{where} has {', '.join(ours)} in its thresholds: a node that is exactly full is not overloaded, and a "
-            "healthy pod is evicted from it in every cycle, for ever; take it out, and let the manager move pods "
+            "healthy pod is evicted from it in every cycle, without end; take it out, and let the manager move pods "
             "(evict.cpu.closedSeconds of the policy)."
         )
     if profile.leaves_out or _spares(name, args):

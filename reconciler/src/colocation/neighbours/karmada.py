@@ -59,7 +59,7 @@ def warnings(
     interpreters: Iterable[dict[str, Any]],
     estimators: Iterable[str] | None,
 ) -> list[str]:
-    """A sentence for each thing that places best-effort work wrongly, with what mends it.
+    """A sentence for each thing that places best-effort work wrongly, with its remedy.
 
     ``estimators``: names of the Deployments beside Karmada's scheduler; None: they could not be looked at.
     """

@@ -95,6 +95,6 @@ LABELS = {"pool": "batch", "disk": "ssd", "size": "8"}
 def test_selector_affinity_and_taints_as_the_scheduler_reads_them(
     spec: dict[str, Any],
     taints: tuple[Taint, ...],
-    wanted: bool,  # noqa: FBT001
+    wanted: bool,
 ) -> None:
     assert fits(pod(**spec), "n", LABELS, taints) is wanted

@@ -195,5 +195,5 @@ def test_no_document_whatever_stops_the_reader(document: Any, version: str) -> N
         (None, False),
     ],
 )
-def test_which_selectors_leave_best_effort_pods_out(selector: Any, out: bool) -> None:  # noqa: FBT001
+def test_which_selectors_leave_best_effort_pods_out(selector: Any, out: bool) -> None:
     assert leaves_out(selector) is out

@@ -32,7 +32,7 @@ def configuration(metrics: str = "prometheus", **usage: Any) -> dict[str, Any]:
         (configuration(metrics="prometheus_adaptor"), False),
     ],
 )
-def test_the_usage_plugin_closes_nodes_unless_its_predicate_is_off(given: dict[str, Any], closes: bool) -> None:  # noqa: FBT001
+def test_the_usage_plugin_closes_nodes_unless_its_predicate_is_off(given: dict[str, Any], closes: bool) -> None:
     found = volcano.warnings([given], yaml.safe_load)
     assert len(found) == closes
     assert all(
@@ -59,7 +59,7 @@ def deployment(*command: str) -> dict[str, Any]:
         ([], False),
     ],
 )
-def test_a_cutoff_at_or_below_best_effort_counts_it(command: list[str], warned: bool) -> None:  # noqa: FBT001
+def test_a_cutoff_at_or_below_best_effort_counts_it(command: list[str], warned: bool) -> None:
     assert len(scalers.autoscaler_warnings([deployment("cluster-autoscaler", *command)])) == warned
 
 
@@ -68,7 +68,7 @@ def autoscaler(kind: str = "Deployment", **policy: Any) -> dict[str, Any]:
     return {"metadata": {"namespace": "jobs", "name": "vpa"}, "spec": spec}
 
 
-def workload(qos: str | None, cron: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
+def workload(qos: str | None, cron: bool = False) -> dict[str, Any]:  # noqa: FBT002
     pods = {"metadata": {"annotations": {QOS: qos} if qos else {}}}
     return {"spec": {"jobTemplate": {"spec": {"template": pods}}} if cron else {"template": pods}}
 
