@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 from typing import TYPE_CHECKING, Any
 
 from tests.bench.figures import Figure, figure, percentile
-from tests.console.browser import chromium, sign_in, visit
+from tests.console.browser import Weight, chromium, sign_in, visit
 from tests.lab.progress import step
 
 if TYPE_CHECKING:
@@ -38,20 +37,16 @@ def figures(url: str, token: str) -> list[Figure]:
     with step("pages in a browser"), chromium() as browser:
         for name, path in PAGES.items():
             cold = percentile([_cold(browser, url, token, path)[0] for _ in range(TIMES)], 50)
-            _, bodies = _cold(browser, url, token, path)
+            weight = _cold(browser, url, token, path)[1]
             with visit(browser, url) as context:
                 page = context.new_page()
                 sign_in(page, url, token, path)
                 warm = percentile([_ready(page, url + path) for _ in range(TIMES)], 50)
-            weight, plain = (sum(map(len, some)) / 1000 for some in ([gzip.compress(one, 6) for one in bodies], bodies))
             note = f"Median of {TIMES}; load average {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores."
             found += [
                 figure(f"{name}-cold", cold, "ms", most=2000, note=f"Nothing is in the browser's cache. {note}"),
                 figure(f"{name}-warm", warm, "ms", most=1000, note=f"Styles and scripts are in it. {note}"),
-                figure(
-                    f"{name}-weight", weight, "kB", most=150,
-                    note=f"All that it loads, as gzip would send it; {plain:.0f} kB as it is.",
-                ),
+                figure(f"{name}-weight", weight, "kB", most=150, note="All that it loads, as it is sent: compressed."),
             ]  # fmt: skip
         found.append(
             figure("keystroke", _keystroke(browser, url, token), "ms", most=300, note=f"To the filtered table. {note}")
@@ -59,21 +54,18 @@ def figures(url: str, token: str) -> list[Figure]:
     return found
 
 
-def _cold(browser: Browser, url: str, token: str, path: str) -> tuple[float, list[bytes]]:
-    """Signed in by a browser's cookies, with an empty cache."""
+def _cold(browser: Browser, url: str, token: str, path: str) -> tuple[float, float]:
+    """Milliseconds and kilobytes: signed in by a browser's cookies, with an empty cache."""
     with visit(browser, url) as context:
         page = context.new_page()
         sign_in(page, url, token, "/changes")
         state: Any = context.storage_state()
     with visit(browser, url, storage_state=state) as context:
         page = context.new_page()
-        bodies: list[bytes] = []
-        answers: list[Any] = []
-        page.on("response", lambda answer: None if "stream" in answer.url else answers.append(answer))
+        weight = Weight(page)
         taken = _ready(page, url + path)
         page.wait_for_load_state("load")
-        bodies = [answer.body() for answer in answers if answer.ok]
-        return taken, bodies
+        return taken, weight.kilobytes()
 
 
 def _ready(page: Page, url: str) -> float:

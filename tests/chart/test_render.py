@@ -229,7 +229,13 @@ def test_networks_are_open_where_they_must_be_only() -> None:
     ]
     manager = find(documents, "NetworkPolicy", "colocation-manager")["spec"]
     assert all("from" not in rule for rule in manager["ingress"]), "the API server asks there for people"
-    for name, spec in (("agent", agent), ("manager", manager)):
+    documents = manifests("--set-json", f"networkPolicy={json.dumps(answer)}", "--set=console.enabled=true")
+    console = find(documents, "NetworkPolicy", "colocation-console")["spec"]
+    assert console["ingress"] == [
+        {"ports": [{"port": "http", "protocol": "TCP"}]},
+        {"ports": [{"port": "probes", "protocol": "TCP"}], "from": [peer]},
+    ]
+    for name, spec in (("agent", agent), ("manager", manager), ("console", console)):
         kind = "DaemonSet" if name == "agent" else "Deployment"
         assert spec["podSelector"] == find(documents, kind, f"colocation-{name}")["spec"]["selector"]
 

@@ -94,6 +94,19 @@ def visit(browser: Browser, url: str, **options: Any) -> Iterator[BrowserContext
     assert not watch.wrong, "\n".join(watch.wrong)
 
 
+class Weight:
+    """Bytes that a page's answers take on the wire, as they are sent: compressed."""
+
+    def __init__(self, page: Page) -> None:
+        self._answers: list[Any] = []
+        page.on("requestfinished", self._answers.append)
+
+    def kilobytes(self) -> float:
+        """Of all that has come since the beginning; what the browser had kept weighs nothing."""
+        sizes = [request.sizes() for request in self._answers]
+        return sum(int(one["responseBodySize"]) + int(one["responseHeadersSize"]) for one in sizes) / 1000
+
+
 def sign_in(page: Page, url: str, token: str, path: str = "/") -> None:
     """As a person does it."""
     page.goto(f"{url}{path}")

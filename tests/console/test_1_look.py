@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reconciler.tests.component.cluster import NAMESPACE
 from tests.lab.waiting import eventually
 
-from .browser import shot, sign_in, violations, visit
+from .browser import Weight, shot, sign_in, violations, visit
 from .world import CLOSED, NODE_COUNT, PRESSED, SILENT, STARVED, SUSPECT, Console, World
 
 if TYPE_CHECKING:
@@ -98,6 +98,23 @@ def test_every_page_is_accessible(name: str, browser: Browser, page: Page, conso
         page.locator(".plot[data-drawn], .plot:has-text('No data')").first.wait_for()
     shot(page, name)
     assert violations(browser, page) == []
+
+
+def test_no_page_weighs_more_than_150_kb(browser: Browser, place: World, console: Console) -> None:
+    """Each in a browser that has kept nothing: the page, its styles, scripts and data, as they are sent."""
+    with visit(browser, console.url) as context:
+        sign_in(context.new_page(), console.url, place.token("operator"), "/policies")
+        state: Any = context.storage_state()
+    found = {}
+    for name, path in PAGES.items():
+        with visit(browser, console.url, storage_state=state) as context:
+            page = context.new_page()
+            weight = Weight(page)
+            page.goto(console.url + path, wait_until="load")
+            if name in ("overview", "node", "monitor"):
+                page.locator(".plot[data-drawn], .plot:has-text('No data')").first.wait_for()
+            found[name] = round(weight.kilobytes())
+    assert all(5 < kilobytes <= 150 for kilobytes in found.values()), found
 
 
 def test_j2_the_overview_has_the_managers_numbers(page: Page, place: World, console: Console) -> None:

@@ -6,6 +6,7 @@ import logging
 import shlex
 import time
 from collections.abc import Callable
+from email.message import Message
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -24,7 +25,7 @@ from colocation.console.router import Endpoint, Router
 from colocation.console.session import FRESH_SECONDS, Sessions
 from colocation.kube.rest import ApiError, Rest
 from colocation.model import names
-from colocation.serving import Answer, Refused, Request
+from colocation.serving import Answer, Refused, Request, compressed, unchanged
 
 log = logging.getLogger(__name__)
 S = TypeVar("S")
@@ -144,6 +145,10 @@ class App(Struct, kw_only=True):
 
     def handle(self, request: Request) -> Answer:
         """Answer it; never raises."""
+        answer = unchanged(self._handled(request), request.headers)
+        return answer if watched(request.headers) else compressed(answer, request.headers)
+
+    def _handled(self, request: Request) -> Answer:
         where = self.place(request)
         page = not where.path.startswith("/api/")
         try:
@@ -272,6 +277,15 @@ class App(Struct, kw_only=True):
     def token_command(self) -> str:
         """What gives a token to sign in with."""
         return f"kubectl -n {self.options.namespace} create token NAME --duration=8h"
+
+
+def watched(headers: Message) -> bool:
+    """Another site may have made a browser ask, and watch the length of the answer (CVE-2013-3587, "BREACH").
+
+    Compressed, the length would say whether what that site put into the query is on the page too.
+    """
+    site = headers.get("Sec-Fetch-Site")
+    return headers.get("Cookie") is not None if site is None else site not in ("same-origin", "none")
 
 
 def dressed(answer: Answer, headers: tuple[tuple[str, str], ...] = ()) -> Answer:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 
 from colocation.console import openapi as described
 from colocation.console import pages
 from colocation.console.app import App, Ask
+from colocation.console.router import Endpoint
 from colocation.serving import Answer
 
 
 def openapi(app: App, _ask: Ask) -> Answer:
     """GET /openapi.json."""
-    return Answer(200, _openapi(app.router.endpoints), "application/json")
+    text, tag = _openapi(app.router.endpoints)
+    return Answer(200, text, "application/json", (("Cache-Control", "no-cache"), ("ETag", tag)))
 
 
-_openapi = lru_cache(1)(described.document)
+@lru_cache(1)
+def _openapi(endpoints: tuple[Endpoint, ...]) -> tuple[bytes, str]:
+    text = described.document(endpoints)
+    return text, f'W/"{hashlib.sha256(text).hexdigest()[:12]}"'
 
 
 def static(_app: App, ask: Ask) -> Answer:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct, structs
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from colocation import logs
 from colocation.console import pages, routes
@@ -20,6 +21,7 @@ from colocation.console.app import App
 from colocation.console.gate import Gate
 from colocation.console.labels import Turns
 from colocation.console.live import Hub
+from colocation.console.metrics import Metrics
 from colocation.console.place import Options
 from colocation.console.prometheus import Prometheus, Source
 from colocation.console.ring import Ring
@@ -71,10 +73,13 @@ class Console:
     """One console; `start` and `stop` once each. Raises OSError if an address is taken, ValueError for a bad key."""
 
     def __init__(self, running: Running) -> None:
-        self._api = Rest(anonymous(running.api_server, running.api_ca), connections=CONNECTIONS)
         self.snapshot = Snapshot(running.manager, running.manager_token)
         self._source = Prometheus(running.prometheus) if running.prometheus else None
         ring, self.hub = Ring(time.time()), Hub()
+        charts = Charts(ring, self.snapshot, self._source)
+        self._metrics = metrics = Metrics(self.snapshot, self.hub, charts)
+        login = anonymous(running.api_server, running.api_ca)
+        self._api = Rest(login, connections=CONNECTIONS, observe=metrics.request)
         self.snapshot.listen(ring.take)
         self.snapshot.listen(self.hub.take, self.hub.away)
         self.app = App(
@@ -88,20 +93,28 @@ class Console:
                 Snapshot: self.snapshot,
                 Ring: ring,
                 Hub: self.hub,
-                Charts: Charts(ring, self.snapshot, self._source),
+                Charts: charts,
                 Tries: Tries(),
                 Turns: Turns(),
             },
         )
         everything = Route(path="/", method="", handle=self._handle, hint="/")
         self.server = Server(
-            running.host, running.port, [everything], limits=_limits(running), tls=running.tls is not None
+            running.host,
+            running.port,
+            [everything],
+            limits=_limits(running),
+            tls=running.tls is not None,
+            observe=metrics.answer,
         )
         self._keeper = None if running.tls is None else Certificate(running.tls, self.server)
         self._probes: Server | None = None
         if running.probes_port:
-            probes = [Route(path="/healthz", handle=self._healthz, probe=True)]
-            probes.append(Route(path="/readyz", handle=self._readyz, probe=True))
+            probes = [
+                Route(path="/healthz", handle=self._healthz, probe=True),
+                Route(path="/readyz", handle=self._readyz, probe=True),
+                Route(path="/metrics", handle=self._scraped),
+            ]
             self._probes = Server(running.probes_host, running.probes_port, probes)
 
     def start(self) -> None:
@@ -127,7 +140,8 @@ class Console:
         self._api.close()
 
     def _handle(self, request: Request) -> Answer:
-        return self.app.handle(request)
+        with self._metrics.answered.time():
+            return self.app.handle(request)
 
     def _healthz(self, _request: Request) -> Answer:
         return json_answer(200, {"ok": True})
@@ -135,6 +149,9 @@ class Console:
     def _readyz(self, _request: Request) -> Answer:
         """It answers also while the manager is away: it then says so to people."""
         return json_answer(200, {"report": self.snapshot.seen is not None})
+
+    def _scraped(self, _request: Request) -> Answer:
+        return Answer(200, generate_latest(self._metrics.registry), CONTENT_TYPE_LATEST)
 
 
 class Certificate:

@@ -116,7 +116,7 @@ def asset(name: str) -> Answer:
     kind = "text/javascript" if name.endswith((".js", ".mjs")) else kind
     # A link to a file has its hash, except the plugin's script, for which openFuyao's website asks by its name.
     keep = "no-cache" if name.startswith("dist/") else "public, max-age=31536000, immutable"
-    return Answer(200, body, f"{kind}; charset=utf-8", (("Cache-Control", keep),))
+    return Answer(200, body, f"{kind}; charset=utf-8", (("Cache-Control", keep), ("ETag", f'W/"{_digest(name)}"')))
 
 
 @cache

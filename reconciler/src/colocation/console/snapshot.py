@@ -51,12 +51,12 @@ class Snapshot:
     """Keeps the newest report. `start` begins to fetch; any thread may look."""
 
     def __init__(self, url: str, token: Path | None, wall: Callable[[], float] = time.time) -> None:
-        headers: dict[str, str] = {}
         source = token_file(token, names.TOKEN_HEADER, "") if token else None
-        login = Login(
-            url.rstrip("/"), source.headers if source else lambda: headers, source.refresh if source else None
-        )
-        self._rest = Rest(login)
+
+        def headers() -> dict[str, str]:
+            return {"Accept-Encoding": "gzip", **(source.headers() if source else {})}
+
+        self._rest = Rest(Login(url.rstrip("/"), headers, source.refresh if source else None))
         self._wall = wall
         self._seen: Seen | None = None
         self._away_since: float | None = None

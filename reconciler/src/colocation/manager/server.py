@@ -18,7 +18,7 @@ from colocation.manager.loop import Loop, ask
 from colocation.manager.metrics import Metrics
 from colocation.model.answers import Report, Simulation
 from colocation.model.wire import ColocationPolicy
-from colocation.serving import Answer, Guard, Limits, Refused, Request, Route, Server, json_answer
+from colocation.serving import Answer, Guard, Limits, Refused, Request, Route, Server, compressed, json_answer
 
 LIMITS: Final = Limits()
 BEAT_SECONDS: Final = 30.0
@@ -87,9 +87,8 @@ def _metrics(inside: Inside, _request: Request) -> Answer:
 def _report(inside: Inside, request: Request) -> Answer:
     loop = inside.loop
     rows = _sliced(loop, request, views.rows)
-    return Answer(
-        200, msgspec.json.encode(Report(nodes=tuple(rows), leader=loop.leads, holder=inside.holder())) + b"\n", JSON
-    )
+    report = Report(nodes=tuple(rows), leader=loop.leads, holder=inside.holder())
+    return compressed(Answer(200, msgspec.json.encode(report) + b"\n", JSON), request.headers)
 
 
 def _explain(loop: Loop, request: Request) -> Answer:
@@ -112,7 +111,8 @@ def _simulate(loop: Loop, request: Request) -> Answer:
         raise Refused(400, f"{len(wires) + len(gone)} policies; at most {MOST_POLICIES} can be simulated at once")
     wanted = [Candidate(wire.metadata.name, wire.metadata.generation, wire.spec) for wire in wires]
     rows = _sliced(loop, request, partial(views.simulate, wanted=wanted, gone=gone))
-    return Answer(200, msgspec.json.encode(Simulation(nodes=tuple(rows), leader=loop.leads)) + b"\n", JSON)
+    simulation = Simulation(nodes=tuple(rows), leader=loop.leads)
+    return compressed(Answer(200, msgspec.json.encode(simulation) + b"\n", JSON), request.headers)
 
 
 def _sliced(loop: Loop, request: Request, question: Callable[..., list[Any]]) -> list[Any]:

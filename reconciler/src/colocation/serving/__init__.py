@@ -1,5 +1,6 @@
-"""One bounded HTTP(S) server for manager, agent and webhook."""
+"""One bounded HTTP(S) server for manager, agent, webhook and console."""
 
+from colocation.serving.coding import compressed, unchanged
 from colocation.serving.listen import address, listener
 from colocation.serving.routes import Answer, Guard, Refused, Request, Route, Write, json_answer, text_answer
 from colocation.serving.server import Server
@@ -16,8 +17,10 @@ __all__ = [
     "Server",
     "Write",
     "address",
+    "compressed",
     "json_answer",
     "listener",
     "server_context",
     "text_answer",
+    "unchanged",
 ]

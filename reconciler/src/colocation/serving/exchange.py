@@ -11,6 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -144,11 +145,12 @@ class Exchange(BaseHTTPRequestHandler):
     def _send(self, answer: Answer) -> None:
         self._wire.begin_answer()
         self.send_response(answer.code)
-        self.send_header("Content-Type", answer.kind)
-        if answer.stream is None:
-            self.send_header("Content-Length", str(len(answer.body)))
-        else:
+        if answer.code != HTTPStatus.NOT_MODIFIED:  # it has no body to speak of
+            self.send_header("Content-Type", answer.kind)
+        if answer.stream is not None:
             self.close_connection = True
+        elif answer.code != HTTPStatus.NOT_MODIFIED:
+            self.send_header("Content-Length", str(len(answer.body)))
         for name, value in answer.headers:
             self.send_header(name, value)
         if self.close_connection and self._serves.limits.idle_seconds:
