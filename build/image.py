@@ -152,7 +152,7 @@ def _given_base() -> str:
 
 
 def _sources() -> list[Path]:
-    kinds = {".py", ".typed", ".html", ".css", ".js", ".mjs", ".json"}
+    kinds = {".py", ".typed", ".html", ".css", ".js", ".mjs", ".json", ".j2"}
     return sorted(path for path in SOURCE.rglob("*") if path.suffix in kinds and npm.VENDOR not in path.parents)
 
 

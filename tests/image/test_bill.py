@@ -44,6 +44,22 @@ def test_it_lists_what_is_in_the_image_and_nothing_else(workshop: Workshop, arch
 
 
 @pytest.mark.parametrize(("architecture", "machine"), MACHINES)
+def test_every_package_that_is_no_debians_is_a_row_of_the_page_about_licences(
+    workshop: Workshop, architecture: str, machine: str
+) -> None:
+    rows = (workshop.clone / "docs/licences.md").read_text().splitlines()
+    cells = {tuple(cell.strip() for cell in row.split("|")[1:4]) for row in rows if row.startswith("| ")}
+    listed = {(name.replace("_", "-"), version, licence) for name, version, licence in cells if name != "package"}
+    found = set()
+    for part in json.loads(text(workshop, machine))["components"]:
+        if not part["purl"].startswith("pkg:deb/"):
+            licences = [one.get("expression") or one["license"].get("id") for one in part.get("licenses", ())]
+            found.add((part["name"], part["version"], *licences))
+    assert {one[:2] for one in found} == {one[:2] for one in listed}
+    assert {one for one in found if len(one) == 3} <= listed, "a licence that the bill states"
+
+
+@pytest.mark.parametrize(("architecture", "machine"), MACHINES)
 def test_it_names_the_image_it_is_of(workshop: Workshop, architecture: str, machine: str) -> None:
     image = oci.load(workshop.clone / "build/out/image")
     digest = image.manifests[architecture]["digest"]

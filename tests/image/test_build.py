@@ -65,8 +65,27 @@ def test_it_says_where_it_comes_from_and_runs_as_nobody(
 
 
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
-def test_a_node_pulls_at_most_60_mb(image: oci.Image, architecture: str) -> None:
-    assert image.size(architecture) < 60e6
+def test_a_node_pulls_at_most_25_mb(image: oci.Image, architecture: str) -> None:
+    """All that is pulled by the manifest: layers as they are compressed, configuration, manifest; with the console."""
+    layers = image.layers(architecture)
+    assert all(layer["mediaType"].endswith("+gzip") for layer in layers)
+    pulled = sum(layer["size"] for layer in layers)
+    assert 10e6 < pulled < image.size(architecture) <= 25e6
+    assert all(len(image.blob(layer["digest"])) == layer["size"] for layer in layers)
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_every_file_of_the_package_is_in_it_also_those_of_assess(workshop: Workshop, machine: str) -> None:
+    """Whatever kind of file is added: the recipe has no list of its own that could be forgotten."""
+    listed = subprocess.run(
+        ["git", "ls-files", "reconciler/src"], cwd=workshop.clone, capture_output=True, text=True, check=True
+    ).stdout.split()
+    with tarfile.open(workshop.clone / f"build/out/colocation-rootfs-{version()}-{machine}.tar") as tar:
+        names = set(tar.getnames())
+    wanted = {f"usr/lib/colocation/{path.removeprefix('reconciler/src/')}" for path in listed}
+    assert any(path.endswith(".j2") for path in wanted)
+    assert wanted - names == set()
+    assert {"uPlot.iife.min.js", "uplot-LICENSE"} <= {name.rpartition("/")[2] for name in names}
 
 
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
@@ -93,6 +112,17 @@ def test_the_amd64_root_file_system_runs_and_every_extension_module_in_it_loads(
         "for name in os.listdir('/usr/lib/python3.11/lib-dynload'): importlib.import_module(name.split('.')[0])"
     )
     subprocess.run([*command, "-c", script], check=True, capture_output=True)
+    # Pages of the console and of assess are made in it: their templates and what these need are there.
+    pages = (
+        "from importlib import resources\n"
+        "from colocation.assess import html\n"
+        "from colocation.console import main, pages\n"
+        "assert (resources.files('colocation.assess') / 'templates/report.html.j2').read_text()\n"
+        "for name in pages._environment().list_templates(): pages._environment().get_template(name)\n"
+        "for name in pages.FILES: assert pages.asset(name).body, name"
+    )
+    done = subprocess.run([*command, "-c", pages], env=ENV, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 ENV = {"PYTHONPATH": "/usr/lib/colocation", "PYTHONDONTWRITEBYTECODE": "1"}

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from colocation.console import events
 from colocation.kube.login import kubeconfig
-from colocation.kube.resources import NODES, POLICIES
+from colocation.kube.resources import EVENTS, NODES, POLICIES
 from colocation.kube.rest import ApiError, Rest
 from tests.lab.apiserver import ApiServer
 from tests.lab.waiting import eventually
@@ -235,6 +236,17 @@ def test_an_operator_may_touch_one_label_of_a_node_and_nothing_else(shop: Shop) 
     assert code({"metadata": {"labels": {"node.openfuyao.com/colocation": "true"}}}) == 200
     admin = shop.cluster.rest.patch(path, {"metadata": {"labels": {"pool": "y"}}})
     assert json.loads(admin)["metadata"]["labels"]["pool"] == "y", "administrators are left alone"
+
+
+@pytest.mark.parametrize("kind", ["Node", "ColocationPolicy"])
+def test_an_event_about_what_has_no_namespace_can_be_in_default_only(shop: Shop, kind: str) -> None:
+    """Why two Roles of ours are in a namespace that is not ours."""
+    event = events.made(kind, "n1", "u", "Tried", "a note", {})
+    shop.cluster.rest.create(EVENTS.path(namespace="default"), event)
+    event["metadata"]["namespace"] = NAMESPACE
+    with pytest.raises(ApiError) as caught:
+        shop.cluster.rest.create(EVENTS.path(namespace=NAMESPACE), event)
+    assert (caught.value.code, caught.value.causes[0][0]) == (422, "involvedObject.namespace")
 
 
 def test_with_the_manager_away_a_change_is_still_possible_by_typing_the_name(shop: Shop) -> None:
