@@ -17,7 +17,7 @@ root = @[ "$$(id -u)" = 0 ] || { echo "make $(MAKECMDGOALS): it makes machines a
 help:  ## show this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1mmake %-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: need-root setup  ## the main job, live, on a real local cluster (root; about 15 min the first time, 4 after; KEEP=1 leaves it up)
+demo: need-root setup  ## the main job, live, on a real local cluster (root; about 15 min the first time, 4 after; KEEP=1 leaves it up, with the console)
 	@$(BIN)/python -m tests.demo
 
 test: need-root lint unit build  ## everything that must pass (root; <= 45 min cold, <= 15 warm on 2 cores)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.lab import console
 from tests.lab.errors import LabError
 from tools import chart_readme, generate
 
@@ -230,14 +231,23 @@ def test_networks_are_open_where_they_must_be_only() -> None:
     manager = find(documents, "NetworkPolicy", "colocation-manager")["spec"]
     assert all("from" not in rule for rule in manager["ingress"]), "the API server asks there for people"
     documents = manifests("--set-json", f"networkPolicy={json.dumps(answer)}", "--set=console.enabled=true")
-    console = find(documents, "NetworkPolicy", "colocation-console")["spec"]
-    assert console["ingress"] == [
+    pages = find(documents, "NetworkPolicy", "colocation-console")["spec"]
+    assert pages["ingress"] == [
         {"ports": [{"port": "http", "protocol": "TCP"}]},
         {"ports": [{"port": "probes", "protocol": "TCP"}], "from": [peer]},
     ]
-    for name, spec in (("agent", agent), ("manager", manager), ("console", console)):
+    for name, spec in (("agent", agent), ("manager", manager), ("console", pages)):
         kind = "DaemonSet" if name == "agent" else "Deployment"
         assert spec["podSelector"] == find(documents, kind, f"colocation-{name}")["spec"]["selector"]
+
+
+def test_the_labs_way_to_the_console_is_the_service_of_the_chart() -> None:
+    service = find(manifests("--set=console.enabled=true"), "Service", "colocation-console")
+    (port,) = service["spec"]["ports"]
+    meta = service["metadata"]
+    assert console.path(NAMESPACE) == (
+        f"/api/v1/namespaces/{meta['namespace']}/services/http:{meta['name']}:{port['port']}/proxy"
+    )
 
 
 def test_an_update_goes_on_only_past_agents_that_have_reported_and_enforce() -> None:

@@ -12,14 +12,24 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.demo.cluster import FILES, DemoCluster
 from tests.demo.live import Live
 from tests.demo.view import summary
+from tests.lab import console
 from tests.lab.config import Lab
 from tests.lab.errors import LabError
 
 CLONE = Path(__file__).resolve().parents[2]
+ROLLOUT = ("-e", f"@{FILES / 'rollout.yml'}")
+
+
+class Way(NamedTuple):
+    """To the console."""
+
+    url: str
+    token: str
 
 
 def main() -> int:
@@ -27,14 +37,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="make demo",
         description="A real two-node cluster here, rolled out by ansible-playbook, with offline work on top.",
-        epilog="KEEP=1 leaves the cluster up and prints how to reach it. DEMO_SECONDS (120): how long it is shown.",
+        epilog="KEEP=1 leaves the cluster up, starts the web console in it, and prints how to reach both. "
+        "DEMO_SECONDS (120): how long it is shown.",
     )
     parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     lab = Lab.from_env()
     keep = os.environ.get("KEEP", "") not in ("", "0")
     try:
-        _demo(lab, keep=keep)
+        way = _demo(lab, keep=keep)
     except KeyboardInterrupt:
         print("\ninterrupted: taking down what was started", file=sys.stderr)
         keep = False
@@ -44,14 +55,14 @@ def main() -> int:
         return 1
     else:
         if keep:
-            _print_how_to_reach(lab)
+            print(how_to_reach(lab, way))
         return 0
     finally:
         if not keep:
             _python("-m", "tests.lab", "down", check=False)
 
 
-def _demo(lab: Lab, *, keep: bool) -> None:
+def _demo(lab: Lab, *, keep: bool) -> Way | None:
     seconds = float(os.environ.get("DEMO_SECONDS", "120"))
     if os.geteuid() != 0:
         raise LabError("the demo makes machines and network namespaces: run it as root (`make unit` needs no root)")
@@ -63,11 +74,16 @@ def _demo(lab: Lab, *, keep: bool) -> None:
     _python("-m", "build.chart")
     _say("3/5 the roll-out: ansible-playbook playbooks/site.yml (1 min)")
     cluster = DemoCluster(lab)
-    cluster.playbook("site", "-e", f"@{FILES / 'rollout.yml'}")
+    cluster.playbook("site", *ROLLOUT)
     _say(f"4/5 offline work beside an online service, live, {seconds:.0f} s")
     _show(cluster, lab, seconds)
     print(f"\nThe whole demo took {(time.monotonic() - start) / 60:.1f} min.")
-    _say("5/5 " + ("the cluster is kept" if keep else "taking everything down"))
+    if not keep:
+        _say("5/5 taking everything down")
+        return None
+    _say("5/5 the cluster is kept, with the web console in it (1 min)")
+    console.roll_out(cluster, *ROLLOUT)
+    return Way(console.open_way(lab), console.person(cluster, "demo", "operator"))
 
 
 def _show(cluster: DemoCluster, lab: Lab, seconds: float) -> None:
@@ -98,14 +114,25 @@ def _say(text: str) -> None:
     print(f"\n\x1b[1m==> {text}\x1b[0m" if sys.stdout.isatty() else f"\n==> {text}", flush=True)
 
 
-def _print_how_to_reach(lab: Lab) -> None:
-    print(
-        f"\nThe cluster is up:\n"
-        f"  export KUBECONFIG={lab.kubeconfig} PATH={lab.bin}:$PATH\n"
-        f"  kubectl get ncol; kubectl get nodes -o yaml | grep -B1 -A2 be-cpu\n"
-        f"  python3 -m tests.lab ssh {lab.nodes[0].name}\n"
-        f"  make lab-down    # when done"
-    )
+def how_to_reach(lab: Lab, way: Way | None) -> str:
+    """What is printed at the end where the cluster is kept."""
+    lines = [
+        "",
+        "The cluster is up:",
+        f"  export KUBECONFIG={lab.kubeconfig} PATH={lab.bin}:$PATH",
+        "  kubectl get ncol; kubectl get nodes -o yaml | grep -B1 -A2 be-cpu",
+        f"  python3 -m tests.lab ssh {lab.nodes[0].name}",
+        "  make lab-down    # when done",
+    ]
+    if way is not None:
+        lines += [
+            "",
+            "The console, in a browser of this machine:",
+            f"  {way.url}/",
+            "Sign in with this token, good for 8 hours; its owner may change policies:",
+            f"  {way.token}",
+        ]
+    return "\n".join(lines)
 
 
 def _interrupt(*_: object) -> None:

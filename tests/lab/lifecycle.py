@@ -20,7 +20,7 @@ from .images import ensure_images
 from .inventory import write_access, write_inventory
 from .machine_base import ensure_base
 from .pki import Pki
-from .process import end_commands, run, start_time, wait_until
+from .process import Daemon, end_commands, run, start_time, wait_until
 from .progress import say, step
 
 _NODE_SECONDS = 120.0
@@ -174,6 +174,8 @@ def _down(lab: Lab) -> None:
     with ThreadPoolExecutor(max(1, len(names))) as pool:
         list(pool.map(lambda name: machines.stop(lab, lab.node(name)), names))
     control_plane.stop(lab)
+    for record in sorted(lab.run.glob("*.pid")):  # what was started beside it: a way to the console
+        Daemon(record).stop(3)
     _sweep(lab)
     network.down(lab)
     stuck: list[Path] = []
