@@ -69,6 +69,8 @@ def test_reboot(machine: Machine, agent: Agent, held: str) -> None:
     clear(machine)  # (a lab node's groups outlive its reboot: the host's kernel keeps them)
     machine.apply(pod(machine, "after"))
     uid = running(machine, "after")["after"]
+    # (kubelet may have begun with the pod of before, from its first list, when it was told that it is gone)
+    machine.eventually(lambda: set(values(machine)) == {uid}, 180, "only that pod's group is there")
     fresh = values(machine)
     agent.start()
     machine.eventually(lambda: limited(values(machine)[uid]), 60, "held again")
