@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-upgrade test-nodes test-roles test-life test-accidents test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old console-test test-ansible docs-site test-neighbours bench-collection test-debian13 picture assess-test
+.PHONY: help test-containerd demo test test-upgrade test-nodes test-roles test-life test-accidents test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old console-test test-ansible docs-site test-neighbours bench-collection test-debian13 picture assess-test
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -140,6 +140,11 @@ test-neighbours: setup binaries  ## a real descheduler beside best-effort pods, 
 	@$(BIN)/python -m tests.lab build descheduler
 	$(call step,neighbours)
 	@$(PYTEST) -q tests/neighbours
+
+test-containerd: setup binaries  ## roles and modules against a real containerd 2 (seconds; 10 min more the first time)
+	@$(BIN)/python -m tests.lab build containerd
+	$(call step,containerd)
+	@$(PYTEST) -q tests/collection/test_containerd.py
 
 test-old: need-root setup build  ## admission by the webhook, and the lab, on Kubernetes 1.32 (root; 10 min more the first time)
 	$(call step,the webhook against a real API server 1.32)

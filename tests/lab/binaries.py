@@ -168,6 +168,17 @@ TOOLS = {
             lab=False,
         ),
         Tool(
+            "containerd",
+            "containerd 2",
+            "github.com/containerd/containerd/v2",
+            "github.com/containerd/containerd/v2/cmd/containerd",
+            "-s -w -X github.com/containerd/containerd/v2/version.Version=v{version}",
+            ("containerd",),
+            "about 3 min on 2 cores, once",
+            tags="no_btrfs",  # it is C
+            lab=False,  # a lab's nodes run Debian's own, 1.x
+        ),
+        Tool(
             "kubeconform",
             "kubeconform",
             "github.com/yannh/kubeconform",

@@ -53,7 +53,9 @@ def test_with_a_drop_in_folder_the_main_file_is_not_touched():
 def test_a_kubelet_that_is_given_a_drop_in_folder_later_gets_its_own_file_back():
     ours = kubelet_config.decide(kubelet(), {"maxPods": 200}, True).files[MAIN]
     section = {"files": {MAIN: {"before": TEXT, "ours": ours}}}
-    plan = kubelet_config.decide(kubelet({MAIN: ours}, section, {"config-dir": "/d"}, folder="/d"), {"maxPods": 200}, True)
+    plan = kubelet_config.decide(
+        kubelet({MAIN: ours}, section, {"config-dir": "/d"}, folder="/d"), {"maxPods": 200}, True
+    )
     assert plan.files[MAIN] == TEXT
     assert "/d/90-openfuyao-colocation.conf" in plan.files
 
@@ -76,7 +78,11 @@ def test_a_setting_that_is_no_longer_asked_for_is_as_before():
     ours = "kind: KubeletConfiguration\nmaxPods: 200\nserializeImagePulls: false\n"
     section = {"files": {MAIN: {"before": TEXT, "ours": ours}}}
     plan = kubelet_config.decide(kubelet({MAIN: ours}, section), {"serializeImagePulls": False}, True)
-    assert yaml.safe_load(plan.files[MAIN]) == {"kind": "KubeletConfiguration", "maxPods": 110, "serializeImagePulls": False}
+    assert yaml.safe_load(plan.files[MAIN]) == {
+        "kind": "KubeletConfiguration",
+        "maxPods": 110,
+        "serializeImagePulls": False,
+    }
 
 
 def test_the_checkpoint_of_another_cpu_manager_goes_with_the_change():
@@ -92,7 +98,11 @@ def test_the_checkpoint_of_another_cpu_manager_goes_with_the_change():
     [
         (kubelet({MAIN: "- a\n"}), {"maxPods": 1}, "is no YAML mapping"),
         (kubelet({MAIN: None}, running=False), {"maxPods": 1}, "no kubelet runs as the unit kubelet"),
-        (kubelet({MAIN: None}, running=False, layout="k3s"), {"maxPods": 1}, "kubelet-arg in /etc/rancher/k3s/config.yaml"),
+        (
+            kubelet({MAIN: None}, running=False, layout="k3s"),
+            {"maxPods": 1},
+            "kubelet-arg in /etc/rancher/k3s/config.yaml",
+        ),
         (kubelet(layout="microk8s"), {"maxPods": 1}, "/var/snap/microk8s/current/args/kubelet"),
         (kubelet(folder="/d"), {"maxPods": None}, "cannot take a field out"),
         (kubelet(), {"cpuManagerPolicy": "static"}, "reservedSystemCPUs"),
@@ -131,11 +141,14 @@ def test_elsewhere_kubeadm_gets_no_patch(layout, main, folder):
 
 
 @pytest.mark.parametrize(
-    "text, indent", [('{"kind": "KubeletConfiguration", "maxPods": 110}', None), ('{\n    "maxPods": 110\n}\n', 4), (None, None)]
+    "text, indent",
+    [('{"kind": "KubeletConfiguration", "maxPods": 110}', None), ('{\n    "maxPods": 110\n}\n', 4), (None, None)],
 )
 def test_a_configuration_in_json_stays_json_there_and_back(text, indent):
     main = "/etc/kubernetes/kubelet.json"
-    ours = kubelet_config.decide(kubelet({main: text}, main=main), {"maxPods": 200, "featureGates": {"A": True}}, True).files[main]
+    ours = kubelet_config.decide(
+        kubelet({main: text}, main=main), {"maxPods": 200, "featureGates": {"A": True}}, True
+    ).files[main]
     assert json.loads(ours) == {**json.loads(text or "{}"), "maxPods": 200, "featureGates": {"A": True}}
     assert ("\n    " in ours) is (indent == 4)
     section = {"files": {main: {"before": text, "ours": ours}}}
@@ -149,16 +162,24 @@ V2 = 'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path
 
 
 def containerd(text=V2, version="1.7.24", section=None, certs="/certs", layout="", wrong="", **texts):
-    """With a dump as containerd would print it, of the values that count here; test_containerd_real.py asks real ones."""
+    """With a dump as containerd would print it, of the values that count here; test_containerd.py asks real ones."""
     old = version.startswith("1.")
     values = tomllib.loads(text or "") if text and not wrong else {}
     plugins = values.get("plugins", {})
     registry = next((one["registry"] for one in plugins.values() if "registry" in one), {"config_path": ""})
     nri = plugins.get("io.containerd.nri.v1.nri", {"disable": old})
     cri = "io.containerd.grpc.v1.cri" if old else "io.containerd.cri.v1.images"
-    dump = [f"version = {2 if old else 3}", f"[plugins.'{cri}'.registry]", f"config_path = '{registry.get('config_path', '')}'"]
+    dump = [
+        f"version = {2 if old else 3}",
+        f"[plugins.'{cri}'.registry]",
+        f"config_path = '{registry.get('config_path', '')}'",
+    ]
     dump += [f"[plugins.'{cri}'.registry.mirrors.'{name}']" for name in registry.get("mirrors", {})]
-    dump += [] if version.startswith("1.6") else ["[plugins.'io.containerd.nri.v1.nri']", f"disable = {str(nri['disable']).lower()}"]
+    dump += (
+        []
+        if version.startswith("1.6")
+        else ["[plugins.'io.containerd.nri.v1.nri']", f"disable = {str(nri['disable']).lower()}"]
+    )
     return {
         "booted": True,
         "running": True,
@@ -174,7 +195,11 @@ def containerd(text=V2, version="1.7.24", section=None, certs="/certs", layout="
     }
 
 
-MIRROR = {"registry": "docker.io", "server": None, "hosts": [{"url": "https://m:5000", "ca": "/ca.pem", "skip_verify": False}]}
+MIRROR = {
+    "registry": "docker.io",
+    "server": None,
+    "hosts": [{"url": "https://m:5000", "ca": "/ca.pem", "skip_verify": False}],
+}
 
 
 def test_a_mirror_is_a_file_and_needs_no_restart_where_the_folder_is_configured():
@@ -204,12 +229,15 @@ def test_both_generations_of_configuration_are_known_by_the_file_not_the_binary(
     assert plan.restart
 
 
-@pytest.mark.parametrize("text, version, on, changes", [
-    ("version = 2\n", "1.7.24", True, True),
-    ("version = 2\n", "1.7.24", False, False),
-    ("version = 3\n", "2.1.0", True, False),
-    ("version = 3\n", "2.1.0", False, True),
-])
+@pytest.mark.parametrize(
+    "text, version, on, changes",
+    [
+        ("version = 2\n", "1.7.24", True, True),
+        ("version = 2\n", "1.7.24", False, False),
+        ("version = 3\n", "2.1.0", True, False),
+        ("version = 3\n", "2.1.0", False, True),
+    ],
+)
 def test_nri_is_off_by_itself_in_1_and_on_in_2(text, version, on, changes):
     plan = containerd_config.decide(containerd(text, version), on, [], True)
     assert (plan.files[TOML] != text) is changes
@@ -228,7 +256,12 @@ def test_nri_is_off_by_itself_in_1_and_on_in_2(text, version, on, changes):
         (containerd(layout="k3s"), True, [], "/etc/rancher/k3s/registries.yaml"),
         (containerd(layout="rke2"), None, [MIRROR], "this node runs rke2"),
         (containerd(layout="microk8s", version=""), None, [MIRROR], "containerd-template.toml"),
-        (containerd("version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry.mirrors.'x']\n"), None, [MIRROR], "registry.mirrors for x"),
+        (
+            containerd("version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry.mirrors.'x']\n"),
+            None,
+            [MIRROR],
+            "registry.mirrors for x",
+        ),
         (containerd("version = [", wrong=" "), True, [], "cannot be read as TOML"),
     ],
 )
@@ -246,14 +279,17 @@ def test_absent_takes_out_only_what_is_still_ours():
     assert "disable" not in left
 
 
-@pytest.mark.parametrize("now, before, ours, wanted", [
-    ("a", "a", "b", "a"),
-    ("b", "a", "b", "a"),
-    (None, "a", "b", None),
-    ("c", None, None, "c"),
-    ("b", None, "b", None),
-    ("c", "a", "b", "undone"),
-])
+@pytest.mark.parametrize(
+    "now, before, ours, wanted",
+    [
+        ("a", "a", "b", "a"),
+        ("b", "a", "b", "a"),
+        (None, "a", "b", None),
+        ("c", None, None, "c"),
+        ("b", None, "b", None),
+        ("c", "a", "b", "undone"),
+    ],
+)
 def test_a_file_without_what_is_ours(now, before, ours, wanted):
     section = {"files": {"f": {"before": before, "ours": ours}}}
     assert _settings.as_before(section, {"f": now}, "f", lambda *_sides: "undone") == wanted
