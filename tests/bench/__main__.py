@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m tests.bench [NAME...]` writes docs/benchmarks/NAME.{json,md,png}. SCALE=full: the large size.
 
-`agent`, `assess` and `collection` take minutes and run only when they are named; `agent` and `collection` need root.
+`python -m tests.bench compare COMMIT` measures this tree beside that commit. `agent`, `assess` and `collection` take
+minutes and run only when they are named; `agent` and `collection` need root.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import admission, assess, calm, collection, console, manager, policies, predict
+from tests.bench import admission, assess, calm, collection, compare, console, manager, policies, predict
 from tests.bench.agent import bench as agent
 from tests.bench.figures import Report, write
 from tests.lab.progress import say, step
@@ -31,10 +32,16 @@ OUT = Path(__file__).parents[2] / "docs/benchmarks"
 
 def main(names: list[str]) -> int:
     """Run what was asked for, everything by default; 2 for a name that is not there."""
+    if names[:1] == ["compare"]:
+        if len(names) != 2:
+            print("compare needs the commit to compare with: python -m tests.bench compare COMMIT", file=sys.stderr)
+            return 2
+        write(OUT, "compare", compare.run(names[1]))
+        return 0
     known = BENCHES | BY_NAME_ONLY
     unknown = [name for name in names if name not in known]
     if unknown:
-        print(f"no bench {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
+        print(f"no bench {', '.join(unknown)}; there are: compare, {', '.join(known)}", file=sys.stderr)
         return 2
     full = os.environ.get("SCALE") == "full"
     for name in names or BENCHES:
