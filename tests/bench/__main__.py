@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m tests.bench [NAME...]` writes docs/benchmarks/NAME.{json,md,png}. SCALE=full: the large size.
 
-`python -m tests.bench compare COMMIT` measures this tree beside that commit. `agent`, `assess` and `collection` take
-minutes and run only when they are named; `agent` and `collection` need root.
+`python -m tests.bench compare COMMIT` measures this tree beside that commit. `agent`, `assess`, `collection` and
+`upgrade` take minutes and run only when they are named; `agent` and `collection` need root.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import admission, assess, calm, collection, compare, console, manager, policies, predict
+from tests.bench import admission, assess, calm, collection, compare, console, manager, policies, predict, upgrade
 from tests.bench.agent import bench as agent
 from tests.bench.figures import Report, write
 from tests.lab.progress import say, step
@@ -25,8 +25,8 @@ BENCHES: dict[str, Callable[..., Report]] = {
     "admission": admission.run,
     "console": console.run,
 }
-BY_NAME_ONLY = {"agent": agent.run, "assess": assess.run, "collection": collection.run}
-"""`agent` and `collection` want root and a lab node, `assess` a Prometheus; all of them minutes."""
+BY_NAME_ONLY = {"agent": agent.run, "assess": assess.run, "collection": collection.run, "upgrade": upgrade.run}
+"""`agent` and `collection` want root and a lab node, `assess` a Prometheus, `upgrade` most of an hour."""
 OUT = Path(__file__).parents[2] / "docs/benchmarks"
 
 
