@@ -52,8 +52,10 @@ def allocated_to(pods: Iterable[PodFacts]) -> Allocated:
     """Requests of all these pods, and of the Running ones alone (terminating included)."""
     cpu = memory = cpu_running = memory_running = bound = 0
     for pod in pods:
-        bound += max(pod.gate, pod.qos is Qos.BE or pod.requests_be)
-        if pod.requests_be:
+        requests_be = pod.requests_be
+        if requests_be or pod.gate or pod.qos is Qos.BE:
+            bound += pod.gate or 1
+        if requests_be:
             cpu += pod.be_cpu
             memory += pod.be_memory
             if pod.running:

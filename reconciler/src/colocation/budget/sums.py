@@ -128,7 +128,7 @@ def _predicted(row: PodUsage | None, resource: Resource, request: int, mean: int
         by = f"still learning ({minutes} of {LEARN[resource] // 60} min)"
         rule = f"{by}: max(request, predicted peak)"
     alone = max(request, mean, peak)
-    if 0 < max(sibling, mean, peak) < alone and sibling:
+    if sibling and 0 < max(sibling, mean, peak) < alone:
         return max(sibling, mean, peak), f"{by}: peak of its workload's running pods"
     return alone, rule
 
@@ -162,7 +162,8 @@ def add_up_one(
             sandbox = pod.overhead_cpu if cpu else pod.overhead_memory
             used = 0 if pod.requests_be or row is None else (row.cpu if cpu else row.memory) or 0
             unrequested += used
-            overhead += max(0, sandbox - used)
+            if sandbox > used:
+                overhead += sandbox - used
     if matched < len(rows):
         for uid in rows.keys() - {pod.cgroup_uid for pod in pods}:
             if uid not in gone_be:  # still on the node, gone from the API: online unless we know better
