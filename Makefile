@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help test-containerd demo test test-upgrade test-nodes test-roles test-life test-accidents test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old console-test test-ansible docs-site test-neighbours bench-collection test-debian13 picture assess-test
+.PHONY: help test-containerd demo test test-upgrade test-nodes test-roles test-life test-accidents test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old console-test test-ansible docs-site test-neighbours bench-collection test-debian13 picture assess-test console-lab
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -69,6 +69,10 @@ component: setup binaries  ## manager and client against a real API server
 console-test: setup binaries  ## the console in a real browser, against a real API server and manager: journeys, states, screenshots (5 min)
 	$(call step,the console in a browser)
 	@$(PYTEST) -q tests/console
+
+console-lab: need-root setup build  ## the console on two real nodes: a starved node is found and helped in at most 12 clicks (root)
+	$(call step,the console on real nodes)
+	@$(PYTEST) -q -x tests/e2e/journey_console.py
 
 survive: setup binaries  ## all that a manager must survive, against a real API server: kills, 410, 429, wire, clocks (8 min)
 	$(call step,what a manager survives)

@@ -20,7 +20,7 @@ from colocation.kube.rest import Rest
 from tests.assess.conftest import NAMESPACE, Assess, empty_cluster, fill_cluster, prometheus, this_hour
 from tests.assess.server import Prometheus
 from tests.assess.synthetic import GI, Synthetic, synthesize, traces
-from tests.chart.test_readers import own_address
+from tests.chart.behind import own_address
 from tests.lab.apiserver import ApiServer
 
 HOURS = 12

@@ -20,22 +20,14 @@ from colocation.kube.rest import Rest
 from colocation.manager.proof import KEEP_SECONDS, Proof
 from colocation.serving import Refused
 from tests.lab.apiserver import ApiServer, free_ports
-from tests.lab.process import run
 from tests.lab.waiting import eventually
 
 from .accounts import Account, Question
+from .behind import behind
 from .conftest import NAMESPACE, SOURCES, apply, token
 from .test_render import manifests
 
 READER = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/colocation-reader"
-
-
-def own_address() -> str:
-    """An address of this machine that is not loopback: the API server proxies to no other."""
-    found = run(["hostname", "-I"]).stdout.split()
-    if not [address for address in found if ":" not in address]:
-        pytest.skip("this machine has no address but loopback")
-    return str(next(address for address in found if ":" not in address))
 
 
 @pytest.fixture(scope="module")
@@ -48,29 +40,13 @@ def port(api: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[i
     environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*argv, f"--listen=[::]:{free}"], stdout=log, stderr=log, env=environment)
-    # No kubelet and no controller are here that would do it; and the API server proxies to addresses of pods only.
-    there, pod = own_address(), {"kind": "Pod", "name": "the-manager", "namespace": NAMESPACE}
-    apply(
-        api,
-        apiVersion="v1",
-        kind="Pod",
-        metadata={"name": "the-manager", "namespace": NAMESPACE},
-        spec={"containers": [{"name": "a", "image": "x"}]},
-    )
-    status = {"status": {"podIP": there, "podIPs": [{"ip": there}], "phase": "Running"}}
-    where = ["the-manager", f"--namespace={NAMESPACE}"]
-    api.kubectl("patch", "pod", *where, "--subresource=status", "--type=merge", "-p", json.dumps(status))
-    subset = {"addresses": [{"ip": there, "targetRef": pod}], "ports": [{"name": "http", "port": free}]}
-    meta = {"name": "colocation-manager", "namespace": NAMESPACE}
-    apply(api, apiVersion="v1", kind="Endpoints", metadata=meta, subsets=[subset])
     try:
-        eventually(lambda: got(free, "/readyz")[0] == 200, 60, f"manager ready: {folder / 'log'}")
-        yield free
+        with behind(api, NAMESPACE, "colocation-manager", free):
+            eventually(lambda: got(free, "/readyz")[0] == 200, 60, f"manager ready: {folder / 'log'}")
+            yield free
     finally:
         process.terminate()
         process.wait(20)
-        api.kubectl("delete", "pod", *where, "--force", "--grace-period=0")
-        api.kubectl("delete", "endpoints", "colocation-manager", f"--namespace={NAMESPACE}")
 
 
 @pytest.fixture(scope="module")

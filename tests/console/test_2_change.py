@@ -14,7 +14,8 @@ from colocation.model.policy import Rollout
 from tests.lab.waiting import eventually
 
 from .browser import shot, sign_in, visit
-from .world import Console, World
+from .journey import MOST_CLICKS, raise_target
+from .world import STARVED, Console, World
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -98,6 +99,17 @@ def test_j5_a_change_is_checked_shown_confirmed_and_followed(
     expect(row).to_contain_text(PERCENT)
     expect(row).to_contain_text("operator")
     shot(page, "changes")
+
+
+def test_a_stranger_finds_a_starved_node_and_raises_its_policys_target_in_at_most_twelve_clicks(
+    browser: Browser, place: World, console: Console
+) -> None:
+    before = place.policy("default")["spec"]["suppress"]
+    with visit(browser, console.url) as context:
+        clicks = raise_target(context.new_page(), console.url, place.token("operator"), STARVED, 80)
+    assert place.policy("default")["spec"]["suppress"]["cpu"]["targetPercent"] == 80
+    place.rest.patch(POLICIES.path("default"), {"spec": {"suppress": before}})
+    assert clicks <= MOST_CLICKS
 
 
 def confirm(page: Page, name: str) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from colocation.console.session import Sessions
 from colocation.kube.resources import NODE_COLOCATIONS, NODES, POLICIES
-from tests.lab.apiserver import ApiServer
+from reconciler.tests.component.proxy import Proxy
+from tests.lab.apiserver import ApiServer, free_ports
 from tests.lab.waiting import eventually
 
 from .browser import shot, sign_in, visit
@@ -160,3 +164,76 @@ def test_the_api_server_is_away(browser: Browser, place: World, console: Console
             place.api.resume()
         # The page tries again by itself.
         expect(page.get_by_role("heading", name="Policies")).to_be_visible()
+
+
+def test_the_manager_is_still_reading(browser: Browser, place: World) -> None:
+    """It answers, and the API server does not answer it: its requests are held back on their way."""
+    from playwright.sync_api import expect  # noqa: PLC0415
+
+    assert isinstance(place.api, ApiServer)
+    with Proxy(place.api, place.folder) as between:
+        between.passes_up.clear()
+        reading = place.cluster.manager(f"--kubeconfig={between.kubeconfig}", ready=False)
+        eventually(lambda: reading.http("/healthz"), 60, "it answers")
+        console = place.console(manager=reading)
+        try:
+            with visit(browser, console.url) as context:
+                page = context.new_page()
+                sign_in(page, console.url, place.token("operator"))
+                expect(page.locator("h1")).to_contain_text("The manager is still reading the cluster")
+                expect(page.locator("main")).to_contain_text("tries again")
+                shot(page, "manager-still-reading")
+                between.passes_up.set()
+                # The page tries again by itself.
+                expect(page.get_by_role("heading", name="Overview")).to_be_visible(timeout=90_000)
+                expect(page.locator(".tile").first).to_be_visible()
+        finally:
+            console.end()
+            reading.end(signal.SIGKILL)
+
+
+def test_prometheus_is_away(browser: Browser, place: World) -> None:
+    """Charts are from the console's own memory, and say so; the page of one says what does not answer."""
+    from playwright.sync_api import expect  # noqa: PLC0415
+
+    (nobody,) = free_ports(1)
+    console = place.console(f"--prometheus=http://127.0.0.1:{nobody}")
+    try:
+        with visit(browser, console.url) as context:
+            page = context.new_page()
+            sign_in(page, console.url, place.token("operator"), "/monitor?range=1h")
+            expect(page.locator("[data-source]").first).to_contain_text("From this console's memory, since")
+            page.goto(f"{console.url}/monitor/cpu?range=1h")
+            expect(page.locator(".banner").first).to_contain_text("Left out: prometheus, because it does not answer")
+            expect(page.locator("tbody tr").first).to_be_visible()
+            shot(page, "prometheus-away")
+    finally:
+        console.end()
+
+
+def test_a_session_ends_while_somebody_looks(browser: Browser, place: World) -> None:
+    """A session of some seconds, sealed with the console's key as its own login would: a token lasts ten minutes."""
+    from playwright.sync_api import expect  # noqa: PLC0415
+
+    key = os.urandom(32)
+    (place.folder / "session-key").write_bytes(key)
+    console = place.console(f"--session-key={place.folder / 'session-key'}")
+    token, sessions = place.token("operator"), Sessions(key)
+    try:
+        with visit(browser, console.url) as context:
+            page = context.new_page()
+            sign_in(page, console.url, token)
+            (one,) = [one for one in context.cookies() if one["name"] == "__Host-colocation"]
+            (value,) = sessions.seal(sessions.begin(token, time.time() + 12, time.time()))
+            context.add_cookies([{**one, "value": value}])
+            page.goto(f"{console.url}/nodes?q=node-00")
+            expect(page.locator("tbody tr")).to_have_count(10)
+            expect(page.locator("#live")).to_contain_text("Your session has ended.")  # without a reload
+            shot(page, "session-ended")
+            page.locator("#live").get_by_role("link", name="Sign in").click()
+            page.get_by_label("Token", exact=True).fill(token)
+            page.get_by_role("button", name="Sign in").click()
+            expect(page.locator("tbody tr")).to_have_count(10)
+            assert page.url == f"{console.url}/nodes?q=node-00", "where the session ended"
+    finally:
+        console.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -12,6 +13,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
+
+from reconciler.tests.component.cluster import NAMESPACE
+from tests.chart.behind import behind
+from tests.chart.conftest import render
+from tests.lab import binaries
+from tests.lab import console as lab_console
+from tests.lab.apiserver import free_ports
+from tests.lab.waiting import eventually
 
 from .browser import shot, sign_in, violations, visit
 from .test_1_look import PAGES
@@ -237,5 +247,61 @@ def test_j14_below_a_prefix(browser: Browser, place: World) -> None:
             expect(page.get_by_text("This changes nothing")).to_be_visible()
             page.get_by_role("button", name="Sign out").click()
             assert urlsplit(page.url).path == "/tools/colocation/login"
+    finally:
+        console.end()
+
+
+@contextmanager
+def kubectl_proxy(place: World) -> Iterator[str]:
+    """`kubectl proxy` to the world's API server, as its administrator."""
+    (port,) = free_ports(1)
+    argv = [str(binaries.path("kubectl")), f"--kubeconfig={place.api.kubeconfig}", "proxy", f"--port={port}"]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def test_j14_through_kubectl_proxy(browser: Browser, place: World) -> None:
+    """Two proxies, of which the API server's rewrites links in pages: signing in, live data, forms, choices, charts."""
+    from playwright.sync_api import expect  # noqa: PLC0415
+
+    console = place.console(host="0.0.0.0")
+    deployment = "--show-only=templates/console/deployment.yaml"
+    made = yaml.safe_load_all(render(deployment, "--set=console.enabled=true"))
+    place.api.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(next(one for one in made if one["kind"] == "Service")))
+    try:
+        with (
+            behind(place.api, NAMESPACE, "colocation-console", console.port),
+            kubectl_proxy(place) as url,
+            visit(browser, url) as context,
+        ):
+            there = f"{url}{lab_console.path()}"
+            eventually(lambda: lab_console.answers(f"{there}/login"), 60, "the way is open")
+            page = context.new_page()
+            sign_in(page, there, place.token("operator"), "/nodes?q=node-00")
+            expect(page.locator("tbody tr")).to_have_count(10)
+            assert page.url == f"{there}/nodes?q=node-00"
+            session = {one["name"]: one for one in context.cookies()}["__Secure-colocation"]
+            assert (session["path"], session["httpOnly"]) == (lab_console.path(), True)
+            with page.expect_response(lambda answer: answer.request.headers.get("x-fragment") == "1", timeout=60_000):
+                place.report("node-003", cpu=9_000)  # what changes arrives by the stream, through both
+            expect(page.locator("#live")).not_to_contain_text("Connection lost")
+            page.get_by_role("link", name="node-007").click()
+            expect(page.get_by_role("heading", name="node-007")).to_be_visible()
+            expect(page.locator(".plot[data-drawn], .plot:has-text('No data')").first).to_be_visible()
+            page.get_by_role("button", name="中文").click()
+            expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
+            page.get_by_role("button", name="English").click()
+            page.get_by_role("link", name="Policies", exact=True).click()
+            page.get_by_role("link", name="batch").click()
+            page.get_by_role("link", name="Change", exact=True).click()
+            page.locator("[id='f-oversell.cpu.reclaimPercent']").fill("77")
+            page.get_by_role("button", name="Show the effect").click()
+            expect(page.locator("#effect")).to_be_visible()
+            shot(page, "through-kubectl-proxy")
+            page.get_by_role("button", name="Sign out").click()
+            assert page.url == f"{there}/login"
     finally:
         console.end()

@@ -184,13 +184,13 @@ class World:
         eventually(lambda: made.http("/readyz"), 90, "the manager is ready")
         return made
 
-    def console(self, *more: str, manager: Manager | None = None) -> Console:
-        """Another console."""
+    def console(self, *more: str, manager: Manager | None = None, host: str = "127.0.0.1") -> Console:
+        """Another console; ``host``: at which addresses it listens."""
         npm.place()
         self._token_file.write_text(self.cluster.token(seconds=3600))
         (port,) = free_ports(1)
         log = self.folder / f"console{len(self.consoles)}.log"
-        argv = [sys.executable, "-m", "colocation", "console", f"--listen=127.0.0.1:{port}", "--probes=127.0.0.1:0"]
+        argv = [sys.executable, "-m", "colocation", "console", f"--listen={host}:{port}", "--probes=127.0.0.1:0"]
         argv += [f"--namespace={NAMESPACE}", f"--api-server={self.api.url}", f"--api-ca={self.api.ca_cert}"]
         argv += [f"--manager=http://127.0.0.1:{(manager or self.manager).port}", f"--manager-token={self._token_file}"]
         argv += ["--cluster=test", *more]

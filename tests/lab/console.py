@@ -45,7 +45,7 @@ def open_way(lab: Lab) -> str:
     kubectl = [str(binaries.path("kubectl")), f"--kubeconfig={lab.kubeconfig}", "proxy", f"--port={port}"]
     daemon.start(kubectl, lab.logs / "console-proxy.log")
     url = f"http://127.0.0.1:{port}{path()}"
-    if not wait_until(lambda: _answers(f"{url}/login"), _SECONDS, 0.5):
+    if not wait_until(lambda: answers(f"{url}/login"), _SECONDS, 0.5):
         raise LabError(f"the console does not answer at {url}/; see {lab.logs}/console-proxy.log")
     return url
 
@@ -59,7 +59,8 @@ def person(cluster: Cluster, name: str, role: str, hours: int = 8) -> str:
     return cluster.kubectl("create", "token", name, f"--namespace={NAMESPACE}", f"--duration={hours}h").strip()
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Something good comes from there."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return bool(answer.status == 200)

@@ -90,9 +90,9 @@ def too_many(detail: str, seconds: int) -> Trouble:
     return Trouble(found.problem, (("Retry-After", str(seconds)),))
 
 
-def away(what: What, detail: str, since: float | None) -> Trouble:
+def away(what: What, detail: str, since: float | None, code: str = "") -> Trouble:
     """503; ``since``: Unix seconds."""
-    return trouble(503, f"{what}Away", detail, what=what, since=None if since is None else rfc3339(since))
+    return trouble(503, code or f"{what}Away", detail, what=what, since=None if since is None else rfc3339(since))
 
 
 def of_api(error: ApiError, doing: str, remedy: str, since: float | None = None) -> Trouble:

@@ -26,6 +26,9 @@ EVERY_SECONDS: Final = 10.0
 SOON_SECONDS: Final = 2.0
 """While there is no report yet, or after a change."""
 READ_SECONDS: Final = 8.0
+AWAY: Final = "managerAway"
+READING: Final = "managerReading"
+"""It answers, and has not read the cluster yet: it was started just now, or the API server is slow."""
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -60,7 +63,7 @@ class Snapshot:
         self._wall = wall
         self._seen: Seen | None = None
         self._away_since: float | None = None
-        self._why = "it has not been asked yet"
+        self._why, self._code = "it has not been asked yet", AWAY
         self._listeners: list[Told] = []
         self._away_listeners: list[Callable[[float | None], None]] = []
         self._wake = threading.Event()
@@ -106,7 +109,7 @@ class Snapshot:
     def need(self) -> Seen:
         """The newest report. Raises Trouble while there has been none."""
         if self._seen is None:
-            raise problems.away("manager", self._why, self._away_since)
+            raise problems.away("manager", self._why, self._away_since, self._code)
         return self._seen
 
     def explain(self, name: str) -> Explanation | None:
@@ -132,7 +135,7 @@ class Snapshot:
     def _trouble(self, error: ApiError) -> problems.Trouble:
         if error.code == 400:
             return problems.malformed(error.message)
-        return problems.away("manager", _why(error), self._away_since)
+        return problems.away("manager", _why(error), self._away_since, _code(error))
 
     def _run(self) -> None:
         while not self._stopped:
@@ -145,7 +148,7 @@ class Snapshot:
         try:
             report = decode(self._get("/v1/report"), Report)
         except ApiError as error:
-            self._failed(_why(error))
+            self._failed(_why(error), _code(error))
             return
         except msgspec.DecodeError as error:
             self._failed(f"what answers is no colocation manager of this version: {error}")
@@ -169,9 +172,9 @@ class Snapshot:
         for told in self._listeners:
             told(seen)
 
-    def _failed(self, why: str) -> None:
+    def _failed(self, why: str, code: str = AWAY) -> None:
         first = self._away_since is None
-        self._why = why
+        self._why, self._code = why, code
         if first:
             self._away_since = self._wall()
             log.warning("the manager does not answer", extra={"error": why})
@@ -180,6 +183,10 @@ class Snapshot:
     def _tell_away(self) -> None:
         for told in self._away_listeners:
             told(self._away_since)
+
+
+def _code(error: ApiError) -> str:
+    return READING if error.code == 503 else AWAY
 
 
 def _why(error: ApiError) -> str:

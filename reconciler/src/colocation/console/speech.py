@@ -37,6 +37,7 @@ PROBLEMS: Final = {
     "unchecked": "Show the effect first: what was confirmed is not what was checked, or it was checked too long ago.",
     "apiserverAway": "The API server does not answer.",
     "managerAway": "The manager does not answer, and this console has no data of it yet.",
+    "managerReading": "The manager is still reading the cluster; its numbers follow.",
     "prometheusAway": "Prometheus does not answer.",
     "tooMany": "Too many tries; wait a little.",
     "insecure": "A token is not taken over plain HTTP.",

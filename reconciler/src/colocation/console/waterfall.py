@@ -25,7 +25,7 @@ class Step(Struct, frozen=True):
 
 def steps(found: ResourceExplanation) -> list[Step]:
     """The rows, capacity first: the terms add up to free, and free becomes what is published."""
-    full = max([found.terms[0].value if found.terms else 0, found.free, found.published or 0, 1])
+    full = max([found.terms[0].value if found.terms else 0, found.free, found.allocated, found.published or 0, 1])
     rows, level = [], 0
     for place, term in enumerate(found.terms):
         first = place == 0
