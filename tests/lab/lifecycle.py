@@ -174,8 +174,7 @@ def _down(lab: Lab) -> None:
     with ThreadPoolExecutor(max(1, len(names))) as pool:
         list(pool.map(lambda name: machines.stop(lab, lab.node(name)), names))
     control_plane.stop(lab)
-    for record in sorted(lab.run.glob("*.pid")):  # what was started beside it: a way to the console
-        Daemon(record).stop(3)
+    end_recorded(lab)
     _sweep(lab)
     network.down(lab)
     stuck: list[Path] = []
@@ -186,6 +185,12 @@ def _down(lab: Lab) -> None:
         raise LabError(f"not removing {lab.state}: mounted below it: {', '.join(inside)}")
     if lab.state.exists():
         shutil.rmtree(lab.state)
+
+
+def end_recorded(lab: Lab) -> None:
+    """End what was started beside the lab and has a record there: a way to its console."""
+    for record in sorted(lab.run.glob("*.pid")):
+        Daemon(record).stop(3)
 
 
 def stuck_groups(lab: Lab, stuck: list[Path]) -> list[Path]:
