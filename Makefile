@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help test-containerd demo test test-upgrade test-nodes test-roles test-life test-accidents test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old console-test test-ansible docs-site test-neighbours bench-collection test-debian13 picture assess-test console-lab
+.PHONY: help test-containerd demo test test-upgrade test-nodes test-roles test-life test-accidents test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old console-test test-ansible docs-site test-neighbours bench-collection test-debian13 picture assess-test console-lab test-all
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -24,16 +24,19 @@ test: need-root lint unit build  ## everything that must pass (root; <= 45 min c
 	@tools/beside '$(MAKE) --no-print-directory checks' '$(MAKE) --no-print-directory e2e'
 	$(call step,everything passed)
 
+test-all: need-root setup  ## every suite, one after the other, into docs/verified.md; goes on where it was interrupted (root; many hours)
+	@$(BIN)/python -m tests.all
+
 checks: chart-test component sanity image-check  ## all that needs no machines, after lint and unit
 
 unit: setup  ## pure logic, in seconds
 	$(call step,unit tests)
-	@$(PYTEST) -q -m 'not apiserver and not lab' reconciler/tests/unit tests/unit tests/lab/tests tests/demo/tests tests/bench/tests tests/fuzz/tests tests/supply
+	@$(PYTEST) -q -m 'not apiserver and not lab' reconciler/tests/unit tests/unit tests/lab/tests tests/demo/tests tests/bench/tests tests/fuzz/tests tests/all/tests tests/supply
 
 lint: setup  ## ruff, mypy, import contracts, prose, licences, generated files
 	$(call step,lint)
 	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
-	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/ansible tests/demo tests/survive tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/collection tests/neighbours tests/console tests/image tests/bench tests/fuzz tests/supply tests/assess tools build
+	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/ansible tests/demo tests/survive tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/collection tests/neighbours tests/console tests/image tests/bench tests/fuzz tests/all tests/supply tests/assess tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
 	@$(BIN)/python -m tools.prose
