@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help test-containerd demo test test-upgrade test-nodes test-roles test-life test-accidents test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old console-test test-ansible docs-site test-neighbours bench-collection test-debian13 picture assess-test console-lab test-all
+.PHONY: help test-containerd demo test test-upgrade test-nodes test-roles test-life test-accidents test-offline unit lint fmt generate checks chart-test chart-lab component survive survive-agent test-v2 sanity e2e bench fuzz audit image image-oci image-rootfs image-context image-check image-test push chart build lock bench-agent lab-up lab-down clean setup binaries need-root test-old console-test test-ansible docs-site test-neighbours bench-collection test-debian13 picture assess-test console-lab test-all wheel test-cli version release test-release
 
 PYTHON ?= python3
 export PYTHONPATH := reconciler/src:.
@@ -36,7 +36,7 @@ unit: setup  ## pure logic, in seconds
 lint: setup  ## ruff, mypy, import contracts, prose, licences, generated files
 	$(call step,lint)
 	@$(BIN)/ruff check --quiet $(CODE) && $(BIN)/ruff format --check --quiet $(CODE)
-	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/ansible tests/demo tests/survive tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/collection tests/neighbours tests/console tests/image tests/bench tests/fuzz tests/all tests/supply tests/assess tools build
+	@$(BIN)/mypy --no-error-summary reconciler/src tests/lab tests/ansible tests/demo tests/survive tests/e2e tests/chart tests/chart_lab tests/osc tests/ops tests/collection tests/neighbours tests/console tests/image tests/bench tests/fuzz tests/all tests/installed tests/release tests/supply tests/assess tools build
 	@$(BIN)/lint-imports --config pyproject.toml | tail -4
 	@$(BIN)/python -m tools.generate --check
 	@$(BIN)/python -m tools.prose
@@ -202,8 +202,26 @@ chart: setup binaries  ## the packaged chart, in build/out/
 lock: setup  ## move what goes into the image to the newest that its ranges allow (build/lock/)
 	@$(BIN)/python -m build.lock
 
-build: image chart  ## image, chart and the collection's artifact, in build/out/
+wheel: setup  ## the command line (and manager, agent) as a wheel for pipx, in build/out/
+	@$(BIN)/python -m build.wheel
+
+test-cli: setup binaries  ## the wheel installed by pipx: kubectl plugin, logins, completion in bash, zsh, fish (2 min)
+	$(call step,the command line as its users have it)
+	@$(PYTEST) -q tests/installed
+
+build: image chart wheel  ## image, chart, wheel and the collection's artifact, in build/out/
 	@$(BIN)/python -m build.collection
+
+version: setup  ## what the commit of a release changes: the number, and the changelog (VERSION=1.2.3)
+	@$(BIN)/python -m build.version "$(VERSION)"
+
+release: setup binaries  ## everything of a release in build/out/release/VERSION (VERSION=1.2.3 [COSIGN_KEY=file]); docs/releasing.md
+	@$(BIN)/python -m build.release "$(VERSION)"
+
+test-release: need-root setup binaries  ## a release as a dry run: made twice, published to servers on this machine, installed from there (root; 12 min)
+	@$(BIN)/python -m tests.lab build cosign
+	$(call step,a release that is published nowhere but here)
+	@$(PYTEST) -q -x tests/release
 
 lab-up: need-root setup  ## only the cluster: .lab/kubeconfig, .lab/inventory.yml, .lab/bin (root)
 	@$(BIN)/python -m tests.lab up

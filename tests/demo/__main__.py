@@ -120,6 +120,7 @@ def how_to_reach(lab: Lab, way: Way | None) -> str:
         "",
         "The cluster is up:",
         f"  export KUBECONFIG={lab.kubeconfig} PATH={lab.bin}:$PATH",
+        f"  colocation doctor; kubectl colocation report; colocation explain {lab.nodes[0].name}",
         "  kubectl get ncol; kubectl get nodes -o yaml | grep -B1 -A2 be-cpu",
         f"  python3 -m tests.lab ssh {lab.nodes[0].name}",
         "  make lab-down    # when done",

@@ -101,6 +101,7 @@ def _build(_lab: Lab, args: argparse.Namespace) -> None:
 def _up(lab: Lab, args: argparse.Namespace) -> None:
     lifecycle.up(lab)
     print(f"kubeconfig  {lab.kubeconfig}\ninventory   {lab.inventory}\nprograms    {lab.bin}")
+    print(f"for kubectl, helm and colocation:\n  export KUBECONFIG={lab.kubeconfig} PATH={lab.bin}:$PATH")
 
 
 def _status(lab: Lab, args: argparse.Namespace) -> int:

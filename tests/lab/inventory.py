@@ -3,20 +3,42 @@
 
 from __future__ import annotations
 
+import sys
+import tomllib
+
 from . import binaries, machines
 from .config import Lab
 from .pki import Pki
 
 _COMMANDS = ("kubectl", "helm", "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+_SCRIPT = """\
+#!{python}
+import sys
+sys.path.insert(0, "{source}")
+from {module} import {name}
+sys.exit({name}())
+"""
 
 
 def write_access(lab: Lab, pki: Pki) -> None:
-    """The administrator's kubeconfig and the links in ``.lab/bin``."""
+    """The administrator's kubeconfig and the links in ``.lab/bin``, beside our own commands."""
     lab.kubeconfig.touch(mode=0o600)
     lab.kubeconfig.write_text(pki.kubeconfig(lab.api_url, pki.issue("admin", "admin", ["system:masters"])))
     lab.bin.mkdir(exist_ok=True)
     for command in _COMMANDS:
         (lab.bin / command).symlink_to(binaries.path(command))
+    write_our_commands(lab)
+
+
+def write_our_commands(lab: Lab) -> None:
+    """`colocation` and its like, as an installed wheel would have them; from the sources: a change is there at once."""
+    project = tomllib.loads((lab.clone / "reconciler/pyproject.toml").read_text())["project"]
+    for command, function in project["scripts"].items():
+        module, _, name = function.partition(":")
+        script = lab.bin / command
+        source = lab.clone / "reconciler/src"
+        script.write_text(_SCRIPT.format(python=sys.executable, source=source, module=module, name=name))
+        script.chmod(0o755)
 
 
 def write_inventory(lab: Lab) -> None:

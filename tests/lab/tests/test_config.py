@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from tests.lab import binaries, config, preflight, process, toolchain
 from tests.lab.config import Lab, cache_dir
 from tests.lab.errors import LabError
-from tests.lab.inventory import inventory
+from tests.lab.inventory import inventory, write_our_commands
 
 
 def test_two_labs_share_neither_address_nor_name() -> None:
@@ -146,3 +147,14 @@ def test_a_missing_program_is_named() -> None:
 def test_the_package_needs_no_third_party_module() -> None:
     code = "import tests.lab.__main__, tests.lab.apiserver"
     subprocess.run([sys.executable, "-S", "-E", "-c", code], cwd=config.CLONE, check=True)
+
+
+def test_the_labs_path_has_our_commands_from_the_sources(tmp_path: Path) -> None:
+    (tmp_path / "reconciler").symlink_to(config.CLONE / "reconciler")
+    lab = dataclasses.replace(Lab.from_env({}), clone=tmp_path)
+    lab.bin.mkdir(parents=True)
+    write_our_commands(lab)
+    for command in ("colocation", "kubectl-colocation"):
+        done = subprocess.run([lab.bin / command, "report", "--help"], capture_output=True, text=True, check=True)
+        assert done.stdout.startswith(f"usage: {command.replace('-', ' ')} report")
+    assert (lab.bin / "kubectl_complete-colocation").exists()

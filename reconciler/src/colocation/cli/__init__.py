@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from colocation import __version__
@@ -18,11 +20,14 @@ COMMANDS: Final = {
     "grant": "let somebody read what the console and the commands show, or change policies",
     "explain": "why a node has the number it has",
     "report": "the cluster in one table",
+    "doctor": "what is wrong with this installation, and what to do",
     "assess": "what colocation would bring on this cluster, from its Prometheus; needs nothing installed",
     "simulate": "the effect of a policy on the live cluster or on recorded usage; the errors of predictors",
+    "completion": "the script that completes commands, options and nodes in bash, zsh or fish",
 }
 _EXAMPLES: Final = """\
 examples:
+  colocation doctor                           what is wrong with this installation, and what to do
   colocation assess                           how much is idle, what could be offered, which policy to use
   colocation report                           what every node publishes, and how much of it is used
   colocation explain worker-1                 the sum behind one node's number
@@ -35,10 +40,11 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status: 0 done, 1 failed, 2 asked wrongly."""
-    given = list(sys.argv[1:] if argv is None else argv)
+    completing = "_ARGCOMPLETE" in os.environ
+    given = os.environ["COMP_LINE"].split()[1:] if completing else list(sys.argv[1:] if argv is None else argv)
     chosen = next((word for word in given if not word.startswith("-")), None)
     parser = argparse.ArgumentParser(
-        prog="colocation",
+        prog="kubectl colocation" if Path(sys.argv[0]).name == "kubectl-colocation" else "colocation",
         description=(sys.modules["colocation"].__doc__ or "").strip(),
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -53,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             sub.description, sub.epilog = module.__doc__, module.EXAMPLES
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
+    if completing:
+        importlib.import_module("colocation.cli.completion").answer(parser)
     args = parser.parse_args(given)
     try:
         return int(args.run(args))

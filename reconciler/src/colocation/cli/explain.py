@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from colocation.cli.common import CliError, add_asking, ask_manager, fail, login, show, table
+from colocation.cli.completion import nodes
 from colocation.decoding import decode
 from colocation.kube.resources import Resource
 from colocation.kube.rest import ApiError, Rest
@@ -29,7 +30,8 @@ _EVENTS: Final = Resource("v1", "namespaces/default/events")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``colocation explain``."""
-    parser.add_argument("node", metavar="NODE", help="name of a Node")
+    node = parser.add_argument("node", metavar="NODE", help="name of a Node")
+    node.completer = nodes  # type: ignore[attr-defined] # as argcomplete wants it
     parser.add_argument(
         "--history",
         action="store_true",
