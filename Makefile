@@ -24,7 +24,7 @@ test: need-root lint unit build  ## everything that must pass (root; <= 45 min c
 	@tools/beside '$(MAKE) --no-print-directory checks' '$(MAKE) --no-print-directory e2e'
 	$(call step,everything passed)
 
-test-all: need-root setup  ## every suite, one after the other, into docs/verified.md; goes on where it was interrupted (root; many hours)
+test-all: need-root setup  ## every suite, one after the other, into docs/verified.md; continues where it was interrupted (root; many hours)
 	@$(BIN)/python -m tests.all
 
 checks: chart-test component sanity image-check  ## all that needs no machines, after lint and unit

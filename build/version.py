@@ -39,7 +39,7 @@ def changelog(*arguments: str | Path) -> None:
 
 
 def everywhere() -> dict[str, set[str]]:
-    """The numbers that stand in each of the places."""
+    """The numbers in each of the places."""
     return {
         str(path.relative_to(CLONE)): {
             found[0].removeprefix(found[1]).removesuffix(found[2]) for found in re.finditer(pattern, path.read_text())

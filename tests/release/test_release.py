@@ -127,19 +127,9 @@ def index(tmp_path_factory: pytest.TempPathFactory, release: Release) -> Iterato
     ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            upload = [
-                bin_folder / "twine",
-                "upload",
-                "--non-interactive",
-                "--repository-url",
-                url,
-                "-u",
-                "x",
-                "-p",
-                "x",
-            ]
-            wheel = release.folder / WHEEL
-            eventually(lambda: subprocess.run([*upload, wheel], check=False).returncode == 0, 60, "upload", every=1)
+            upload: list[str | Path] = [bin_folder / "twine", "upload", "--non-interactive"]
+            upload += ["--repository-url", url, "-u", "x", "-p", "x", release.folder / WHEEL]
+            eventually(lambda: subprocess.run(upload, check=False).returncode == 0, 60, "upload", every=1)
             yield url
         finally:
             server.terminate()

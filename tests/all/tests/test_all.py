@@ -150,7 +150,7 @@ def test_results_are_read_as_they_were_saved(tmp_path: Path) -> None:
         (a_result(outcome="changed"), False),
     ],
 )
-def test_only_what_passed_on_this_code_is_not_run_again(result: Result | None, holds: bool) -> None:  # noqa: FBT001
+def test_only_what_passed_on_this_code_is_not_run_again(result: Result | None, holds: bool) -> None:
     assert results.holds(result, "now") is holds
 
 

@@ -38,7 +38,7 @@ def test_kubernetes_older_than_1_30_is_an_error_and_nonsense_is_not(minor: str, 
         ("odd", False),
     ],
 )
-def test_agents_may_be_of_the_managers_minor_version_or_of_the_one_before(agent: str, error: bool) -> None:  # noqa: FBT001
+def test_agents_may_be_of_the_managers_minor_version_or_of_the_one_before(agent: str, error: bool) -> None:
     ready = {"status": {"desiredNumberScheduled": 1, "numberReady": 1}}
     found = list(installation.agents(of("colocation-agent", **ready), [of("pod", agent)], "0.5.0", "ns"))
     assert ("versions" in {f.check for f in found if f.level is Level.ERROR}) is error

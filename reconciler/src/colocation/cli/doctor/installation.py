@@ -71,7 +71,7 @@ def manager(
     version = version_of(deployment)
     if wanted == 0:
         scale = f"kubectl -n {namespace} scale deploy/colocation-manager --replicas=1"
-        yield Finding("manager", Level.ERROR, "scaled to 0 replicas: nothing is published anew", scale)
+        yield Finding("manager", Level.ERROR, "scaled to 0 replicas: no new amounts are published", scale)
     elif ready < wanted:
         level = Level.WARNING if ready else Level.ERROR
         text = f"{ready} of {wanted} replicas are ready{_because(pods)}"
@@ -88,7 +88,7 @@ def _leader(lease_age: float | Unread | None, ready: int, namespace: str) -> Ite
     if isinstance(lease_age, Unread):
         yield Finding("leader", Level.UNKNOWN, lease_age.why)
     elif ready and (lease_age is None or lease_age > LEASE_SECONDS):
-        since = "nobody holds" if lease_age is None else f"nobody has renewed for {lease_age:.0f} s"
+        since = "no manager holds" if lease_age is None else f"no manager has renewed for {lease_age:.0f} s"
         remedy = f"kubectl -n {namespace} logs deploy/colocation-manager; docs/runbook.md, The Lease is held"
         yield Finding("leader", Level.ERROR, f"{since} the Lease colocation-manager: no replica publishes", remedy)
     elif ready:
