@@ -75,7 +75,7 @@ def _list(known: dict[str, Suite]) -> None:
     for suite in known.values():
         last = recorded.get(suite.name)
         if last is None:
-            state = "never run"
+            state = "no record"
         elif last.code != now:
             state = f"{last.outcome} on older code"
         else:

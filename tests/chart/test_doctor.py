@@ -38,6 +38,7 @@ POLICY = {
     },
 }
 BE = {"openfuyao.com/qos-level": "BE"}
+AMOUNTS = {"cpu": "10", "memory": "64Gi", "pods": "110"}
 
 
 class Site:
@@ -125,8 +126,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         for name in ("n1", "n2"):
             labels = {"node.openfuyao.com/colocation": "true"}
             apply(api, apiVersion="v1", kind="Node", metadata={"name": name, "labels": labels})
-            amounts = {"cpu": "10", "memory": "64Gi", "pods": "110"}
-            status = {"status": {"capacity": amounts, "allocatable": amounts}}
+            status = {"status": {"capacity": AMOUNTS, "allocatable": AMOUNTS}}
             api.kubectl("patch", "node", name, "--subresource=status", "--type=merge", "-p", json.dumps(status))
         (port,) = free_ports(1)
         argv = [sys.executable, "-m", "colocation", "manager", f"--kubeconfig={api.kubeconfig}"]
@@ -292,7 +292,7 @@ def test_no_leader(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.api.kubectl(*patch, "-p", json.dumps(ready))
     status, found = site.doctor(capsys, "--namespace=stale")
     assert status == 4
-    assert "nobody has renewed for" in found["leader"]["message"]
+    assert "no manager has renewed for" in found["leader"]["message"]
 
 
 def test_agents_that_are_not_ready_are_named_by_their_nodes(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
@@ -395,6 +395,7 @@ def test_nodes_whose_agent_has_never_reported(site: Site, capsys: pytest.Capture
         kind="Node",
         metadata={"name": "n3", "labels": {"node.openfuyao.com/colocation": "true"}},
     )
+    site.patch("node", "n3", {"status": {"capacity": AMOUNTS, "allocatable": AMOUNTS}}, "--subresource=status")
     try:
         eventually(lambda: site.doctor(capsys)[1]["nodes"]["level"] == "warning", 20, "n3")
         found = site.doctor(capsys)[1]["nodes"]

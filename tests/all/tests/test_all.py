@@ -162,7 +162,7 @@ def row(result: Result | None, *, changed: int | None = 3) -> str:
 
 def test_the_page_says_of_each_suite_how_it_stands_on_this_code() -> None:
     assert "| **yes** | passed | 7 | 0 | 0 | 0.6 | 2026-12-01 04:28 | `abc` | A |" in row(a_result())
-    assert "**never run**" in row(None)
+    assert "no record" in row(None)
     assert "no: 3 files have changed since" in row(a_result(code="older"))
     assert "no: older code" in row(a_result(code="older"), changed=None)
     assert "**no**: failed" in row(a_result(outcome="failed", failed=1))

@@ -61,7 +61,7 @@ def nodes(items: Sequence[Object] | Unread, rows: Sequence[Object] | Unread, nam
             return
     if not isinstance(rows, Unread):  # the manager knows of nodes that have never published, too
         ours = [row for row in rows if row["node"] in reasons or isinstance(items, Unread)]
-        reasons |= {row["node"]: row["withdrawn"] for row in ours}
+        reasons |= {row["node"]: row.get("withdrawal") or row["withdrawn"] for row in ours}
         opened |= {row["node"] for row in ours if row["open"]}
     by_reason: dict[str, list[str]] = {}
     for name, reason in sorted(reasons.items()):
