@@ -18,7 +18,8 @@ _HEAD = """\
 **For:** maintainers, and users who want to know what has been tested, where and when.
 
 `make test-all` runs every suite that has no passing result on the code that is checked out, records each result in
-`docs/verified/` and writes this page. It can be interrupted and started again; `python -m tests.all run SUITE` runs one suite.
+`docs/verified/` and writes this page. It can be interrupted and started again; `python -m tests.all run SUITE` runs
+one suite.
 
 This page is about commit {commit} (code {code}). A result holds for every commit with the same files, apart from
 documentation. *This code*: **yes**, the suite passed on this code; otherwise its newest result is about older code, or

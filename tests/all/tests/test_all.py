@@ -16,6 +16,7 @@ from tests.all import code, counts, results, run
 from tests.all.page import page
 from tests.all.results import Result
 from tests.all.suites import MAKEFILE, Suite, suites
+from tests.lab.waiting import eventually
 
 MAKE = """\
 .PHONY: all
@@ -209,12 +210,12 @@ def test_a_suite_that_hangs_is_interrupted_and_may_tidy_up(tmp_path: Path, logs:
 
 
 def test_ctrl_c_interrupts_the_suite_and_records_nothing(tmp_path: Path, logs: None) -> None:
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.daemon = True
-    timer.start()
+    def interrupt() -> None:
+        eventually((tmp_path / "ready").exists, 30, "the suite has set its trap")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    body = f"trap 'touch {tmp_path}/tidy; exit 0' INT; touch {tmp_path}/ready; while :; do sleep 0.1; done"
     with pytest.raises(KeyboardInterrupt):
-        run.suite(
-            Suite("x", "", False, 1),
-            a_make(tmp_path, f"trap 'touch {tmp_path}/tidy; exit 0' INT; while :; do sleep 0.1; done"),
-        )
+        run.suite(Suite("x", "", False, 1), a_make(tmp_path, body))
     assert (tmp_path / "tidy").exists()
