@@ -3,8 +3,8 @@
     VERSION      has to be the number in the tree (`make version` writes it), and the tree has to be committed
     COSIGN_KEY   a private key of cosign's (COSIGN_PASSWORD; COSIGN names the program): SHA256SUMS is signed with it
 
-The same commit gives the same bytes, except for the bundle (which holds the newest wheels that its ranges allow) and the
-signature. Nothing is published: docs/releasing.md says how.
+The same commit gives the same bytes, except for the bundle (which holds the newest wheels that its ranges allow) and
+the signature. Nothing is published: docs/releasing.md says how.
 """
 
 from __future__ import annotations
