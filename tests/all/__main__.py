@@ -13,6 +13,7 @@ Logs are in build/out/verified/. Exit status: 0 all passed, 1 one failed or coul
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from tests.all import code, results, run
@@ -22,6 +23,8 @@ from tests.all.suites import Suite, suites
 
 def main(arguments: list[str]) -> int:
     """Do what was asked for."""
+    # A shell starts what runs in the background with SIGINT ignored; suites that hang are interrupted by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     known = suites()
     match arguments:
         case []:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -183,8 +184,12 @@ def a_make(tmp_path: Path, body: str) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(run, "LOGS", tmp_path / "logs")
+    # Started in the background by a shell, this process ignores SIGINT, and so would the suites.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize(("status", "outcome"), [(0, "passed"), (3, "failed")])
