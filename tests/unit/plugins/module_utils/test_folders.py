@@ -8,6 +8,7 @@ import pytest
 UTILS = Path(__file__).resolve().parents[4] / "plugins/module_utils"
 MAY_IMPORT: dict[str, set[str]] = {
     "cluster": {"release"},
+    "descheduler": {"neighbours"},
     "neighbours": set(),
     "node": set(),
     "osc": set(),
