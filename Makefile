@@ -143,7 +143,7 @@ test-offline: need-root setup image-oci build  ## an air-gapped site installs fr
 	$(call step,bundles, with the network cut)
 	@$(PYTEST) -q -x tests/ops/test_offline.py
 
-test-neighbours: setup binaries  ## a real descheduler beside best-effort pods, against a real API server (1 min; 7 more the first time)
+test-neighbours: setup binaries  ## a real descheduler beside best-effort pods, against a real API server and Prometheus (4 min; longer the first time)
 	@$(BIN)/python -m tests.lab build descheduler
 	$(call step,neighbours)
 	@$(PYTEST) -q tests/neighbours

@@ -47,7 +47,7 @@ from ansible_collections.openfuyao.colocation.plugins.module_utils.neighbours im
 def descheduler_objects(asked: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     plain = json.loads(json.dumps(asked, default=str))  # PyYAML writes no types of Ansible's
     wrong = _objects.problems(plain)
-    objects = [] if wrong else _objects.objects(plain)
+    objects = [] if wrong else _objects.objects(plain, yaml.safe_dump)
     policies = [one for one in objects if one["kind"] == "ConfigMap"]
     return {"problems": wrong, "warnings": _descheduler.warnings(policies, yaml.safe_load), "objects": objects}
 

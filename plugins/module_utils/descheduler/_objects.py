@@ -9,10 +9,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import typing as t
-
-import yaml
 
 from ansible_collections.openfuyao.colocation.plugins.module_utils.descheduler import _policy
 
@@ -45,10 +44,10 @@ def problems(asked: Object) -> t.List[str]:
     return wrong + _policy.problems(asked)
 
 
-def objects(asked: Object) -> t.List[Object]:
-    """In the order in which they are applied; for variables without problems."""
+def objects(asked: Object, dump: t.Callable[[Object], str]) -> t.List[Object]:
+    """In the order in which they are applied; for variables without problems. C(dump) writes YAML."""
     namespace, kind = str(asked["namespace"]), str(asked["kind"])
-    text = yaml.safe_dump(_policy.policy(asked), sort_keys=True)
+    text = dump(_policy.policy(asked))
     subject = {"kind": "ServiceAccount", "name": NAME, "namespace": namespace}
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": NAME}
     return [
@@ -78,7 +77,7 @@ def _workload(kind: str, namespace: str, text: str, asked: Object) -> Object:
         return _object(KINDS[kind], kind, namespace, spec=spec)
     made = _object(KINDS[kind], kind, namespace, spec=job)
     # A Job cannot be changed: one of other contents has another name, and runs once.
-    made["metadata"]["name"] = f"{NAME}-{_digest(yaml.safe_dump(job))}"
+    made["metadata"]["name"] = f"{NAME}-{_digest(json.dumps(job, sort_keys=True))}"
     return made
 
 

@@ -118,7 +118,7 @@ def test_a_raw_profile_that_harms_best_effort_pods_is_taken_with_a_warning():
 @pytest.mark.parametrize("kind", sorted(_objects.KINDS))
 def test_a_workload_of_another_policy_is_another_one(kind):
     def workload(**changed):
-        return _objects.objects({**BASE, "kind": kind, "profiles": ["tidy"], **changed})[-1]
+        return _objects.objects({**BASE, "kind": kind, "profiles": ["tidy"], **changed}, yaml.safe_dump)[-1]
 
     assert workload() == workload()
     assert workload()["kind"] == kind
@@ -127,6 +127,6 @@ def test_a_workload_of_another_policy_is_another_one(kind):
 
 
 def test_the_policy_is_in_the_configmap():
-    made = {one["kind"]: one for one in _objects.objects({**BASE, "profiles": ["tidy"]})}
+    made = {one["kind"]: one for one in _objects.objects({**BASE, "profiles": ["tidy"]}, yaml.safe_dump)}
     assert yaml.safe_load(made["ConfigMap"]["data"]["policy.yaml"]) == _policy.policy({"profiles": ["tidy"]})
     assert list(made) == ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "ConfigMap", "CronJob"]
