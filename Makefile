@@ -20,7 +20,7 @@ help:  ## show this list
 demo: need-root setup  ## the main job, live, on a real local cluster (root; about 15 min the first time, 4 after; KEEP=1 leaves it up, with the console)
 	@$(BIN)/python -m tests.demo
 
-test: need-root lint unit build  ## everything that must pass (root; <= 45 min cold, <= 15 warm on 2 cores)
+test: need-root lint unit build  ## everything that must pass (root; 25 min warm on 2 cores, 45 the first time)
 	@tools/beside '$(MAKE) --no-print-directory checks' '$(MAKE) --no-print-directory e2e'
 	$(call step,everything passed)
 
